@@ -1,0 +1,1 @@
+"""A database without a host: signed rows, paid providers, a court for lost data."""

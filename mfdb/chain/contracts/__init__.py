@@ -1,0 +1,1 @@
+"""Vyper sources and the compiled artefacts that the wheel ships."""

@@ -1,0 +1,1 @@
+"""Rows of one dataset on one machine: writing, verifying, opening, materialising, indexing."""

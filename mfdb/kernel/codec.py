@@ -1,0 +1,55 @@
+"""Canonical encoding of everything off chain: msgspec MessagePack arrays, one form only.
+
+A record is a frozen `Record` subclass. `decode` refuses any byte string that `encode` would not
+have produced, so that equal records have equal bytes and equal hashes (DESIGN 5, Encodings).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from mfdb.kernel.errors import MalformedMessage, ValueTooLarge
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Base of every record that is hashed, signed, stored or sent."""
+
+
+R = TypeVar("R")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+@lru_cache(maxsize=256)
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
+
+
+def encode(record: object) -> bytes:
+    """Return the canonical bytes of a record (or of a plain value)."""
+    return _encoder.encode(record)
+
+
+def decode(kind: type[R], data: bytes, *, limit_bytes: int) -> R:
+    """Return the record that these bytes encode.
+
+    Raises:
+        ValueTooLarge: there are more than `limit_bytes` bytes.
+        MalformedMessage: the bytes are not the canonical encoding of a `kind`.
+    """
+    if len(data) > limit_bytes:
+        raise ValueTooLarge(f"{_name(kind)} of {len(data)} bytes is over its limit {limit_bytes}")
+    try:
+        record: R = _decoder(kind).decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"not a {_name(kind)}: {str(error)[:120]}") from error
+    if _encoder.encode(record) != data:
+        raise MalformedMessage(f"{_name(kind)} is not in canonical form")
+    return record
+
+
+def _name(kind: object) -> str:
+    return getattr(kind, "__name__", str(kind))

@@ -1,0 +1,364 @@
+"""Every error that mfdb raises on purpose, as one tree with DB-API 2.0 names (PEP 249).
+
+    MfdbError
+    |- InterfaceError          the Python API was misused
+    |- DatabaseError
+    |  |- ProgrammingError     the statement is wrong
+    |  |- DataError            a value is wrong
+    |  |- IntegrityError       a rule of the dataset forbids it
+    |  |- OperationalError     the world is in the way (disk, peers, money, chain)
+    |  |- InternalError        a record is damaged or an invariant broke
+    |  `- NotSupportedError
+    `- ProtocolViolation       a peer sent what no honest peer sends; scores the peer
+
+A leaf is a fact, not an "...Error". It carries `sqlstate`, `retryable`, a `hint` for the person
+who reads it and, where a text is to blame, `position` (0-based offset into that text). An error
+is raised once and wrapped with `from`; it is never logged and raised.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MfdbError(Exception):
+    """Root of all errors that mfdb raises on purpose."""
+
+    sqlstate: ClassVar[str] = "XX000"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", position: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.position = position
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the fields too, so that an error survives a process boundary whole."""
+        return (_rebuild, (type(self), self.message, self.hint, self.position))
+
+    @property
+    def code(self) -> str:
+        """Name of the fact, stable across releases: the class name."""
+        return type(self).__name__
+
+
+def _rebuild(kind: type[MfdbError], message: str, hint: str, position: int | None) -> MfdbError:
+    return kind(message, hint=hint, position=position)
+
+
+class InterfaceError(MfdbError):
+    """The Python API was misused (closed connection, fetch before execute)."""
+
+    sqlstate = "08P01"
+
+
+class DatabaseError(MfdbError):
+    """Anything that went wrong inside the database."""
+
+
+# ---- the statement is wrong
+
+
+class ProgrammingError(DatabaseError):
+    """The statement cannot mean anything."""
+
+    sqlstate = "42000"
+
+
+class SqlSyntax(ProgrammingError):
+    """The text is not a statement; `position` points at the offending word."""
+
+    sqlstate = "42601"
+
+
+class UnknownDataset(ProgrammingError):
+    """No dataset of that name is known here."""
+
+    sqlstate = "42P01"
+
+
+class UnknownColumn(ProgrammingError):
+    """The dataset has no such column."""
+
+    sqlstate = "42703"
+
+
+class DuplicateDataset(ProgrammingError):
+    """A dataset of that name exists already."""
+
+    sqlstate = "42P07"
+
+
+class AccessDenied(ProgrammingError):
+    """The rules of the dataset do not allow this identity to do that."""
+
+    sqlstate = "42501"
+
+
+class UnknownIdentity(ProgrammingError):
+    """No identity of that name or address is known."""
+
+    sqlstate = "28000"
+
+
+class WrongPassphrase(ProgrammingError):
+    """The keystore does not open with that passphrase, or is damaged."""
+
+    sqlstate = "28P01"
+
+
+# ---- a value is wrong
+
+
+class DataError(DatabaseError):
+    """A value does not fit."""
+
+    sqlstate = "22000"
+
+
+class BadType(DataError):
+    """A value is not of the column's type."""
+
+    sqlstate = "42804"
+
+
+class ValueTooLarge(DataError):
+    """A value or message is over its limit."""
+
+    sqlstate = "22001"
+
+
+class DivisionByZero(DataError):
+    """A division by zero."""
+
+    sqlstate = "22012"
+
+
+class NumberOutOfRange(DataError):
+    """A number does not fit the range of its type."""
+
+    sqlstate = "22003"
+
+
+class NotAnMbox(DataError):
+    """A file given as a mailbox does not hold one."""
+
+    sqlstate = "22P04"
+
+
+# ---- a rule forbids it
+
+
+class IntegrityError(DatabaseError):
+    """A rule of the dataset forbids it."""
+
+    sqlstate = "23000"
+
+
+class DuplicateRow(IntegrityError):
+    """A row with that key exists already."""
+
+    sqlstate = "23505"
+
+
+class SchemaViolation(IntegrityError):
+    """NOT NULL, CHECK or another rule of the schema does not hold."""
+
+    sqlstate = "23514"
+
+
+class StaleWrite(IntegrityError):
+    """The row changed since it was read: read again and retry."""
+
+    sqlstate = "40001"
+    retryable = True
+
+
+# ---- the world is in the way
+
+
+class OperationalError(DatabaseError):
+    """The world is in the way: disk, peers, money, chain."""
+
+    sqlstate = "58000"
+
+
+class StoreFull(OperationalError):
+    """The disk is full; nothing of this write was kept."""
+
+    sqlstate = "53100"
+    retryable = True
+
+
+class StoreLocked(OperationalError):
+    """Another process works on this directory."""
+
+    sqlstate = "55006"
+
+
+class WrongVersion(OperationalError):
+    """A directory, record or peer speaks another format version."""
+
+    sqlstate = "0A000"
+
+
+class NetworkError(OperationalError):
+    """Peers are in the way."""
+
+    sqlstate = "08000"
+
+
+class PeerUnreachable(NetworkError):
+    """No connection to the peer, or it was lost before the answer."""
+
+    sqlstate = "08006"
+    retryable = True
+
+
+class DeadlineExceeded(NetworkError):
+    """The time allowed for it is over; it may or may not have happened."""
+
+    sqlstate = "57014"
+    retryable = True
+
+
+class QuorumNotReached(NetworkError):
+    """Fewer providers than needed answered; a write may still spread (indeterminate)."""
+
+    sqlstate = "08007"
+    retryable = True
+
+
+class StripeLost(NetworkError):
+    """Fewer than k intact shards are left."""
+
+    sqlstate = "58030"
+
+
+class NoProviders(NetworkError):
+    """Not enough providers satisfy the dataset's profile."""
+
+    sqlstate = "53000"
+
+
+class PortTaken(NetworkError):
+    """Another process listens on that port."""
+
+    sqlstate = "08004"
+
+
+class DevnetFailed(OperationalError):
+    """The network on this machine could not be started, stopped or found."""
+
+    sqlstate = "58001"
+
+
+class PaymentError(OperationalError):
+    """Money is in the way."""
+
+    sqlstate = "MF100"
+
+
+class DebtLimitExceeded(PaymentError):
+    """The peer serves no more until a cheque covers the debt."""
+
+    sqlstate = "MF101"
+    retryable = True
+
+
+class ChequeBounced(PaymentError):
+    """The chequebook does not cover the cheque."""
+
+    sqlstate = "MF102"
+
+
+class DepositTooSmall(PaymentError):
+    """The free deposit of the provider does not cover the agreement."""
+
+    sqlstate = "MF103"
+
+
+class ChainError(OperationalError):
+    """The chain is in the way."""
+
+    sqlstate = "MF200"
+
+
+class ChainUnavailable(ChainError):
+    """The chain's endpoint does not answer."""
+
+    sqlstate = "MF201"
+    retryable = True
+
+
+class TransactionReverted(ChainError):
+    """A contract refused the transaction; the message gives its reason."""
+
+    sqlstate = "MF202"
+
+
+class WrongChain(ChainError):
+    """The endpoint serves another chain or network than the one configured."""
+
+    sqlstate = "MF203"
+
+
+# ---- damage and limits of this release
+
+
+class InternalError(DatabaseError):
+    """A record is damaged or an invariant broke; the store is not served further."""
+
+    sqlstate = "XX000"
+
+
+class CorruptRecord(InternalError):
+    """A stored record does not decode or match its hash."""
+
+    sqlstate = "XX001"
+
+
+class NotSupportedError(DatabaseError):
+    """This release does not do that."""
+
+    sqlstate = "0A000"
+
+
+# ---- a peer misbehaves
+
+
+class ProtocolViolation(MfdbError):
+    """A peer sent what no honest peer sends; never reaches an application."""
+
+    sqlstate = "MF300"
+
+
+class MalformedMessage(ProtocolViolation):
+    """The bytes are not a canonical message of the named kind."""
+
+    sqlstate = "MF301"
+
+
+class BadSignature(ProtocolViolation):
+    """A signature does not verify, is not canonical, or is another party's."""
+
+    sqlstate = "MF302"
+
+
+class BadProof(ProtocolViolation):
+    """A hash, Merkle path or commitment does not match."""
+
+    sqlstate = "MF303"
+
+
+class StaleCheque(ProtocolViolation):
+    """A cheque does not exceed the last one, or is not for us."""
+
+    sqlstate = "MF304"
+
+
+class WrongNetwork(ProtocolViolation):
+    """A record or message belongs to another network, chain or dataset."""
+
+    sqlstate = "MF305"

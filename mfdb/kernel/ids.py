@@ -1,0 +1,65 @@
+"""Distinct types for ids, addresses and amounts, so that a checker tells them apart.
+
+All ids are raw bytes; text forms are lower-case hex with a `0x` prefix. Amounts are integers in
+the smallest unit of MFT (18 decimals, "wei").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+from mfdb.kernel.errors import BadType
+
+Address = NewType("Address", bytes)
+"""20 bytes: an identity, an account or a contract."""
+TransportKey = NewType("TransportKey", bytes)
+"""32 bytes: Ed25519 public key of a node's transport."""
+DatasetId = NewType("DatasetId", bytes)
+ChangesetId = NewType("ChangesetId", bytes)
+VersionId = NewType("VersionId", bytes)
+RowId = NewType("RowId", bytes)
+SegmentId = NewType("SegmentId", bytes)
+AgreementId = NewType("AgreementId", bytes)
+CaseId = NewType("CaseId", bytes)
+Hash = NewType("Hash", bytes)
+"""32 bytes."""
+Wei = NewType("Wei", int)
+
+ZERO_HASH = Hash(bytes(32))
+ZERO_ADDRESS = Address(bytes(20))
+MFT = 10**18
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\Z")
+
+
+def parse_address(text: str) -> Address:
+    """Return the 20 bytes of an address written as 0x and 40 hex digits.
+
+    Raises:
+        BadType: the text is no address.
+    """
+    if not _ADDRESS.match(text):
+        raise BadType(f"not an address: {text[:60]!r}", hint="write 0x and 40 hex digits")
+    return Address(bytes.fromhex(text[2:]))
+
+
+def show(raw: bytes) -> str:
+    """Return the text form of an id or address: 0x and lower-case hex.
+
+    >>> show(b"\\x01\\xff")
+    '0x01ff'
+    """
+    return "0x" + raw.hex()
+
+
+def show_mft(amount: int) -> str:
+    """Return an amount in MFT as an exact decimal without trailing zeros.
+
+    >>> show_mft(1_500_000_000_000_000_000)
+    '1.5'
+    """
+    whole, rest = divmod(abs(amount), MFT)
+    sign = "-" if amount < 0 else ""
+    fraction = f"{rest:018d}".rstrip("0")
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"

@@ -1,0 +1,1 @@
+"""The transport port and its TLS adapter: how nodes reach each other."""

@@ -1,0 +1,1 @@
+"""The processes: the only room that wires ports to adapters, and owns tasks and sockets."""

@@ -1,0 +1,1 @@
+"""The store port and its LMDB adapter: where a node keeps what it acknowledged."""

@@ -1,0 +1,57 @@
+"""The store port: an ordered key/value map with snapshots and durable transactions.
+
+Keys are 1..511 bytes, values up to 64 MiB. `write` applies all of a batch or nothing and returns
+only when it would survive the loss of power (SIGKILL, a crash) - the acknowledgement rule of
+DESIGN 6. A snapshot sees one committed state for its whole life.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+Write = tuple[bytes, bytes | None]
+"""A key and its new value; `None` deletes the key."""
+
+KEY_BYTES = 511
+
+
+class Snapshot(Protocol):
+    """One committed state of the store."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None."""
+        ...
+
+    def scan(
+        self, start: bytes, stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the pairs with start <= key < stop in key order (or backwards).
+
+        `stop=None` means: as long as the key begins with `start`.
+        """
+        ...
+
+
+class Store(Protocol):
+    """A directory of records that one process owns."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Return a context that holds one committed state; never blocks a writer."""
+        ...
+
+    def write(self, batch: Sequence[Write]) -> None:
+        """Apply all writes of a batch in order, durably, or none.
+
+        Raises:
+            StoreFull: the disk is full; nothing of the batch was kept.
+            ValueTooLarge: a key or value is over its limit; nothing was kept.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the directory back; further calls raise InterfaceError."""
+        ...

@@ -1,0 +1,1 @@
+"""Public test kit: behaving twins of every port, conformance suites, the simulator."""

@@ -1,0 +1,1 @@
+"""Copies and shards: coding, placement, quorum, sealing, repair, audit draws - all pure."""

@@ -1,0 +1,1 @@
+"""The `mfdb` command: interactive shell, batch mode and sub-commands."""
