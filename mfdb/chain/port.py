@@ -69,8 +69,9 @@ class Delegate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterAgreement:
-    """Earmark the provider's deposit for an agreement; the sender is its client and pays
-    `funding` wei of storage fees into the escrow.
+    """Earmark the provider's deposit for an agreement.
+
+    The sender is its client and pays `funding` wei of storage fees into the escrow.
     """
 
     agreement: Agreement

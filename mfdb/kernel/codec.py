@@ -7,11 +7,14 @@ have produced, so that equal records have equal bytes and equal hashes (DESIGN 5
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from mfdb.kernel.errors import MalformedMessage, ValueTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +46,7 @@ def decode(kind: type[R], data: bytes, *, limit_bytes: int) -> R:
     if len(data) > limit_bytes:
         raise ValueTooLarge(f"{_name(kind)} of {len(data)} bytes is over its limit {limit_bytes}")
     try:
-        record: R = _decoder(kind).decode(data)
+        record: R = _decoder(cast("Hashable", kind)).decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedMessage(f"not a {_name(kind)}: {str(error)[:120]}") from error
     if _encoder.encode(record) != data:

@@ -45,7 +45,7 @@ def parse_address(text: str) -> Address:
 
 
 def show(raw: bytes) -> str:
-    """Return the text form of an id or address: 0x and lower-case hex.
+    r"""Return the text form of an id or address: 0x and lower-case hex.
 
     >>> show(b"\\x01\\xff")
     '0x01ff'

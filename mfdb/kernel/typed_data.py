@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from mfdb.kernel.digest import keccak256
-from mfdb.kernel.ids import Address, Hash
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Address, Hash
 
 _DOMAIN_TYPE = keccak256(
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"

@@ -19,9 +19,10 @@ class Handler(Protocol):
     """What a node does with what its peers ask. One instance serves all connections."""
 
     async def on_request(self, peer: Peer, body: bytes) -> bytes:
-        """Return the answer to one request. An `MfdbError` raised here reaches the asker as the
-        same class with message and hint; any other exception is logged and reaches it as
-        `InternalError`.
+        """Return the answer to one request.
+
+        An `MfdbError` raised here reaches the asker as the same class with message and hint; any
+        other exception is logged and reaches it as `InternalError`.
         """
         ...
 

@@ -1,1 +1,1 @@
-"""What everybody must judge alike: manifest, operation, authorisation, receipts, evidence, proofs."""
+"""What everybody must judge alike: manifest, operation, authorisation, evidence, proofs."""
