@@ -1,0 +1,93 @@
+"""Who may do what to a row: one pure function, deny by default, used unchanged everywhere.
+
+Providers ask it when they accept, readers when they materialise, feeds when they filter, exports
+when they write (DESIGN 5). It knows header facts and clear columns only, no clock, no other row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from mfdb.rules.expression import evaluate
+from mfdb.rules.manifest import Action, Grant, Grantee, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mfdb.kernel.ids import Address
+    from mfdb.rules.columns import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A grant allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """No grant allows it, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowView:
+    """What everybody can see of a row version: its author and its clear columns."""
+
+    author: Address | None
+    clear: Mapping[str, Stored]
+
+
+def authorise(
+    manifest: Manifest,
+    action: Action,
+    row_before: RowView | None,
+    row_after: RowView | None,
+    identity: Address | None,
+) -> Allowed | Denied:
+    """Return whether an identity may do one action to one row.
+
+    `row_before` is the version that the operation names as its parent, never what a replica
+    happens to hold. For SELECT and SUBSCRIBE on a whole dataset both rows are None: then it is
+    allowed if some grant could allow it for some row.
+    """
+    named = [grant for grant in manifest.grants if grant.actions & action]
+    if not named:
+        return Denied(f"nobody is granted {action.name} on {manifest.name}")
+    for grant in named:
+        if _is_for(grant, manifest, row_before or row_after, identity) and _holds(
+            grant, row_before, row_after, identity
+        ):
+            return Allowed()
+    who = "PUBLIC" if identity is None else f"0x{identity.hex()}"
+    return Denied(f"no grant allows {who} to {action.name} on {manifest.name}")
+
+
+def _is_for(
+    grant: Grant, manifest: Manifest, row: RowView | None, identity: Address | None
+) -> bool:
+    match grant.grantee:
+        case Grantee.PUBLIC:
+            return True
+        case Grantee.OWNER:
+            return identity == manifest.owner
+        case Grantee.AUTHOR:
+            return identity is not None and (row is None or row.author == identity)
+        case Grantee.IDENTITY:
+            return identity == grant.identity
+        case _:
+            assert_never(grant.grantee)
+
+
+def _holds(
+    grant: Grant, before: RowView | None, after: RowView | None, identity: Address | None
+) -> bool:
+    """An UPDATE must satisfy the condition before and after, else one could move rows away."""
+    if grant.condition is None:
+        return True
+    return all(
+        evaluate(grant.condition, row.clear, author=row.author, caller=identity) is True
+        for row in (before, after)
+        if row is not None
+    )

@@ -1,0 +1,258 @@
+"""The manifest: what a dataset is and who may do what, signed by its owner and hash-chained.
+
+Providers, readers, feeds and exports all judge by it (DESIGN 5). A column is sealed unless it is
+`clear`; policies may name only header facts and clear columns.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Any, ClassVar
+
+import msgspec
+
+from mfdb.kernel.codec import Record
+from mfdb.kernel.digest import tagged_hash
+from mfdb.kernel.errors import BadProof, SchemaViolation, UnknownColumn
+from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
+from mfdb.rules.evidence import subject_of
+from mfdb.rules.signing import check_signature, digest_of
+
+FORMAT = 1
+
+
+class Action(IntFlag):
+    """What a grant allows."""
+
+    SELECT = 1
+    INSERT = 2
+    UPDATE = 4
+    DELETE = 8
+    SUBSCRIBE = 16
+
+
+ALL_ACTIONS = int(Action.SELECT | Action.INSERT | Action.UPDATE | Action.DELETE | Action.SUBSCRIBE)
+
+
+class Grantee(IntEnum):
+    """Whom a grant is for: everybody, the dataset's owner, a row's author, one identity."""
+
+    PUBLIC = 0
+    OWNER = 1
+    AUTHOR = 2
+    IDENTITY = 3
+
+
+class Ordering(IntEnum):
+    """Who orders writes: the owner's node, or nobody (coordination-free)."""
+
+    OWNER = 0
+    FREE = 1
+
+
+class Kind(IntEnum):
+    """A dataset, or a mailbox: insert-only for strangers, sealed to its owner."""
+
+    DATASET = 0
+    MAILBOX = 1
+
+
+class Column(Record, frozen=True):
+    """A column. `type` is the SQL type's canonical text; `key` its 1-based place in the key."""
+
+    name: str
+    type: str
+    clear: bool
+    not_null: bool
+    key: int
+    default: Any
+    unique: bool
+
+
+class Grant(Record, frozen=True):
+    """Who may do what; `condition` is an expression over header facts and clear columns.
+
+    `columns` limits UPDATE (empty: all). `until` is seconds since 1970, 0 for ever; it is judged
+    by the clock of the provider that accepts first.
+    """
+
+    grantee: Grantee
+    identity: bytes
+    actions: int
+    columns: tuple[str, ...]
+    condition: Any
+    until: int
+
+
+class Revocation(Record, frozen=True):
+    """A signer who lost rights, and the heads of its chains that still count."""
+
+    signer: Address
+    frontier: tuple[Hash, ...]
+
+
+class ReadKey(Record, frozen=True):
+    """The X25519 public key that envelopes of a key epoch are sealed to."""
+
+    epoch: int
+    public: bytes
+
+
+class WrappedKey(Record, frozen=True):
+    """An epoch's private read key, sealed to one reader's own key."""
+
+    epoch: int
+    reader: Address
+    box: bytes
+
+
+class Profile(Record, frozen=True):
+    """How many copies and shards: N replicas, W and R quorums, any k of n shards suffice."""
+
+    replicas: int = 3
+    write_quorum: int = 2
+    read_quorum: int = 2
+    k: int = 4
+    n: int = 6
+
+    def check(self) -> None:
+        """Return quietly if the numbers keep the promise of DESIGN 5.
+
+        Raises:
+            SchemaViolation: they do not, with the reason.
+        """
+        if not 1 <= self.write_quorum <= self.replicas <= 32:
+            raise SchemaViolation("write_quorum must lie between 1 and replicas (at most 32)")
+        if 2 * self.write_quorum <= self.replicas:
+            raise SchemaViolation("write_quorum must be more than half of replicas")
+        if not 1 <= self.read_quorum <= self.replicas:
+            raise SchemaViolation("read_quorum must lie between 1 and replicas")
+        if not (1 <= self.k < self.n <= 64 and self.n >= self.replicas):
+            raise SchemaViolation("erasure 'k/n' needs 1 <= k < n <= 64 and n >= replicas")
+
+
+class Manifest(Record, frozen=True):
+    """One version of a dataset's rules; `previous` is the hash of the version before."""
+
+    format: int
+    network: Hash
+    dataset: DatasetId
+    owner: Address
+    nonce: Hash
+    number: int
+    previous: Hash
+    name: str
+    kind: Kind
+    ordering: Ordering
+    columns: tuple[Column, ...]
+    checks: tuple[Any, ...]
+    grants: tuple[Grant, ...]
+    acl_epoch: int
+    revocations: tuple[Revocation, ...]
+    read_keys: tuple[ReadKey, ...]
+    wrapped_keys: tuple[WrappedKey, ...]
+    profile: Profile
+    salt: Hash
+    price_ceiling: Wei
+    retention_s: int
+    options: tuple[tuple[str, str], ...]
+
+    DOMAIN: ClassVar[str] = "mfdb.manifest.v1"
+
+    @property
+    def hash(self) -> Hash:
+        """The hash that headers and the next version name."""
+        return digest_of(self)
+
+    @property
+    def subject(self) -> Hash:
+        """The dataset's blinded name on chain."""
+        return subject_of(self.dataset, self.salt)
+
+    @property
+    def read_key(self) -> ReadKey:
+        """The read key that new envelopes are sealed to."""
+        return self.read_keys[-1]
+
+    @property
+    def sealed_columns(self) -> tuple[Column, ...]:
+        """The columns that only readers can open, in schema order."""
+        return tuple(column for column in self.columns if not column.clear)
+
+    @property
+    def clear_columns(self) -> tuple[Column, ...]:
+        """The columns that providers can read, in schema order."""
+        return tuple(column for column in self.columns if column.clear)
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The columns of the primary key, in key order."""
+        keyed = [column for column in self.columns if column.key]
+        return tuple(sorted(keyed, key=lambda column: column.key))
+
+    def column(self, name: str) -> Column:
+        """Return a column by name.
+
+        Raises:
+            UnknownColumn: there is none.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise UnknownColumn(f"dataset {self.name} has no column {name}")
+
+    def at(self, now_s: float) -> Manifest:
+        """Return the manifest with only the grants that have not expired at a time."""
+        live = tuple(grant for grant in self.grants if not grant.until or grant.until > now_s)
+        return msgspec.structs.replace(self, grants=live)
+
+
+class SignedManifest(Record, frozen=True):
+    """A manifest with its owner's signature."""
+
+    manifest: Manifest
+    signature: bytes
+
+
+def dataset_id(owner: Address, nonce: bytes) -> DatasetId:
+    """Return the id of a dataset: for ever bound to its owner and nonce."""
+    return DatasetId(tagged_hash("mfdb.dataset.v1", owner, nonce))
+
+
+def check_manifest(signed: SignedManifest, network: Hash) -> None:
+    """Return quietly if a manifest may stand on its own: id, signature and numbers are right.
+
+    Raises:
+        WrongNetwork, BadSignature, BadProof, SchemaViolation: it may not.
+    """
+    from mfdb.rules.signing import check_network
+
+    manifest = signed.manifest
+    check_network(manifest.network, network)
+    if manifest.dataset != dataset_id(manifest.owner, manifest.nonce):
+        raise BadProof("the dataset id does not follow from owner and nonce")
+    if (manifest.number == 0) != (manifest.previous == ZERO_HASH):
+        raise BadProof("only the first manifest has no previous one")
+    check_signature(manifest, signed.signature, manifest.owner)
+    _check_schema(manifest)
+
+
+def check_successor(current: Manifest, successor: Manifest) -> None:
+    """Return quietly if `successor` may follow `current`.
+
+    Raises:
+        BadProof: it is of another dataset, skips a number, or does not name `current`.
+    """
+    if successor.dataset != current.dataset or successor.previous != current.hash:
+        raise BadProof("the manifest does not follow the one that is in force")
+    if successor.number != current.number + 1 or successor.acl_epoch < current.acl_epoch:
+        raise BadProof("manifest numbers grow by one and access epochs never go back")
+
+
+def _check_schema(manifest: Manifest) -> None:
+    names = [column.name for column in manifest.columns]
+    if not names or len(names) > 256 or len(set(names)) != len(names):
+        raise SchemaViolation("a dataset has 1 to 256 columns with distinct names")
+    if not manifest.read_keys or any(len(key.public) != 32 for key in manifest.read_keys):
+        raise SchemaViolation("a dataset has at least one read key of 32 bytes")
+    manifest.profile.check()

@@ -1,0 +1,200 @@
+"""The placement log: which provider holds what of a dataset, under which agreement (DESIGN 5).
+
+It stands beside the manifest so that repair needs no owner. An entry is signed by the owner, or -
+under the owner's repair mandate - by the provider that takes over lost shards itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from mfdb.kernel.account import recover
+from mfdb.kernel.codec import Record
+from mfdb.kernel.errors import BadProof, BadSignature
+from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash
+from mfdb.rules.evidence import Agreement, Network, RepairMandate, check_signer
+from mfdb.rules.signing import check_network, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mfdb.kernel.ids import AgreementId
+
+
+class Role(IntEnum):
+    """What a provider holds: the whole hot log, or one shard of every sealed segment."""
+
+    REPLICA = 0
+    SHARD = 1
+
+
+class Assignment(Record, frozen=True):
+    """A slot of a role and who fills it."""
+
+    role: Role
+    slot: int
+    provider: Address
+
+
+class SignedAgreement(Record, frozen=True):
+    """An agreement with both signatures; the client's is empty under a mandate."""
+
+    agreement: Agreement
+    client_signature: bytes
+    provider_signature: bytes
+
+
+class SignedMandate(Record, frozen=True):
+    """A repair mandate with its owner's signature."""
+
+    mandate: RepairMandate
+    signature: bytes
+
+
+class PlacementEntry(Record, frozen=True):
+    """One change of placement. `case` names the conviction that a mandate's entry answers."""
+
+    network: Hash
+    dataset: DatasetId
+    number: int
+    previous: Hash
+    assignments: tuple[Assignment, ...]
+    agreements: tuple[SignedAgreement, ...]
+    mandate: SignedMandate | None
+    case: bytes
+
+    DOMAIN: ClassVar[str] = "mfdb.placement.v1"
+
+
+class SignedPlacement(Record, frozen=True):
+    """A placement entry with the signature of the owner or of the provider that takes over."""
+
+    entry: PlacementEntry
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a dataset stands after an entry of its log."""
+
+    number: int = -1
+    head: Hash = ZERO_HASH
+    replicas: Mapping[int, Address] = field(default_factory=dict)
+    shards: Mapping[int, Address] = field(default_factory=dict)
+    agreements: Mapping[Address, SignedAgreement] = field(default_factory=dict)
+    mandate: SignedMandate | None = None
+
+    @property
+    def providers(self) -> tuple[Address, ...]:
+        """Everybody who holds something, each once, replicas first, in slot order."""
+        replicas = [self.replicas[slot] for slot in sorted(self.replicas)]
+        shards = [self.shards[slot] for slot in sorted(self.shards)]
+        return tuple(dict.fromkeys(replicas + shards))
+
+    @property
+    def replica_set(self) -> tuple[Address, ...]:
+        """The replicas in slot order."""
+        return tuple(self.replicas[slot] for slot in sorted(self.replicas))
+
+    def agreement_of(self, provider: Address) -> AgreementId | None:
+        """Return the id of the agreement with a provider, or None."""
+        signed = self.agreements.get(provider)
+        return signed.agreement.id if signed else None
+
+
+def fold(
+    entries: Iterable[SignedPlacement], *, owner: Address, subject: Hash, network: Network
+) -> Placement:
+    """Return the placement after a log of entries, each verified.
+
+    Raises:
+        WrongNetwork, BadProof, BadSignature: an entry does not belong or may not stand.
+    """
+    placement = Placement()
+    for signed in entries:
+        placement = extend(placement, signed, owner=owner, subject=subject, network=network)
+    return placement
+
+
+def extend(
+    placement: Placement,
+    signed: SignedPlacement,
+    *,
+    owner: Address,
+    subject: Hash,
+    network: Network,
+) -> Placement:
+    """Return the placement after one more entry.
+
+    Raises:
+        WrongNetwork, BadProof, BadSignature: the entry does not follow or may not stand.
+    """
+    entry = signed.entry
+    check_network(entry.network, network.id)
+    if (entry.number, entry.previous) != (placement.number + 1, placement.head):
+        raise BadProof("the placement entry does not follow the log's head")
+    mandate = entry.mandate or placement.mandate
+    _check_author(signed, placement, owner=owner, mandate=mandate, network=network)
+    for agreement in entry.agreements:
+        _check_agreement(agreement, owner=owner, subject=subject, mandate=mandate, network=network)
+    agreements = {**placement.agreements}
+    agreements.update({made.agreement.provider: made for made in entry.agreements})
+    after = replace(
+        placement,
+        number=entry.number,
+        head=digest_of(entry),
+        replicas=_assigned(placement.replicas, entry, Role.REPLICA),
+        shards=_assigned(placement.shards, entry, Role.SHARD),
+        agreements=agreements,
+        mandate=mandate,
+    )
+    if any(provider not in agreements for provider in after.providers):
+        raise BadProof("a provider is placed without an agreement")
+    return after
+
+
+def _assigned(
+    slots: Mapping[int, Address], entry: PlacementEntry, role: Role
+) -> dict[int, Address]:
+    changed = {a.slot: a.provider for a in entry.assignments if a.role is role}
+    return {**slots, **changed}
+
+
+def _check_author(
+    signed: SignedPlacement,
+    placement: Placement,
+    *,
+    owner: Address,
+    mandate: SignedMandate | None,
+    network: Network,
+) -> None:
+    entry = signed.entry
+    author = recover(digest_of(entry), signed.signature)
+    if author == owner:
+        return
+    takes_over = all(a.role is Role.SHARD and a.provider == author for a in entry.assignments)
+    if mandate is None or not takes_over or not entry.case:
+        raise BadSignature("the placement entry is signed neither by owner nor under a mandate")
+    if entry.mandate is not None and entry.mandate != placement.mandate:
+        raise BadSignature("only the owner may give a mandate")
+    check_signer(network, mandate.mandate, mandate.signature, owner)
+
+
+def _check_agreement(
+    signed: SignedAgreement,
+    *,
+    owner: Address,
+    subject: Hash,
+    mandate: SignedMandate | None,
+    network: Network,
+) -> None:
+    """The provider's signature may be a delegate's; the deposits contract has checked it."""
+    agreement = signed.agreement
+    if agreement.subject != subject or agreement.client != owner:
+        raise BadProof("the agreement is for another dataset or client")
+    if agreement.mandate == ZERO_HASH:
+        check_signer(network, agreement, signed.client_signature, owner)
+    elif mandate is None or agreement.mandate != mandate.mandate.struct_hash():
+        raise BadProof("the agreement names a mandate that the owner did not give")

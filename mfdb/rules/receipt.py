@@ -1,0 +1,97 @@
+"""Write receipts: a provider's signed promise to produce a changeset's bytes (DESIGN 5, 8).
+
+One signature covers all acknowledgements of a group commit: they are the leaves of a Merkle tree
+whose root is signed; each receipt carries its own leaf and path (length 0 for a group of one).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.codec import Record
+from mfdb.kernel.digest import tagged_hash
+from mfdb.kernel.errors import BadProof
+from mfdb.kernel.ids import ZERO_HASH, Address, AgreementId, ChangesetId, Hash
+from mfdb.rules.evidence import AckBatch, Network, WriteAck, check_signer
+from mfdb.rules.merkle import MerkleTree, check_path, leaf_hash, unit_count, unit_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.kernel.account import Account
+
+
+class WriteReceipt(Record, frozen=True):
+    """The acknowledgement of one changeset by one provider."""
+
+    ack: WriteAck
+    batch: AckBatch
+    index: int
+    path: tuple[Hash, ...]
+    signature: bytes
+
+
+def log_head(previous: Hash, number: int, changeset: ChangesetId) -> Hash:
+    """Return the head of a provider's log after an entry; the first one follows zero."""
+    return tagged_hash("mfdb.log.v1", previous, number.to_bytes(8, "big"), changeset)
+
+
+def acknowledge(
+    agreement: AgreementId,
+    changeset: ChangesetId,
+    data: bytes,
+    *,
+    place: tuple[int, Hash],
+    expiry: int,
+) -> WriteAck:
+    """Return the acknowledgement of a changeset's bytes; `place` is log number and log head."""
+    return WriteAck(
+        agreement=agreement,
+        changeset=Hash(changeset),
+        root=unit_tree(data).root,
+        units=unit_count(len(data)),
+        log_number=place[0],
+        log_head=place[1],
+        expiry=expiry,
+    )
+
+
+def sign_batch(
+    acks: Sequence[WriteAck],
+    *,
+    provider: Address,
+    number: int,
+    signer: Account,
+    network: Network,
+) -> tuple[WriteReceipt, ...]:
+    """Return one receipt per ack under a single signature."""
+    tree = MerkleTree(leaf_hash(ack.words()) for ack in acks)
+    batch = AckBatch(provider=provider, number=number, root=tree.root, count=len(acks))
+    signature = signer.sign(network.digest(batch))
+    return tuple(
+        WriteReceipt(ack=ack, batch=batch, index=index, path=tree.path(index), signature=signature)
+        for index, ack in enumerate(acks)
+    )
+
+
+def check_write_receipt(
+    receipt: WriteReceipt, data: bytes, *, network: Network, signer: Address
+) -> None:
+    """Return quietly if a receipt promises exactly these bytes and `signer` signed it.
+
+    Raises:
+        BadProof, BadSignature: it does not.
+    """
+    if receipt.ack.root != unit_tree(data).root or receipt.ack.units != unit_count(len(data)):
+        raise BadProof("the receipt is for other bytes")
+    check_path(
+        receipt.batch.root,
+        leaf_hash(receipt.ack.words()),
+        receipt.path,
+        index=receipt.index,
+        count=receipt.batch.count,
+    )
+    check_signer(network, receipt.batch, receipt.signature, signer)
+
+
+FIRST_LOG_HEAD = ZERO_HASH
