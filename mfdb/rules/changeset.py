@@ -7,7 +7,7 @@ version id names one operation of it. Validity never depends on the order of arr
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from mfdb.kernel.ids import (
     VersionId,
 )
 from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS
+from mfdb.rules.columns import check_values
 from mfdb.rules.merkle import MerkleTree, leaf_hash
 from mfdb.rules.signing import check_network, check_signature, digest_of
 
@@ -51,7 +52,7 @@ class Operation(Record, frozen=True):
     row: RowId
     parent: bytes
     sealed: bytes
-    clear: tuple[bool | int | float | str | bytes | None, ...]
+    clear: tuple[Any, ...]
     salt_commitment: Hash
     commitment: Hash
 
@@ -173,6 +174,7 @@ def _check_operations(changeset: Changeset) -> None:
         inserts = operation.kind is OperationKind.INSERT
         if inserts != (operation.parent == b"") or len(operation.parent) not in (0, 32):
             raise BadProof("an insert has no parent version, every other operation has one")
+        check_values(operation.clear)
         rows.add(operation.row)
     if len(rows) != len(changeset.operations):
         raise BadProof("a changeset touches a row at most once")

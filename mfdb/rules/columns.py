@@ -23,10 +23,12 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from mfdb.kernel.codec import Record, decode, encode
 from mfdb.kernel.digest import tagged_hash
-from mfdb.kernel.errors import BadProof
+from mfdb.kernel.errors import BadProof, MalformedMessage
 from mfdb.kernel.limits import ROW_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mfdb.kernel.ids import Address, Hash, RowId
 
 DATA_KEY_BYTES = 32
@@ -34,13 +36,25 @@ SALT_BYTES = 32
 _NONCE = bytes(24)
 
 Stored = bool | int | float | str | bytes | None
-"""A column value as it is stored."""
+"""A column value as it is stored (msgspec cannot type a union of str and bytes by itself)."""
+
+
+def check_values(values: Sequence[Any]) -> None:
+    """Return quietly if all values are of a stored type.
+
+    Raises:
+        MalformedMessage: one is a list or map.
+    """
+    if not all(
+        value is None or isinstance(value, bool | int | float | str | bytes) for value in values
+    ):
+        raise MalformedMessage("a column value is a scalar")
 
 
 class SealedRow(Record, frozen=True):
     """What is inside the ciphertext; the author stands here when the sender is sealed."""
 
-    values: tuple[bool | int | float | str | bytes | None, ...]
+    values: tuple[Any, ...]
     author: bytes = b""
     author_signature: bytes = b""
 
@@ -89,7 +103,9 @@ def open_row(
         raise BadProof("a sealed row does not open with its key") from error
     if row_commitment(key, plaintext) != commitment:
         raise BadProof("a sealed row is not what its operation commits to")
-    return decode(SealedRow, plaintext, limit_bytes=ROW_BYTES)
+    row = decode(SealedRow, plaintext, limit_bytes=ROW_BYTES)
+    check_values(row.values)
+    return row
 
 
 def wrap_key(data_key: bytes, public: bytes) -> bytes:
