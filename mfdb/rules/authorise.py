@@ -84,10 +84,19 @@ def _holds(
     grant: Grant, before: RowView | None, after: RowView | None, identity: Address | None
 ) -> bool:
     """An UPDATE must satisfy the condition before and after, else one could move rows away."""
+    if grant.columns and before and after and not _changes_only(grant.columns, before, after):
+        return False
     if grant.condition is None:
         return True
     return all(
         evaluate(grant.condition, row.clear, author=row.author, caller=identity) is True
         for row in (before, after)
         if row is not None
+    )
+
+
+def _changes_only(names: tuple[str, ...], before: RowView, after: RowView) -> bool:
+    """Sealed columns cannot be compared, so a grant on columns must name all of those."""
+    return all(
+        name in names or before.clear.get(name) == value for name, value in after.clear.items()
     )

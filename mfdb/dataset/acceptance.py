@@ -1,0 +1,329 @@
+"""The one judgement of a changeset, shared by the provider that accepts and the reader that applies.
+
+    1. format, signature, commitments, row ids          (rules.changeset)
+    2. the manifest that the header names               (unknown: parked)
+    3. revocations: inside the accepted frontier?       (outside: denied)
+    4. the parents that the operations name             (unknown: parked)
+    5. `authorise` per operation, over parent versions  (deny by default)
+
+It never asks what a replica holds now, nor what time it is, so that every replica comes to the
+same answer in whatever order changesets arrive (DESIGN 5). A changeset that cannot be judged yet is
+parked, never refused. `check_fresh` is the provider's extra question about a *new* write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mfdb.kernel.clock import Hlc, hlc_seconds
+from mfdb.kernel.codec import Record
+from mfdb.kernel.errors import AccessDenied, BadProof, SchemaViolation, StaleWrite
+from mfdb.kernel.ids import ZERO_ADDRESS, Address, ChangesetId, Hash, RowId, VersionId
+from mfdb.kernel.limits import HLC_AHEAD_S
+from mfdb.rules.authorise import Denied, RowView, authorise
+from mfdb.rules.changeset import (
+    Changeset,
+    Header,
+    Operation,
+    OperationKind,
+    check_changeset,
+    check_free_rows,
+    version_id,
+)
+from mfdb.rules.manifest import Action, Manifest, Ordering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+ACTION_OF = {
+    OperationKind.INSERT: Action.INSERT,
+    OperationKind.UPDATE: Action.UPDATE,
+    OperationKind.DELETE: Action.DELETE,
+}
+
+EVERYBODY = ZERO_ADDRESS
+"""The signer of a revocation that is for all signers but the owner (REVOKE ... FROM PUBLIC)."""
+
+
+class VersionMeta(Record, frozen=True):
+    """What everybody can see of a row version.
+
+    `author` is the author of the row's *first* version, empty when the sender was sealed; `clear`
+    holds the clear columns by name; `parent` is empty for an insert.
+    """
+
+    version: VersionId
+    row: RowId
+    changeset: ChangesetId
+    index: int
+    kind: OperationKind
+    parent: bytes
+    author: bytes
+    hlc: int
+    clear: dict[str, Any]
+
+    @property
+    def stamp(self) -> Hlc:
+        """The hybrid logical time of the write."""
+        return Hlc(self.hlc)
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the version deletes its row."""
+        return self.kind is OperationKind.DELETE
+
+    @property
+    def view(self) -> RowView:
+        """What `authorise` judges by."""
+        return RowView(author=Address(self.author) if self.author else None, clear=self.clear)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """What a judge knows of a dataset so far; each look-up gives None for what is not known yet.
+
+    `manifests` is the chain of manifests, oldest first; `header_of` is asked only when a signer's
+    rights were revoked.
+    """
+
+    manifests: tuple[Manifest, ...]
+    version_of: Callable[[VersionId], VersionMeta | None]
+    header_of: Callable[[ChangesetId], Header | None]
+
+    def manifest_of(self, hash_: Hash) -> Manifest | None:
+        """Return the manifest of a hash."""
+        return next((known for known in reversed(self.manifests) if known.hash == hash_), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The changeset is valid, for ever, unless a later manifest revokes its signer."""
+
+    versions: tuple[VersionMeta, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """It cannot be judged before these manifests, versions or changesets are known.
+
+    With nothing missing it is from the future: judge it again at `not_before_s`.
+    """
+
+    missing: tuple[Hash, ...]
+    not_before_s: float = 0.0
+
+
+def judge(
+    changeset: Changeset, known: Knowledge, *, network: Hash, now_s: float | None = None
+) -> Accepted | Parked:
+    """Return the versions that a changeset makes, or what is missing to judge it.
+
+    `now_s` only parks what is from the future (`limits.HLC_AHEAD_S`); it never decides validity.
+
+    Raises:
+        WrongNetwork, BadSignature, BadProof: the changeset is not good.
+        AccessDenied, SchemaViolation: the rules do not allow its signer to do that.
+    """
+    header = changeset.header
+    check_changeset(changeset, network=network, dataset=header.dataset)
+    if now_s is not None and hlc_seconds(header.stamp) > now_s + HLC_AHEAD_S:
+        return Parked((), hlc_seconds(header.stamp) - HLC_AHEAD_S)
+    manifest = known.manifest_of(header.manifest)
+    if manifest is None:
+        return Parked((header.manifest,))
+    _check_header(changeset, manifest)
+    unknown = _outside_frontier(changeset, manifest, known)
+    if unknown:
+        return Parked(unknown)
+    parents, missing = _parents(changeset, known)
+    if missing:
+        return Parked(missing)
+    versions = tuple(
+        _version(changeset, index, parent, manifest) for index, parent in enumerate(parents)
+    )
+    _authorise_all(changeset, manifest, parents, versions)
+    return Accepted(versions)
+
+
+def check_fresh(
+    changeset: Changeset,
+    known: Knowledge,
+    *,
+    heads_of: Callable[[RowId], Collection[VersionId]],
+    now_s: float,
+) -> None:
+    """Return quietly if a provider may take a changeset as a *new* write, right now.
+
+    Validity does not depend on this: a write that another provider took counts all the same.
+
+    Raises:
+        StaleWrite: a parent is no longer a head, or the manifest is not the one in force.
+        AccessDenied: the grant that it needs has expired.
+    """
+    newest = known.manifests[-1]
+    if changeset.header.acl_epoch != newest.acl_epoch:
+        raise StaleWrite(
+            f"the rules of {newest.name} changed", hint="fetch the manifest and write again"
+        )
+    for operation in changeset.operations:
+        if operation.parent and operation.parent not in heads_of(operation.row):
+            raise StaleWrite(
+                f"a row of {newest.name} changed since it was read", hint="read it again and retry"
+            )
+    named = known.manifest_of(changeset.header.manifest)
+    parents, missing = _parents(changeset, known)
+    if named is None or missing:
+        raise StaleWrite(f"the write names what is not known here yet of {newest.name}")
+    live = named.at(now_s)
+    versions = tuple(_version(changeset, at, parent, live) for at, parent in enumerate(parents))
+    _authorise_all(changeset, live, parents, versions)
+
+
+def wins(one: VersionMeta, other: VersionMeta) -> bool:
+    """Return whether a head decides the row's state against another: greater (HLC, version id)."""
+    return (one.hlc, one.version) > (other.hlc, other.version)
+
+
+def winner(heads: Iterable[VersionMeta]) -> VersionMeta:
+    """Return the head that decides a row's state."""
+    return max(heads, key=lambda head: (head.hlc, head.version))
+
+
+def _check_header(changeset: Changeset, manifest: Manifest) -> None:
+    header = changeset.header
+    if manifest.dataset != header.dataset or manifest.acl_epoch != header.acl_epoch:
+        raise BadProof("the header names a manifest of another dataset or access epoch")
+    if header.key_epoch not in {key.epoch for key in manifest.read_keys}:
+        raise BadProof("the header names a key epoch that its manifest does not have")
+    if manifest.ordering is Ordering.FREE:
+        check_free_rows(changeset)
+    elif header.signer != manifest.owner:
+        raise AccessDenied(
+            f"writes to {manifest.name} are ordered by its owner's node",
+            hint="send the write to the owner's node, or create the dataset with ordering = 'free'",
+        )
+
+
+def _outside_frontier(changeset: Changeset, named: Manifest, known: Knowledge) -> tuple[Hash, ...]:
+    """Return what is missing to tell whether the changeset lies inside every accepted frontier."""
+    signer = changeset.header.signer
+    if signer == named.owner:
+        return ()
+    missing: list[Hash] = []
+    for later in known.manifests:
+        if later.number <= named.number:
+            continue
+        for revocation in later.revocations:
+            if revocation.signer in (signer, EVERYBODY):
+                missing += _missing_links(changeset, revocation.frontier, known)
+    return tuple(missing)
+
+
+def _missing_links(
+    changeset: Changeset, frontier: tuple[Hash, ...], known: Knowledge
+) -> tuple[Hash, ...]:
+    """Walk back from each accepted head of the same chain to the changeset.
+
+    Raises:
+        AccessDenied: no head's chain contains it.
+    """
+    header, own = changeset.header, changeset.id
+    missing = []
+    for head in frontier:
+        at = Hash(head)
+        while True:
+            if at == own:
+                return ()
+            link = known.header_of(ChangesetId(at))
+            if link is None:
+                missing.append(at)
+                break
+            same_chain = (link.signer, link.run) == (header.signer, header.run)
+            if not same_chain or link.number <= header.number:
+                break
+            at = link.previous
+    if not missing:
+        raise AccessDenied(
+            f"the rights of 0x{header.signer.hex()} were revoked before this write was known"
+        )
+    return tuple(missing)
+
+
+def _parents(
+    changeset: Changeset, known: Knowledge
+) -> tuple[list[VersionMeta | None], tuple[Hash, ...]]:
+    found: list[VersionMeta | None] = []
+    missing: list[Hash] = []
+    for operation in changeset.operations:
+        parent = known.version_of(VersionId(operation.parent)) if operation.parent else None
+        if operation.parent and parent is None:
+            missing.append(Hash(operation.parent))
+        found.append(parent)
+    return found, tuple(missing)
+
+
+def _version(
+    changeset: Changeset, index: int, parent: VersionMeta | None, manifest: Manifest
+) -> VersionMeta:
+    header, operation = changeset.header, changeset.operations[index]
+    if parent is not None and (parent.row != operation.row or parent.is_tombstone):
+        raise BadProof(f"operation {index} names a parent of another row, or a deleted one")
+    return VersionMeta(
+        version=version_id(changeset.id, index),
+        row=operation.row,
+        changeset=changeset.id,
+        index=index,
+        kind=operation.kind,
+        parent=operation.parent,
+        author=parent.author if parent is not None else header.identity,
+        hlc=header.hlc,
+        clear=_clear(operation, manifest, parent),
+    )
+
+
+def _clear(operation: Operation, manifest: Manifest, parent: VersionMeta | None) -> dict[str, Any]:
+    if operation.kind is OperationKind.DELETE:
+        if operation.clear or operation.sealed:
+            raise BadProof("a delete carries no values")
+        return {}
+    columns = manifest.clear_columns
+    if len(columns) != len(operation.clear):
+        raise BadProof("an operation carries another number of clear values than its manifest has")
+    clear = {c.name: value for c, value in zip(columns, operation.clear, strict=True)}
+    for column in columns:
+        if column.not_null and clear[column.name] is None:
+            raise SchemaViolation(f"column {column.name} of {manifest.name} must not be NULL")
+    if parent is not None and manifest.ordering is Ordering.FREE:
+        _check_unchanged(clear, parent, manifest)
+    return clear
+
+
+def _check_unchanged(clear: dict[str, Any], parent: VersionMeta, manifest: Manifest) -> None:
+    """Clear columns decide who may do what, so without an orderer they are fixed for ever."""
+    for name, value in parent.clear.items():
+        if name in clear and clear[name] != value:
+            raise AccessDenied(
+                f"the clear column {name} of {manifest.name} cannot change",
+                hint="clear columns may change only in a dataset with ordering = 'owner'",
+            )
+
+
+def _authorise_all(
+    changeset: Changeset,
+    manifest: Manifest,
+    parents: list[VersionMeta | None],
+    versions: tuple[VersionMeta, ...],
+) -> None:
+    identity = changeset.header.identity
+    caller = Address(identity) if identity else None
+    for parent, version in zip(parents, versions, strict=True):
+        verdict = authorise(
+            manifest,
+            ACTION_OF[version.kind],
+            parent.view if parent is not None else None,
+            None if version.is_tombstone else version.view,
+            caller,
+        )
+        if isinstance(verdict, Denied):
+            raise AccessDenied(verdict.reason)
