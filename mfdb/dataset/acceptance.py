@@ -1,4 +1,4 @@
-"""The one judgement of a changeset, shared by the provider that accepts and the reader that applies.
+"""The one judgement of a changeset: the same for the provider that accepts it and every reader.
 
     1. format, signature, commitments, row ids          (rules.changeset)
     2. the manifest that the header names               (unknown: parked)
@@ -228,7 +228,7 @@ def _missing_links(
     Raises:
         AccessDenied: no head's chain contains it.
     """
-    header, own = changeset.header, changeset.id
+    header, own = changeset.header, Hash(changeset.id)
     missing = []
     for head in frontier:
         at = Hash(head)
