@@ -108,6 +108,12 @@ class WrongPassphrase(ProgrammingError):
     sqlstate = "28P01"
 
 
+class DuplicateIdentity(ProgrammingError):
+    """The keystore holds an identity of that name or address already."""
+
+    sqlstate = "42710"
+
+
 # ---- a value is wrong
 
 
@@ -139,6 +145,12 @@ class NumberOutOfRange(DataError):
     """A number does not fit the range of its type."""
 
     sqlstate = "22003"
+
+
+class BadSeedWords(DataError):
+    """These are not the seed words of an identity: a word is unknown or the checksum fails."""
+
+    sqlstate = "22023"
 
 
 class NotAnMbox(DataError):

@@ -1,0 +1,157 @@
+"""One seed of twelve words, and every key of an identity derived from it (DESIGN 4).
+
+    words --BIP-39--> 64-byte seed --BIP-32--> account, signer, recovery     (secp256k1)
+                                   --HKDF----> seal keys, transport key      (X25519, Ed25519)
+                                   --HKDF----> nonces of the identity's datasets
+
+So a person who has only the words has everything. Nothing here is stored; `mfdb.node.keystore`
+does that. No `repr` and no error shows a secret, except that an unknown seed word is named.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from bip32 import BIP32
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from mnemonic import Mnemonic
+from nacl.public import PrivateKey
+
+from mfdb.kernel.account import Account
+from mfdb.kernel.errors import BadSeedWords
+from mfdb.kernel.ids import Hash
+
+if TYPE_CHECKING:
+    from mfdb.kernel.entropy import Entropy
+    from mfdb.kernel.ids import Address
+
+HOME_LABEL = "home"
+"""Label of the home dataset, which lists the identity's other datasets."""
+MAILBOX_NONCE = Hash(bytes(32))
+"""Nonce of everybody's mailbox 0, so that an address alone names it (DESIGN 4)."""
+
+ACCOUNT_PATH = "m/44'/60'/0'/0/0"
+SIGNER_PATH = "m/44'/60'/0'/0/1"
+RECOVERY_PATH = "m/44'/60'/1'/0/0"
+
+_SEED_BYTES = 64
+_KEY_BYTES = 32
+_TEXT_CHARS = 512
+_WORD_COUNTS = (12, 15, 18, 21, 24)
+
+
+class Seed:
+    """The 64-byte BIP-39 seed of an identity. Its `repr` shows nothing of it."""
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != _SEED_BYTES:
+            raise BadSeedWords(f"a seed has {_SEED_BYTES} bytes, not {len(secret)}")
+        self._secret = secret
+
+    @classmethod
+    def from_words(cls, words: str) -> Seed:
+        """Return the seed that 12 to 24 English BIP-39 words stand for; case and spaces are free.
+
+        Raises:
+            BadSeedWords: a word is not in the list (it is named), or the checksum fails.
+        """
+        return cls(Mnemonic.to_seed(checked_words(words)))
+
+    def keys(self) -> IdentityKeys:
+        """Return the keys of the identity."""
+        return IdentityKeys(self)
+
+    def derive(self, info: str) -> bytes:
+        """Return the 32 bytes that HKDF-SHA256 gives for a purpose."""
+        hkdf = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info.encode())
+        return hkdf.derive(self._secret)
+
+    def account(self, path: str) -> Account:
+        """Return the secp256k1 account at a BIP-32 path."""
+        secret: bytes = BIP32.from_seed(self._secret).get_privkey_from_path(path)
+        return Account(secret)
+
+    def __repr__(self) -> str:
+        return "Seed(hidden)"
+
+
+class IdentityKeys:
+    """Every key of one identity. The address of `account` is the identity's name for ever."""
+
+    __slots__ = ("_seed", "account", "recovery", "signer", "transport_seed")
+
+    def __init__(self, seed: Seed) -> None:
+        self._seed = seed
+        self.account = seed.account(ACCOUNT_PATH)
+        """Signs rows, manifests, agreements and cheques."""
+        self.signer = seed.account(SIGNER_PATH)
+        """Hot key to which a provider delegates its receipts."""
+        self.recovery = seed.account(RECOVERY_PATH)
+        """The only key that may replace the account's signing key in the registry."""
+        self.transport_seed = seed.derive("mfdb.ed25519.v1")
+        """32 bytes: seed of the node's Ed25519 transport key."""
+
+    @property
+    def address(self) -> Address:
+        """The identity's address."""
+        return self.account.address
+
+    def seal_key(self, epoch: int) -> PrivateKey:
+        """Return the X25519 key to which others seal data keys in this key epoch."""
+        return PrivateKey(self._seed.derive(f"mfdb.x25519.v1/{epoch}"))
+
+    def dataset_nonce(self, label: str) -> Hash:
+        """Return the nonce of the dataset with this label (`HOME_LABEL` is the home dataset).
+
+        The nonce names a dataset id; mailbox 0 does not use it but `MAILBOX_NONCE`.
+        """
+        return Hash(self._seed.derive(f"mfdb.dataset.v1/{label}"))
+
+    def __repr__(self) -> str:
+        return f"IdentityKeys(0x{self.address.hex()})"
+
+
+def new_words(entropy: Entropy) -> str:
+    """Return twelve fresh English BIP-39 words (128 bits)."""
+    return _wordlist().to_mnemonic(entropy.token(16))
+
+
+def checked_words(words: str) -> str:
+    """Return seed words in their one normal form: lower case, single spaces.
+
+    Raises:
+        BadSeedWords: a word is not in the list (it is named), or the checksum fails.
+    """
+    if len(words) > _TEXT_CHARS:
+        raise BadSeedWords("the text is too long for seed words", hint="give 12 to 24 words")
+    found = words.lower().split()
+    if len(found) not in _WORD_COUNTS:
+        raise BadSeedWords(f"{len(found)} seed words", hint="there are 12, 15, 18, 21 or 24")
+    for index, name in enumerate(found, start=1):
+        _check_word(index, name)
+    normal = " ".join(found)
+    if not _wordlist().check(normal):
+        raise BadSeedWords(
+            "the checksum of the seed words does not match",
+            hint="every word is known, so one of them or their order is wrong",
+        )
+    return normal
+
+
+def _check_word(index: int, name: str) -> None:
+    listed = _wordlist().wordlist
+    if name in listed:
+        return
+    near = difflib.get_close_matches(name, listed, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see the English BIP-39 word list"
+    raise BadSeedWords(f"word {index} is not a seed word: {name[:20]!r}", hint=hint)
+
+
+@lru_cache(maxsize=1)
+def _wordlist() -> Mnemonic:
+    return Mnemonic("english")
