@@ -1,0 +1,423 @@
+"""What each statement rule of grammar.lark makes of its children (expressions stand apart)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mfdb.kernel.errors import SqlSyntax
+from mfdb.sql import statement as st
+from mfdb.sql.expression_actions import ACTIONS as EXPRESSION_ACTIONS
+from mfdb.sql.expression_actions import listed, unquote, word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Children = list[Any]
+
+
+def _pass_value(children: Children, _position: int) -> Any:
+    return children[0]
+
+
+def _text_value(children: Children, _position: int) -> st.Constant:
+    token = children[0]
+    return st.Constant(position=token.position, kind="string", value=unquote(token))
+
+
+def _truth(_children: Children, _position: int) -> bool:
+    return True
+
+
+def _table_name(children: Children, position: int) -> st.TableName:
+    owner = children[0].text if len(children) > 1 else None
+    return st.TableName(position=position, name=children[-1].text, owner=owner)
+
+
+def _star(_children: Children, position: int) -> st.Star:
+    return st.Star(position=position)
+
+
+def _star_of(children: Children, position: int) -> st.Star:
+    return st.Star(position=position, table=children[0].text)
+
+
+def _item(children: Children, position: int) -> st.Item:
+    named = children[1].text if len(children) > 1 else None
+    return st.Item(position=position, expression=children[0], name=named)
+
+
+def _order_item(children: Children, position: int) -> st.OrderItem:
+    expression, direction, nulls = children
+    descending = direction is not None and direction.text.upper() == "DESC"
+    nulls_first = descending if nulls is None else nulls.text.upper() == "FIRST"
+    return st.OrderItem(
+        position=position, expression=expression, descending=descending, nulls_first=nulls_first
+    )
+
+
+def _no_limit(_children: Children, _position: int) -> None:
+    return None
+
+
+def _offset_limit(children: Children, _position: int) -> Children:
+    return [children[1], children[0]]
+
+
+def _from_clause(children: Children, _position: int) -> Children:
+    return children
+
+
+def _select(children: Children, position: int) -> st.Select:
+    items, source, where, order_by, limit = children
+    table, alias = source or (None, None)
+    count, offset = limit or (None, None)
+    return st.Select(
+        position=position,
+        items=tuple(items),
+        table=table,
+        alias=alias.text if alias is not None else None,
+        where=where,
+        order_by=tuple(order_by or ()),
+        limit=count,
+        offset=offset,
+    )
+
+
+def _default_value(_children: Children, position: int) -> st.DefaultValue:
+    return st.DefaultValue(position=position)
+
+
+def _default_values(_children: Children, _position: int) -> None:
+    return None
+
+
+def _insert(children: Children, position: int) -> st.Insert:
+    table, columns, rows, returning = children
+    return st.Insert(
+        position=position,
+        table=table,
+        columns=tuple(columns) if columns is not None else None,
+        rows=tuple(tuple(row) for row in rows) if rows is not None else None,
+        returning=tuple(returning or ()),
+    )
+
+
+def _assignment(children: Children, position: int) -> st.Assignment:
+    return st.Assignment(position=position, column=children[0], value=children[1])
+
+
+def _update(children: Children, position: int) -> st.Update:
+    table, assignments, where, returning = children
+    return st.Update(
+        position=position,
+        table=table,
+        assignments=tuple(assignments),
+        where=where,
+        returning=tuple(returning or ()),
+    )
+
+
+def _delete(children: Children, position: int) -> st.Delete:
+    table, where, returning = children
+    return st.Delete(position=position, table=table, where=where, returning=tuple(returning or ()))
+
+
+# ---- definitions
+
+
+def _create(*, mailbox: bool) -> Callable[[Children, int], st.CreateDataset]:
+    def build(children: Children, position: int) -> st.CreateDataset:
+        if_not_exists, table, elements, options = children
+        return st.CreateDataset(
+            position=position,
+            table=table,
+            elements=tuple(elements or ()),
+            if_not_exists=bool(if_not_exists),
+            options=tuple(options or ()),
+            mailbox=mailbox,
+        )
+
+    return build
+
+
+def _create_identity(children: Children, position: int) -> st.CreateIdentity:
+    return st.CreateIdentity(position=position, name=children[0].text)
+
+
+def _drop(children: Children, position: int) -> st.DropDataset:
+    return st.DropDataset(position=position, table=children[1], if_exists=bool(children[0]))
+
+
+def _alter_seal(children: Children, position: int) -> st.SealDataset:
+    return st.SealDataset(position=position, table=children[0])
+
+
+def _alter_set(children: Children, position: int) -> st.AlterOptions:
+    return st.AlterOptions(position=position, table=children[0], options=tuple(children[1]))
+
+
+def _constraint(part: str) -> Callable[[Children, int], tuple[str, Any]]:
+    def build(children: Children, _position: int) -> tuple[str, Any]:
+        return part, children[0] if children else True
+
+    return build
+
+
+def _named_constraint(children: Children, _position: int) -> Any:
+    """The name of a constraint is accepted and not kept: errors name columns."""
+    constraint = children[1]
+    if isinstance(constraint, tuple):
+        return _check_element(constraint)
+    return constraint
+
+
+def _check_element(constraint: tuple[str, Any]) -> st.CheckConstraint:
+    return st.CheckConstraint(position=constraint[1].position, condition=constraint[1])
+
+
+def _elements(children: Children, _position: int) -> Children:
+    return [_check_element(child) if isinstance(child, tuple) else child for child in children]
+
+
+def _column_def(children: Children, position: int) -> st.ColumnDef:
+    name, kind, *constraints = children
+    parts: dict[str, Any] = {}
+    checks = []
+    for part, value in constraints:
+        if part == "check":
+            checks.append(value)
+        elif part in parts:
+            raise SqlSyntax(
+                f"column {name.text} says {part.replace('_', ' ').upper()} twice",
+                position=name.position,
+            )
+        else:
+            parts[part] = value
+    if parts.pop("nullable", False) and parts.get("not_null"):
+        raise SqlSyntax(f"column {name.text} is both NULL and NOT NULL", position=name.position)
+    return st.ColumnDef(position=position, name=name, type=kind, checks=tuple(checks), **parts)
+
+
+def _key(*, primary: bool) -> Callable[[Children, int], st.KeyConstraint]:
+    def build(children: Children, position: int) -> st.KeyConstraint:
+        return st.KeyConstraint(position=position, columns=tuple(children[0]), primary=primary)
+
+    return build
+
+
+def _type(children: Children, position: int) -> st.TypeName:
+    named, *numbers = children
+    values = tuple(int(token.text[:6]) for token in numbers if token is not None)
+    return st.TypeName(
+        position=position, name=named if isinstance(named, str) else named.text, numbers=values
+    )
+
+
+def _type_words(words: str) -> Callable[[Children, int], str]:
+    return lambda _children, _position: words
+
+
+def _option(children: Children, position: int) -> st.Option:
+    named, value = children
+    plain = value.value if isinstance(value, st.Constant) else value
+    return st.Option(position=position, name=named.text, value=True if value is None else plain)
+
+
+def _option_word(children: Children, position: int) -> st.Constant:
+    return st.Constant(position=position, kind="string", value=children[0].text)
+
+
+def _option_negative(children: Children, position: int) -> st.Constant:
+    return st.Constant(position=position, kind="decimal", value=f"-{children[0].value}")
+
+
+def _option_amount(children: Children, position: int) -> st.Constant:
+    text = f"{children[0].value} {children[1].text.upper()}"
+    return st.Constant(position=position, kind="string", value=text)
+
+
+def _option_ratio(children: Children, position: int) -> st.Constant:
+    text = f"{children[0].text}/{children[1].text}"
+    return st.Constant(position=position, kind="string", value=text)
+
+
+# ---- rights
+
+
+def _privileges(children: Children, _position: int) -> Children:
+    return children
+
+
+def _all_privileges(_children: Children, _position: int) -> Children:
+    return []
+
+
+def _privilege(children: Children, position: int) -> st.Privilege:
+    action, columns = children
+    return st.Privilege(position=position, action=action.text.upper(), columns=tuple(columns or ()))
+
+
+def _grantee_text(children: Children, position: int) -> st.Grantee:
+    return st.Grantee(position=position, kind="IDENTITY", name=unquote(children[0]))
+
+
+def _grantee_name(children: Children, position: int) -> st.Grantee:
+    named = children[0]
+    role = named.text.upper()
+    if not named.quoted and role in ("PUBLIC", "OWNER", "AUTHOR"):
+        return st.Grantee(position=position, kind=role)
+    return st.Grantee(position=position, kind="IDENTITY", name=named.text)
+
+
+def _grant(children: Children, position: int) -> st.Grant:
+    privileges, table, condition, grantees, until = children
+    return st.Grant(
+        position=position,
+        table=table,
+        privileges=tuple(privileges),
+        grantees=tuple(grantees),
+        condition=condition,
+        until=until,
+    )
+
+
+def _revoke(children: Children, position: int) -> st.Revoke:
+    privileges, table, grantees = children
+    return st.Revoke(
+        position=position, table=table, privileges=tuple(privileges), grantees=tuple(grantees)
+    )
+
+
+# ---- sessions
+
+
+def _subscribe(children: Children, position: int) -> st.Subscribe:
+    query, since = children
+    if isinstance(query, st.TableName):
+        star = st.Star(position=query.position)
+        query = st.Select(position=query.position, items=(star,), table=query)
+    return st.Subscribe(position=position, query=query, since=since)
+
+
+def _show_words(children: Children, _position: int) -> str:
+    return " ".join(child.text for child in children if child is not None)
+
+
+def _show(children: Children, position: int) -> st.Show:
+    what, of, pattern = children
+    if isinstance(of, st.Constant):
+        of = st.TableName(position=of.position, name=str(of.value))
+    like = str(pattern.value) if pattern is not None else None
+    return st.Show(position=position, what=what, of=of, like=like)
+
+
+def _show_create(children: Children, position: int) -> st.Show:
+    return st.Show(position=position, what="create", of=children[0])
+
+
+def _describe(children: Children, position: int) -> st.Describe:
+    return st.Describe(position=position, table=children[0])
+
+
+def _explain(children: Children, position: int) -> st.Explain:
+    return st.Explain(position=position, statement=children[0])
+
+
+def _set(children: Children, position: int) -> st.SetOption:
+    named, value = children
+    plain = value.value if isinstance(value, st.Constant) else value
+    return st.SetOption(position=position, name=named.text, value=plain)
+
+
+def _set_on(_children: Children, position: int) -> st.Constant:
+    return st.Constant(position=position, kind="boolean", value=True)
+
+
+def _simple(kind: Any) -> Callable[[Children, int], Any]:
+    return lambda _children, position: kind(position=position)
+
+
+ACTIONS: dict[str, Callable[[Children, int], Any]] = {
+    **EXPRESSION_ACTIONS,
+    "start": _pass_value,
+    "pass_value": _pass_value,
+    "text_value": _text_value,
+    "truth": _truth,
+    "table_name": _table_name,
+    "name_list": listed,
+    "bare_name": _pass_value,
+    "items": listed,
+    "star": _star,
+    "star_of": _star_of,
+    "item": _item,
+    "from_clause": _from_clause,
+    "order_by": listed,
+    "order_item": _order_item,
+    "direction": word,
+    "nulls": _pass_value,
+    "null_place": word,
+    "limit_offset": listed,
+    "offset_limit": _offset_limit,
+    "no_limit": _no_limit,
+    "select": _select,
+    "rows": listed,
+    "row": listed,
+    "default_value": _default_value,
+    "default_values": _default_values,
+    "insert": _insert,
+    "assignments": listed,
+    "assignment": _assignment,
+    "update": _update,
+    "delete": _delete,
+    "create_dataset": _create(mailbox=False),
+    "create_mailbox": _create(mailbox=True),
+    "create_identity": _create_identity,
+    "drop": _drop,
+    "alter_seal": _alter_seal,
+    "alter_set": _alter_set,
+    "elements": _elements,
+    "named_constraint": _named_constraint,
+    "column_def": _column_def,
+    "not_null": _constraint("not_null"),
+    "nullable": _constraint("nullable"),
+    "primary_key": _constraint("primary_key"),
+    "unique": _constraint("unique"),
+    "clear": _constraint("clear"),
+    "default": _constraint("default"),
+    "check": _constraint("check"),
+    "table_key": _key(primary=True),
+    "table_unique": _key(primary=False),
+    "type": _type,
+    "double_precision": _type_words("double precision"),
+    "character_varying": _type_words("character varying"),
+    "timestamp_with_zone": _type_words("timestamp with time zone"),
+    "timestamp_without_zone": _type_words("timestamp without time zone"),
+    "options": listed,
+    "option": _option,
+    "option_word": _option_word,
+    "option_negative": _option_negative,
+    "option_amount": _option_amount,
+    "option_ratio": _option_ratio,
+    "privileges": _privileges,
+    "all_privileges": _all_privileges,
+    "privilege": _privilege,
+    "privilege_word": word,
+    "grantees": listed,
+    "grantee_text": _grantee_text,
+    "grantee_name": _grantee_name,
+    "grant": _grant,
+    "revoke": _revoke,
+    "subscribe": _subscribe,
+    "show_words": _show_words,
+    "show_all": lambda _children, _position: "all",
+    "show": _show,
+    "show_create": _show_create,
+    "describe": _describe,
+    "explain": _explain,
+    "set": _set,
+    "set_on": _set_on,
+    "set_default": _default_values,
+    "begin": _simple(st.Begin),
+    "commit": _simple(st.Commit),
+    "rollback": _simple(st.Rollback),
+}
