@@ -52,7 +52,7 @@ class Automaton(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Unexpected(Exception):
-    """A fact inside this room, always turned into SqlSyntax: no step for a token; `states` is its stack there."""
+    """No step for a token; `states` is the stack there. Always turned into SqlSyntax."""
 
     def __init__(self, index: int, states: list[int]) -> None:
         super().__init__(index)
@@ -102,7 +102,8 @@ class Machine:
             TooDeep: nesting beyond `STACK_LIMIT`.
         """
         states, defaults, rules, end = self._states, self._defaults, self._rules, self._end
-        stack, values, places = [0], [], [0]
+        stack, places = [0], [0]
+        values: list[Any] = []
         for index, token in enumerate(tokens):
             kind = token[0]
             while True:
