@@ -18,7 +18,7 @@ event KeyChanged:
 event RecordPublished:
     identity: indexed(address)
     kind: indexed(uint256)
-    record: Bytes[4096]
+    record: Bytes[8192]
 
 keys: HashMap[address, HashMap[uint256, address]]
 epoch: public(HashMap[address, uint256])  # 0: never registered
@@ -86,10 +86,11 @@ def rotate(identity: address, signingKey: address, recoveryCommitment: bytes32):
 
 
 @external
-def set_record(identity: address, kind: uint256, record: Bytes[4096]):
+def set_record(identity: address, kind: uint256, record: Bytes[8192]):
     """@notice Publish an identity's record of a kind; it replaces the one before."""
     key: address = self._key_at(identity, self.epoch[identity])
     assert msg.sender == key, "mfdb: not the signing key"
     assert kind < 256, "mfdb: unknown kind"
+    assert len(record) <= 4096, "mfdb: record too long"
     self.records[identity][kind] = Stamp(digest=keccak256(record), number=block.number)
     log RecordPublished(identity=identity, kind=kind, record=record)
