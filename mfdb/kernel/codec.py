@@ -1,6 +1,6 @@
 """Canonical encoding of everything off chain: msgspec MessagePack arrays, one form only.
 
-A record is a frozen `Record` subclass. `decode` refuses any byte string that `encode` would not
+Amounts (`Wei`) are 32-byte words, since MessagePack integers end at 64 bits. A record is a frozen `Record` subclass. `decode` refuses any byte string that `encode` would not
 have produced, so that equal records have equal bytes and equal hashes (DESIGN 5, Encodings).
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from mfdb.kernel.errors import MalformedMessage, ValueTooLarge
+from mfdb.kernel.ids import Wei
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -23,12 +24,25 @@ class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
 
 R = TypeVar("R")
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _encode_amount(value: object) -> bytes:
+    if isinstance(value, Wei):
+        return value.to_bytes(32, "big")
+    raise NotImplementedError(f"records do not hold a {type(value).__name__}")
+
+
+def _decode_amount(kind: type, value: object) -> Wei:
+    if kind is not Wei or not isinstance(value, bytes) or len(value) != 32:
+        raise ValueError("an amount is a 32-byte word")
+    return Wei(int.from_bytes(value, "big"))
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_amount)
 
 
 @lru_cache(maxsize=256)
 def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+    return msgspec.msgpack.Decoder(kind, dec_hook=_decode_amount)
 
 
 def encode(record: object) -> bytes:

@@ -84,6 +84,42 @@ class UnknownColumn(ProgrammingError):
     sqlstate = "42703"
 
 
+class UnknownFunction(ProgrammingError):
+    """No function or operator of that name takes such operands."""
+
+    sqlstate = "42883"
+
+
+class UnknownType(ProgrammingError):
+    """No column type has that name."""
+
+    sqlstate = "42704"
+
+
+class DuplicateColumn(ProgrammingError):
+    """A column is named twice."""
+
+    sqlstate = "42701"
+
+
+class UngroupedColumn(ProgrammingError):
+    """A column stands beside an aggregate, or an aggregate where none may stand."""
+
+    sqlstate = "42803"
+
+
+class InvalidDefinition(ProgrammingError):
+    """A definition, option or grant contradicts itself or the rules of its dataset."""
+
+    sqlstate = "42P16"
+
+
+class WrongParameters(ProgrammingError):
+    """Not the parameters that the statement asks for."""
+
+    sqlstate = "07001"
+
+
 class DuplicateDataset(ProgrammingError):
     """A dataset of that name exists already."""
 
@@ -127,6 +163,12 @@ class BadType(DataError):
     """A value is not of the column's type."""
 
     sqlstate = "42804"
+
+
+class InvalidText(DataError):
+    """A text does not spell a value of the type."""
+
+    sqlstate = "22P02"
 
 
 class ValueTooLarge(DataError):
@@ -178,6 +220,12 @@ class SchemaViolation(IntegrityError):
     """NOT NULL, CHECK or another rule of the schema does not hold."""
 
     sqlstate = "23514"
+
+
+class NotNullViolation(SchemaViolation):
+    """A column that needs a value has none."""
+
+    sqlstate = "23502"
 
 
 class StaleWrite(IntegrityError):
@@ -246,6 +294,12 @@ class StripeLost(NetworkError):
     """Fewer than k intact shards are left."""
 
     sqlstate = "58030"
+
+
+class ShardMissing(OperationalError):
+    """The provider does not hold the shard that it is asked for."""
+
+    sqlstate = "58031"
 
 
 class NoProviders(NetworkError):

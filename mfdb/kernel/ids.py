@@ -24,7 +24,17 @@ AgreementId = NewType("AgreementId", bytes)
 CaseId = NewType("CaseId", bytes)
 Hash = NewType("Hash", bytes)
 """32 bytes."""
-Wei = NewType("Wei", int)
+
+
+class Wei(int):
+    """An amount of MFT in its smallest unit; up to 2^256 - 1 in records and contracts.
+
+    A class rather than a `NewType`, because records encode it as a 32-byte word: MessagePack
+    integers end at 64 bits, which is 18.4 MFT.
+    """
+
+    __slots__ = ()
+
 
 ZERO_HASH = Hash(bytes(32))
 ZERO_ADDRESS = Address(bytes(20))

@@ -26,7 +26,7 @@ from mfdb.kernel.ids import Hash
 
 if TYPE_CHECKING:
     from mfdb.kernel.entropy import Entropy
-    from mfdb.kernel.ids import Address
+    from mfdb.kernel.ids import Address, DatasetId
 
 HOME_LABEL = "home"
 """Label of the home dataset, which lists the identity's other datasets."""
@@ -104,6 +104,17 @@ class IdentityKeys:
     def seal_key(self, epoch: int) -> PrivateKey:
         """Return the X25519 key to which others seal data keys in this key epoch."""
         return PrivateKey(self._seed.derive(f"mfdb.x25519.v1/{epoch}"))
+
+    def read_key(self, dataset: DatasetId, epoch: int) -> PrivateKey:
+        """Return the X25519 key that reads one dataset in this key epoch.
+
+        Every dataset but the mailbox has its own, so that a reader of one reads no other.
+        """
+        return PrivateKey(self._seed.derive(f"mfdb.read-key.v1/{dataset.hex()}/{epoch}"))
+
+    def row_id_key(self, dataset: DatasetId) -> bytes:
+        """Return the 32-byte secret under which primary keys of a dataset become row ids."""
+        return self._seed.derive(f"mfdb.row-id.v1/{dataset.hex()}")
 
     def dataset_nonce(self, label: str) -> Hash:
         """Return the nonce of the dataset with this label (`HOME_LABEL` is the home dataset).
