@@ -262,6 +262,11 @@ class Keystore:
             _sync_directory(path.parent)
 
 
+def keystore_in(data: Path | str, entropy: Entropy) -> Keystore:
+    """Return the keystore of a data directory."""
+    return Keystore(Path(data) / "keys", entropy)
+
+
 def read_passphrase_file(path: Path | str) -> str:
     """Return the passphrase that a file holds (its last line break is not part of it).
 

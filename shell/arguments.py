@@ -1,0 +1,89 @@
+"""The command line of `mfdb`, declared without importing what it starts."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shell.settings import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAMS = {
+    "identity": ("shell.identity", "make, list, show, restore and protect identities"),
+    "devnet": ("mfdb.devnet.cli", "a real network on this machine: up, status, down, reset"),
+    "demo": ("mfdb.devnet.demo_cli", "the mailbox story on a devnet, from staking to verdict"),
+    "provider": ("mfdb.node.provider_cli", "serve other people's rows for MFT"),
+}
+"""Sub-commands: the module that declares (`add_arguments`) and runs (`run`) each, and its help."""
+
+_EPILOG = """\
+Without a sub-command: an interactive shell, or the statements of -c, -f and standard input.
+exit codes: 0 ok, 1 a statement failed, 2 usage or no connection, 3 a script stopped, 130 Ctrl-C
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return what the command line says; leaves with code 2 if it says nothing sensible."""
+    parser = argparse.ArgumentParser(
+        prog="mfdb",
+        description="A database without a host: signed rows, paid providers, a court.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_globals(parser, top=True)
+    programs = parser.add_subparsers(dest="program", metavar="COMMAND")
+    for name, (module, meaning) in PROGRAMS.items():
+        program = programs.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+        if name in argv:  # declaring a program may cost its imports, so only the one that is asked
+            importlib.import_module(module).add_arguments(program)
+            _add_globals_everywhere(program)
+    return parser.parse_args(argv)
+
+
+def _add_globals_everywhere(parser: argparse.ArgumentParser) -> None:
+    """Let global options stand after the sub-command too, where it does not use the same name."""
+    _add_globals(parser, top=False)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                _add_globals_everywhere(child)
+
+
+def _add_globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
+    taken = parser._option_string_actions
+
+    def add(*names: str, default: object = None, **options: object) -> None:
+        if not any(name in taken for name in names):
+            shown = options if top else {**options, "help": argparse.SUPPRESS}
+            parser.add_argument(*names, default=default if top else argparse.SUPPRESS, **shown)  # type: ignore[arg-type]
+
+    add("--data", type=Path, metavar="DIR", help="data directory (MFDB_DATA)")
+    add("--identity", metavar="NAME", help="petname or address (default: the first made)")
+    add("--network", type=Path, metavar="FILE", help="network.json of a network (MFDB_NETWORK)")
+    add("--json", action="store_true", default=False, help="results and errors as JSON")
+    if top:
+        _add_batch_options(parser)
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        dest="commands",
+        action="append",
+        default=[],
+        metavar="SQL",
+        help="run this; repeatable",
+    )
+    parser.add_argument("-f", dest="script", type=Path, metavar="FILE", help="run a script")
+    parser.add_argument(
+        "--format", type=Format, choices=list(Format), metavar="FORMAT", help=", ".join(Format)
+    )
+    parser.add_argument(
+        "--keep-going", action="store_true", help="go on after a statement that failed"
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and leave")

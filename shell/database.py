@@ -1,0 +1,114 @@
+"""The client API as the shell uses it, and the one place that opens it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from shell.settings import Target
+
+
+class Column(Protocol):
+    """A column of a result."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
+class Result(Protocol):
+    """What one statement gave."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Its columns; none if the statement gives no rows."""
+        ...
+
+    @property
+    def rows(self) -> Sequence[tuple[object, ...]]:
+        """Its rows."""
+        ...
+
+    @property
+    def tag(self) -> str:
+        """What happened, like `INSERT 3`."""
+        ...
+
+
+class Change(Protocol):
+    """One change that a subscription delivers."""
+
+    @property
+    def op(self) -> str:
+        """Return insert, update or delete."""
+        ...
+
+    @property
+    def old(self) -> Mapping[str, object] | None:
+        """The row before."""
+        ...
+
+    @property
+    def new(self) -> Mapping[str, object] | None:
+        """The row after."""
+        ...
+
+    @property
+    def author(self) -> str:
+        """Who made the change."""
+        ...
+
+    @property
+    def cursor(self) -> str:
+        """Where to go on after this change."""
+        ...
+
+
+class Connection(Protocol):
+    """An open database."""
+
+    @property
+    def identity(self) -> str:
+        """Who we are here."""
+        ...
+
+    @property
+    def notices(self) -> list[str]:
+        """What the person should be told; the shell empties it."""
+        ...
+
+    async def execute(self, text: str, params: Sequence[object] = ()) -> Result:
+        """Run one statement."""
+        ...
+
+    def subscribe(self, text: str) -> AsyncIterator[Change]:
+        """Yield the changes of a SUBSCRIBE statement."""
+        ...
+
+    async def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens a connection; the tests give another one."""
+
+    async def __call__(self, target: Target, passphrase: Callable[[], str]) -> Connection:
+        """Return an open connection."""
+        ...
+
+
+async def open_database(target: Target, passphrase: Callable[[], str]) -> Connection:
+    """Return a connection to the target.
+
+    Raises:
+        MfdbError: the directory, identity or network is not there or not ours.
+    """
+    import mfdb.aio
+
+    return await mfdb.aio.connect(
+        target.data, identity=target.identity, network=target.network, passphrase=passphrase
+    )

@@ -1,0 +1,83 @@
+"""Changes that arrive while somebody types: a few at once above the prompt, the rest kept.
+
+A busy subscription must not drown the prompt, so at most `LINES_PER_S` changes are printed in
+one second. What is over that is held, oldest dropped first beyond `HELD_LINES`, and shown by the
+meta command for notifications.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from shell.values import json_text, record, safe
+
+if TYPE_CHECKING:
+    from shell.database import Change
+
+LINES_PER_S = 10
+HELD_LINES = 10_000
+
+
+def change_json(change: Change) -> str:
+    """Return a change as one line of JSON, the form of batch mode."""
+    return json_text(
+        {
+            "op": change.op,
+            "old": record(change.old),
+            "new": record(change.new),
+            "author": change.author,
+            "cursor": change.cursor,
+        }
+    )
+
+
+def change_line(change: Change) -> str:
+    """Return a change as one line for a person: sign, author, row."""
+    sign = {"insert": "+", "update": "~", "delete": "-"}.get(change.op, "?")
+    row = change.new if change.new is not None else change.old
+    return safe(f"{sign} {change.author} {json_text(record(row))}")
+
+
+class Feed:
+    """Decides which lines are printed at once; holds the others. Pure: the time is given."""
+
+    def __init__(self, *, lines_per_s: int = LINES_PER_S, held_lines: int = HELD_LINES) -> None:
+        self._lines_per_s = lines_per_s
+        self._held: deque[str] = deque(maxlen=held_lines)
+        self._dropped = 0
+        self._window_start_s = float("-inf")
+        self._in_window = 0
+        self.paused = False
+        """True while something else owns the screen (a pager)."""
+
+    @property
+    def held(self) -> int:
+        """How many lines wait to be looked at."""
+        return len(self._held)
+
+    def offer(self, line: str, now_s: float) -> list[str]:
+        """Return the lines to print now for a new line."""
+        if now_s - self._window_start_s >= 1:
+            self._window_start_s, self._in_window = now_s, 0
+        if not self.paused and self._in_window < self._lines_per_s:
+            self._in_window += 1
+            return [line]
+        first_held = not self._held
+        self._hold(line)
+        return (
+            ["… more changes: \\notifications shows them"] if first_held and not self.paused else []
+        )
+
+    def take(self) -> list[str]:
+        """Return the held lines and forget them."""
+        lines = list(self._held)
+        if self._dropped:
+            lines.insert(0, f"({self._dropped} older ones were dropped)")
+        self._held.clear()
+        self._dropped = 0
+        return lines
+
+    def _hold(self, line: str) -> None:
+        self._dropped += len(self._held) == self._held.maxlen
+        self._held.append(line)

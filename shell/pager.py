@@ -1,0 +1,56 @@
+"""Long results through the person's pager, short ones straight to the terminal."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_DEFAULT = "less -SRXF"
+
+
+def pager_command(environ: Mapping[str, str]) -> list[str]:
+    """Return the pager to call: MFDB_PAGER, PAGER, or less; none if the variable is empty."""
+    chosen = environ.get("MFDB_PAGER", environ.get("PAGER", _DEFAULT))
+    return shlex.split(chosen)
+
+
+def page(
+    pieces: Iterable[str], *, height: int, command: list[str], write: Callable[[str], object]
+) -> None:
+    """Write the pieces, or give them to the pager once they do not fit into `height` lines."""
+    source = iter(pieces)
+    held: list[str] = []
+    lines = 0
+    for piece in source:
+        held.append(piece)
+        lines += piece.count("\n")
+        if lines >= height and command:
+            break
+    else:
+        write("".join(held))
+        return
+    if not _paged(held, source, command):
+        write("".join(held))
+        for piece in source:
+            write(piece)
+
+
+def _paged(held: Iterable[str], rest: Iterable[str], command: list[str]) -> bool:
+    """Return False if the pager could not be started; leaving it early is no failure."""
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8")
+    except OSError:
+        return False
+    assert process.stdin is not None
+    try:
+        with process.stdin as pipe:
+            pipe.writelines(held)
+            pipe.writelines(rest)
+    except BrokenPipeError:
+        pass  # the reader has seen enough
+    process.wait()
+    return True

@@ -1,0 +1,131 @@
+"""A database that behaves, for testing the shell: SQLite in memory behind the client's API.
+
+It knows SHOW DATASETS, DESCRIBE and SUBSCRIBE besides; an INSERT reaches the subscribers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import AccessDenied, SqlSyntax, UnknownDataset
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from shell.settings import Target
+
+
+@dataclass(frozen=True)
+class FakeColumn:
+    name: str
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    columns: tuple[FakeColumn, ...] = ()
+    rows: Sequence[tuple[object, ...]] = ()
+    tag: str = "OK"
+
+
+@dataclass(frozen=True)
+class FakeChange:
+    op: str
+    new: Mapping[str, object] | None
+    cursor: str
+    old: Mapping[str, object] | None = None
+    author: str = "alice"
+
+
+@dataclass
+class FakeConnection:
+    identity: str = "0x" + "ab" * 20
+    notices: list[str] = field(default_factory=list)
+    executed: list[str] = field(default_factory=list)
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        self._sqlite = sqlite3.connect(":memory:", isolation_level=None)
+        self._queues: list[asyncio.Queue[FakeChange | None]] = []
+        self._cursor = 0
+        self.slow = asyncio.Event()
+        """Set while a `SELECT slow` runs."""
+        self.subscribed = asyncio.Event()
+
+    async def execute(self, text: str, params: Sequence[object] = ()) -> FakeResult:
+        assert not self.closed
+        self.executed.append(text)
+        words = text.split()
+        if words[:2] == ["SHOW", "DATASETS"]:
+            text = "SELECT name, type AS kind FROM sqlite_master ORDER BY name"
+        elif words[0] == "DESCRIBE":
+            return self._describe(words[1].strip('"'))
+        elif words == ["SELECT", "slow"]:
+            self.slow.set()
+            await asyncio.Event().wait()
+        elif words[0] == "GRANT":
+            raise AccessDenied("only the owner grants", hint="ask the owner")
+        return self._run(text, params)
+
+    def _describe(self, name: str) -> FakeResult:
+        rows = self._sqlite.execute("SELECT name, type FROM pragma_table_info(?)", (name,))
+        found = rows.fetchall()
+        if not found:
+            raise UnknownDataset(f"no dataset {name}")
+        return FakeResult((FakeColumn("column"), FakeColumn("type")), found)
+
+    def _run(self, text: str, params: Sequence[object]) -> FakeResult:
+        try:
+            cursor = self._sqlite.execute(text, params)
+        except sqlite3.Error as error:
+            near = str(error).partition('near "')[2].partition('"')[0]
+            raise SqlSyntax(str(error), position=text.find(near) if near else None) from error
+        if cursor.description:
+            rows = cursor.fetchall()
+            columns = tuple(FakeColumn(item[0]) for item in cursor.description)
+            return FakeResult(columns, rows, f"SELECT {len(rows)}")
+        word = text.split(maxsplit=1)[0].upper()
+        if word == "INSERT":
+            self.publish({"body": text})
+        return FakeResult(tag=f"{word} {max(cursor.rowcount, 0)}")
+
+    def publish(self, row: Mapping[str, object]) -> None:
+        """Deliver an insert to every subscriber."""
+        self._cursor += 1
+        for queue in self._queues:
+            queue.put_nowait(FakeChange("insert", row, f"c{self._cursor}"))
+
+    def end_subscriptions(self) -> None:
+        for queue in self._queues:
+            queue.put_nowait(None)
+
+    async def subscribe(self, text: str) -> AsyncIterator[FakeChange]:
+        if "nowhere" in text:
+            raise UnknownDataset("no dataset nowhere")
+        queue: asyncio.Queue[FakeChange | None] = asyncio.Queue()
+        self._queues.append(queue)
+        self.subscribed.set()
+        while (change := await queue.get()) is not None:
+            yield change
+
+    async def close(self) -> None:
+        self.closed = True
+        self._sqlite.close()
+
+
+@dataclass
+class FakeOpener:
+    """Opens one `FakeConnection` and remembers what was asked for."""
+
+    connection: FakeConnection | None = None
+    target: Target | None = None
+    notices: list[str] = field(default_factory=list)
+    ends: bool = False
+
+    async def __call__(self, target: Target, passphrase: Callable[[], str]) -> FakeConnection:
+        del passphrase
+        self.target = target
+        self.connection = FakeConnection(notices=list(self.notices))
+        return self.connection
