@@ -111,7 +111,8 @@ class Deposits:
             return False
         provider = kept.agreement.provider
         since = min(kept.agreement.start, kept.registered)
-        return signer == provider or self._until[provider, signer] > since
+        live = self._until[provider, signer]
+        return signer == provider or (live > 0 and live >= since)
 
     def state(self, provider: Address) -> DepositState:
         """Return a provider's deposit."""

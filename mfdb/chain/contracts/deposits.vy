@@ -207,7 +207,8 @@ def _bound_by(id: bytes32, signer: address) -> bool:
     if kept.provider == empty(address) or signer == empty(address):
         return False
     since: uint256 = min(kept.start, kept.registered)
-    return signer == kept.provider or self.until[kept.provider][signer] > since
+    live: uint256 = self.until[kept.provider][signer]
+    return signer == kept.provider or (live > 0 and live >= since)
 
 
 @external
