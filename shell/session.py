@@ -118,6 +118,10 @@ class Session:
             self._redirected.close()
         self._redirected = opened
 
+    async def settle(self) -> None:
+        """Wait until every subscription has ended by itself."""
+        await asyncio.gather(*self._subscriptions)
+
     async def close(self) -> None:
         """Stop the subscriptions, give the files back and close the connection."""
         for task in self._subscriptions:

@@ -49,7 +49,7 @@ def test_box() -> None:
 
 def test_vertical() -> None:
     assert text(result(["id", "name"], (1, "a\nb")), Format.VERTICAL) == (
-        "-[ row 1 ]-\nid   | 1\nname | a\\nb\n(1 row)\n\n".replace("-[ row 1 ]-", "-[ row 1 ]")
+        "-[ row 1 ]\nid   | 1\nname | a\\nb\n(1 row)\n\n"
     )
 
 
@@ -104,12 +104,8 @@ def test_a_statement_without_rows(chosen: Format) -> None:
 def test_a_later_block_may_be_wider_but_no_row_is_lost(chosen: Format) -> None:
     rows = [(index, "x" * (index // 500)) for index in range(2500)]
     lines = text(result(["n", "x"], *rows), chosen).splitlines()
-    numbers = [
-        int(word)
-        for line in lines
-        for word in line.replace("│", "|").strip("|").split("|")[:1]
-        if word.strip().isdigit()
-    ]
+    first = [line.replace("│", "|").strip("|").partition("|")[0].strip() for line in lines]
+    numbers = [int(cell) for cell in first if cell.isdigit()]
     assert numbers == list(range(2500))
 
 

@@ -1,0 +1,193 @@
+"""The prompt, driven through prompt_toolkit's pipe input: keys in, statements out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from mfdb.node.system import SystemClock
+from shell.repl import Repl
+from shell.session import Session
+from shell.settings import Display
+from tests.unit.shell.fake_database import FakeConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CTRL_C = "\x03"
+CTRL_D = "\x04"
+ALT_ENTER = "\x1b\r"
+ENTER = "\r"
+DEADLINE_S = 20
+
+
+class Terminal:
+    """A prompt and the keys that are typed at it."""
+
+    def __init__(self, history: Path, keys: Callable[[str], None]) -> None:
+        self.connection = FakeConnection(identity="alice")
+        self.session = Session(self.connection, Display(), clock=SystemClock(), interactive=True)
+        self.repl = Repl(self.session, history)
+        self.type = keys
+
+    def statements(self) -> list[str]:
+        """What was run, without what completion asks for."""
+        return [t for t in self.connection.executed if not t.startswith(("SHOW D", "DESCRIBE"))]
+
+    def run(self, *keys: str) -> int:
+        """Type everything at once, then serve the prompt to its end."""
+        for text in keys:
+            self.type(text)
+        return asyncio.run(asyncio.wait_for(self.repl.run(), DEADLINE_S))
+
+
+@contextmanager
+def _terminal(history: Path) -> Iterator[Terminal]:
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        yield Terminal(history, keys.send_text)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    with _terminal(tmp_path / "data" / "history") as made:
+        yield made
+
+
+def test_a_statement_runs_at_its_semicolon(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert terminal.run("SELECT 1 AS a", ENTER, ";", ENTER, CTRL_D) == 0
+    assert terminal.statements() == ["SELECT 1 AS a"]
+    assert " a\n---\n 1\n(1 row)\n" in capsys.readouterr().out
+
+
+def test_an_open_quote_waits_for_its_end(terminal: Terminal) -> None:
+    terminal.run("SELECT ';", ENTER, "';", ENTER, CTRL_D)
+    assert terminal.statements() == ["SELECT ';\n'"]
+
+
+def test_alt_enter_runs_at_once(terminal: Terminal) -> None:
+    terminal.run("SELECT 1", ALT_ENTER, CTRL_D)
+    assert terminal.statements() == ["SELECT 1"]
+
+
+def test_several_statements_on_one_line_stop_at_a_failure(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.run("SELECT 1; SELEC; SELECT 2;", ENTER, CTRL_D)
+    assert terminal.statements() == ["SELECT 1", "SELEC"]
+    assert "ERROR 42601" in capsys.readouterr().err
+
+
+def test_ctrl_c_clears_the_line(terminal: Terminal) -> None:
+    terminal.run("DROP TABLE important", CTRL_C, "SELECT 1;", ENTER, CTRL_D)
+    assert terminal.statements() == ["SELECT 1"]
+
+
+def test_meta_commands_need_no_semicolon(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert terminal.run("\\identity", ENTER, "\\q", ENTER) == 0
+    assert capsys.readouterr().out == "alice\n"
+
+
+def test_quit_is_understood(terminal: Terminal) -> None:
+    assert terminal.run("quit", ENTER) == 0
+    assert terminal.statements() == []
+
+
+def test_completion_knows_what_was_created(terminal: Terminal) -> None:
+    terminal.run("CREATE TABLE letters (id INTEGER, body TEXT);", ENTER, CTRL_D)
+    assert terminal.repl.catalogue.columns == {"letters": ["id", "body"]}
+
+
+def test_the_prompt_completes_from_the_catalogue(terminal: Terminal) -> None:
+    terminal.run("CREATE TABLE letters (id INTEGER);", ENTER, CTRL_D)
+    completer = terminal.repl._prompt.completer
+    assert completer is not None
+    found = completer.get_completions(Document("SELECT * FROM le"), CompleteEvent())
+    assert [(item.text, item.start_position) for item in found] == [("letters", -2)]
+
+
+def test_the_history_is_kept_for_its_owner_only(tmp_path: Path) -> None:
+    history = tmp_path / "data" / "history"
+    with _terminal(history) as first:
+        first.run("SELECT 'remember me';", ENTER, CTRL_D)
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    with _terminal(history) as second:
+        second.run("\x1b[A", ENTER, CTRL_D)  # arrow up, Enter
+        assert second.statements() == ["SELECT 'remember me'"]
+
+
+def test_ctrl_c_cancels_the_statement_that_runs(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.type("SELECT slow;" + ENTER)
+
+    async def work() -> int:
+        serving = asyncio.ensure_future(terminal.repl.run())
+        await terminal.connection.slow.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        terminal.type("SELECT 2;" + ENTER + CTRL_D)
+        return await serving
+
+    assert asyncio.run(asyncio.wait_for(work(), DEADLINE_S)) == 0
+    assert terminal.statements() == ["SELECT slow", "SELECT 2"]
+    assert "Cancelled" in capsys.readouterr().err
+
+
+def test_changes_arrive_while_nothing_is_typed(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = asyncio.Event()
+    lines: list[str] = []
+
+    async def work() -> int:
+        serving = asyncio.ensure_future(terminal.repl.run())
+        terminal.type("SUBSCRIBE TO inbox;" + ENTER)
+        await terminal.connection.subscribed.wait()
+        offer = terminal.session.feed.offer
+
+        def seen(line: str, now_s: float) -> list[str]:
+            lines.append(line)
+            printed.set()
+            return offer(line, now_s)
+
+        monkeypatch.setattr(terminal.session.feed, "offer", seen)
+        terminal.connection.publish({"body": "hello"})
+        await printed.wait()
+        terminal.type(CTRL_D)
+        return await serving
+
+    async def whole() -> int:
+        try:
+            return await asyncio.wait_for(work(), DEADLINE_S)
+        finally:
+            await terminal.session.close()
+
+    assert asyncio.run(whole()) == 0
+    assert lines == ['+ alice {"body": "hello"}']
+
+
+def test_a_subscription_that_fails_says_so(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def work() -> None:
+        await terminal.session.run("SUBSCRIBE TO nowhere")
+        await terminal.session.settle()
+        await terminal.session.close()
+
+    asyncio.run(asyncio.wait_for(work(), DEADLINE_S))
+    assert "no dataset nowhere" in capsys.readouterr().err
