@@ -19,10 +19,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mnemonic import Mnemonic
 from nacl.public import PrivateKey
+from nacl.signing import SigningKey
 
 from mfdb.kernel.account import Account
 from mfdb.kernel.errors import BadSeedWords
-from mfdb.kernel.ids import Hash
+from mfdb.kernel.ids import Hash, TransportKey
 
 if TYPE_CHECKING:
     from mfdb.kernel.entropy import Entropy
@@ -100,6 +101,11 @@ class IdentityKeys:
     def address(self) -> Address:
         """The identity's address."""
         return self.account.address
+
+    @property
+    def transport_key(self) -> TransportKey:
+        """The Ed25519 public key by which the identity's node is known on a connection."""
+        return TransportKey(bytes(SigningKey(self.transport_seed).verify_key))
 
     def seal_key(self, epoch: int) -> PrivateKey:
         """Return the X25519 key to which others seal data keys in this key epoch."""

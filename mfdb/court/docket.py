@@ -1,0 +1,85 @@
+"""What one party must do about the cases on chain: a pure state machine over events and time.
+
+    CaseOpened against me  -> Answer, until the deadline has passed
+    CaseOpened by me       -> DemandVerdict, once the deadline has passed
+    CaseClosed as guilty   -> Convicted: the survivors repair
+
+Everything follows from the chain's events, so a restart only reads them again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mfdb.chain.port import ChainEvent
+    from mfdb.kernel.ids import Address, CaseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Show the unit that a case asks for."""
+
+    opened: CaseOpened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandVerdict:
+    """Close a case whose accused kept silent."""
+
+    case: CaseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convicted:
+    """A provider was found guilty of having lost what it promised."""
+
+    opened: CaseOpened
+    closed: CaseClosed
+
+
+Effect = Answer | DemandVerdict | Convicted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Docket:
+    """The open cases, as one party sees them."""
+
+    me: Address
+    open: Mapping[CaseId, CaseOpened] = field(default_factory=dict)
+
+
+def on_chain_saw(docket: Docket, event: ChainEvent) -> tuple[Docket, tuple[Effect, ...]]:
+    """Return the docket after an event of the chain, and what follows from it at once."""
+    match event:
+        case CaseOpened() as opened:
+            return replace(docket, open={**docket.open, opened.case: opened}), ()
+        case CaseClosed() as closed:
+            return _on_closed(docket, closed)
+        case _:
+            return docket, ()
+
+
+def on_ticked(docket: Docket, now_s: int) -> tuple[Effect, ...]:
+    """Return what is due at a block time; due again at every tick until the chain shows it done."""
+    effects: list[Effect] = []
+    for opened in docket.open.values():
+        if opened.provider == docket.me and now_s <= opened.deadline:
+            effects.append(Answer(opened=opened))
+        if opened.accuser == docket.me and now_s > opened.deadline:
+            effects.append(DemandVerdict(case=opened.case))
+    return tuple(effects)
+
+
+def _on_closed(docket: Docket, closed: CaseClosed) -> tuple[Docket, tuple[Effect, ...]]:
+    opened = docket.open.get(closed.case)
+    left = {case: other for case, other in docket.open.items() if case != closed.case}
+    after = replace(docket, open=left)
+    if opened is None or closed.status is not CaseStatus.GUILTY:
+        return after, ()
+    return after, (Convicted(opened=opened, closed=closed),)

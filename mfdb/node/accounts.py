@@ -1,0 +1,284 @@
+"""Who owes whom: every request is reserved, booked and, past a threshold, paid by cheque.
+
+One `PeerAccount` per identity, kept across reconnects and restarts. Cheques are stored before they
+are sent or counted; plain bookings are stored by `flush`, which the node calls every second, so a
+crash forgets at most that much of a debt, in nobody's favour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import CashCheque
+from mfdb.kernel.codec import decode, encode
+from mfdb.kernel.errors import MfdbError, NetworkError, StaleCheque
+from mfdb.kernel.ids import ZERO_ADDRESS, Address, Wei
+from mfdb.kernel.limits import RECORD_BYTES
+from mfdb.node.messages import PayCheque
+from mfdb.pay.cheque import ChequeTerms, accept, is_resend, next_cheque, sign_cheque
+from mfdb.pay.ledger import Account, Ledger
+from mfdb.pay.ledger_state import load, save
+from mfdb.pay.price import PriceTable, Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mfdb.chain.port import Chain
+    from mfdb.kernel.clock import Clock
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.node.commit import Committer, Transaction
+    from mfdb.node.directory import Correspondent
+    from mfdb.node.messages import Offer
+    from mfdb.rules.records import NodeRecord
+    from mfdb.store.port import Store
+
+log = logging.getLogger(__name__)
+
+NO_CHARGE = PriceTable(per_request=Wei(0), per_kib_in=Wei(0), per_kib_out=Wei(0))
+NO_THRESHOLDS = Thresholds(payment=Wei(2**128))
+MIN_VALIDITY_S = 3600
+
+
+@dataclass(slots=True)
+class PeerAccount:
+    """What stands between us and one peer."""
+
+    ledger: Ledger
+    issued: PayCheque | None = None
+    received: PayCheque | None = None
+    is_changed: bool = False
+    paying: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Bill:
+    """The price of one request, once its answer is known."""
+
+    def __init__(self, table: PriceTable, request_bytes: int, most_bytes: int) -> None:
+        """`most_bytes` is what the answer is reserved at before its size is known."""
+        self._table = table
+        self._request_bytes = request_bytes
+        self.price: Wei | None = None
+        self.reserve = table.price(request_bytes, most_bytes)
+
+    def answered(self, answer_bytes: int) -> None:
+        """Fix the price by the size of the answer."""
+        self.price = self._table.price(self._request_bytes, answer_bytes)
+
+
+class Accounts:
+    """The accounts of one node."""
+
+    def __init__(
+        self,
+        keys: IdentityKeys,
+        *,
+        chain: Chain,
+        clock: Clock,
+        store: Store,
+        committer: Committer,
+        prices: PriceTable = NO_CHARGE,
+        thresholds: Thresholds = NO_THRESHOLDS,
+    ) -> None:
+        self._keys = keys
+        self._chain = chain
+        self._clock = clock
+        self._store = store
+        self._committer = committer
+        self._prices = prices
+        self._thresholds = thresholds
+        self._accounts: dict[Address, PeerAccount] = {}
+        self.chequebook: Address = ZERO_ADDRESS
+        """Our chequebook; zero while we have none and live on credit."""
+
+    def of(self, peer: Address) -> PeerAccount:
+        """Return the account with a peer, read back after a restart."""
+        if peer not in self._accounts:
+            self._accounts[peer] = self._restored(peer)
+        return self._accounts[peer]
+
+    def known(self) -> dict[Address, PeerAccount]:
+        """Return all accounts in memory, for reports."""
+        return dict(self._accounts)
+
+    # ---- we consume
+
+    @asynccontextmanager
+    async def consuming(
+        self, correspondent: Correspondent, request_bytes: int, most_bytes: int
+    ) -> AsyncIterator[Bill]:
+        """Reserve a request's price, paying first if the peer's limit asks for it, then book it."""
+        account = self.of(correspondent.identity)
+        table, account.ledger = _terms(correspondent.offer, account.ledger)
+        bill = Bill(table, request_bytes, most_bytes)
+        needed = account.ledger.payment_needed(bill.reserve)
+        if needed and self.chequebook != ZERO_ADDRESS:
+            await self._pay(correspondent, account, needed)
+        account.ledger, reservation = account.ledger.prepare_consume(bill.reserve)
+        try:
+            yield bill
+        except BaseException as error:
+            is_unsure = not isinstance(error, MfdbError) or isinstance(error, NetworkError)
+            account.ledger, _ = account.ledger.release_consume(reservation, is_unsure=is_unsure)
+            raise
+        account.ledger, _ = account.ledger.apply_consume(reservation, bill.price or Wei(0))
+        account.is_changed = True
+        await self._settle(correspondent, account)
+
+    async def _settle(self, correspondent: Correspondent, account: PeerAccount) -> None:
+        """Pay what is due; a payment that fails is tried again with the next request."""
+        owed = account.ledger.account.owed_by_us
+        if self.chequebook == ZERO_ADDRESS or owed < account.ledger.theirs.early:
+            return
+        try:
+            await self._pay(correspondent, account, owed)
+        except MfdbError as error:
+            log.warning("cheque not delivered to=0x%s %s", correspondent.identity.hex(), error)
+
+    async def _pay(self, correspondent: Correspondent, account: PeerAccount, amount: Wei) -> None:
+        async with account.paying:
+            cheque = next_cheque(
+                account.issued.cheque if account.issued else None,
+                amount,
+                chequebook=self.chequebook,
+                beneficiary=correspondent.identity,
+                now=int(self._clock.now_s()),
+            )
+            signature = sign_cheque(cheque, self._keys.account, self._chain.network.chain_id)
+            account.issued = PayCheque(cheque=cheque, signature=signature)
+            account.ledger = account.ledger.paid(cheque.cumulative_payout)
+            await self._keep(correspondent.identity, account)
+            await correspondent.pay(encode(account.issued))
+
+    # ---- we serve
+
+    @asynccontextmanager
+    async def serving(
+        self, caller: NodeRecord, request_bytes: int, most_bytes: int
+    ) -> AsyncIterator[Bill]:
+        """Reserve a peer's debt before we work for it, and book it once it is answered.
+
+        Raises:
+            DebtLimitExceeded: it owes too much; it must pay first.
+        """
+        account = self.of(caller.identity)
+        bill = Bill(self._prices, request_bytes, most_bytes)
+        account.ledger, reservation = account.ledger.prepare_serve(bill.reserve)
+        try:
+            yield bill
+        except BaseException:
+            account.ledger, _ = account.ledger.release_serve(reservation, is_unsure=False)
+            raise
+        account.ledger, _ = account.ledger.apply_serve(reservation, bill.price or Wei(0))
+        account.is_changed = True
+
+    async def on_cheque(self, caller: NodeRecord, request: PayCheque) -> None:
+        """Take a cheque; the very one taken last is taken again without effect.
+
+        Raises:
+            StaleCheque, BadSignature: it is not good.
+        """
+        account = self.of(caller.identity)
+        last = account.received.cheque if account.received else None
+        if is_resend(last, request.cheque):
+            return
+        await self._check_chequebook(caller)
+        terms = ChequeTerms(
+            chequebook=caller.chequebook,
+            issuer=caller.identity,
+            beneficiary=self._keys.account.address,
+            chain_id=self._chain.network.chain_id,
+            min_validity_s=MIN_VALIDITY_S,
+        )
+        accept(last, request.cheque, request.signature, terms, int(self._clock.now_s()))
+        account.received = request
+        account.ledger = account.ledger.received(request.cheque.cumulative_payout)
+        await self._keep(caller.identity, account)
+
+    async def _check_chequebook(self, caller: NodeRecord) -> None:
+        if self.of(caller.identity).received is not None:
+            return
+        state = await self._chain.chequebook(caller.chequebook, self._keys.account.address)
+        if state is None or state.issuer != caller.identity:
+            raise StaleCheque(
+                "the chequebook is not the sender's own, or our factory did not make it"
+            )
+
+    async def cash(self, above: Wei) -> list[Wei]:
+        """Cash every cheque that pays more than `above` beyond what was paid out; return them."""
+        cashed = []
+        for account in list(self._accounts.values()):
+            if account.received is None:
+                continue
+            cheque = account.received.cheque
+            state = await self._chain.chequebook(cheque.chequebook, cheque.beneficiary)
+            due = cheque.cumulative_payout - (state.paid_out if state else 0)
+            if due <= above:
+                continue
+            call = CashCheque(cheque=cheque, signature=account.received.signature)
+            try:
+                await self._chain.send(call, self._keys.account)
+            except MfdbError as error:
+                log.warning("cheque not cashed %s", error)
+                continue
+            cashed.append(Wei(due))
+        return cashed
+
+    # ---- keeping
+
+    async def flush(self) -> None:
+        """Store every account that changed."""
+        changed = {peer: a for peer, a in self._accounts.items() if a.is_changed}
+        for peer, account in changed.items():
+            await self._keep(peer, account)
+
+    async def _keep(self, peer: Address, account: PeerAccount) -> None:
+        account.is_changed = False
+
+        def change(transaction: Transaction) -> None:
+            transaction.put(b"W" + peer, save(account.ledger.account))
+            if account.issued is not None:
+                transaction.put(b"Q" + peer, encode(account.issued))
+            if account.received is not None:
+                transaction.put(b"q" + peer, encode(account.received))
+
+        await self._committer.submit(change)
+
+    def restore_all(self) -> None:
+        """Read every account back, so that old cheques are cashed after a restart."""
+        with self._store.snapshot() as view:
+            peers = [Address(key[1:]) for key, _ in view.scan(b"W")]
+        for peer in peers:
+            self.of(peer)
+
+    def _restored(self, peer: Address) -> PeerAccount:
+        with self._store.snapshot() as view:
+            kept = view.get(b"W" + peer)
+            issued, received = view.get(b"Q" + peer), view.get(b"q" + peer)
+        ledger = Ledger(
+            ours=self._thresholds,
+            theirs=NO_THRESHOLDS,
+            account=load(kept) if kept else Account(),
+        )
+        return PeerAccount(ledger.resume(), _cheque(issued), _cheque(received))
+
+
+def _cheque(data: bytes | None) -> PayCheque | None:
+    return decode(PayCheque, data, limit_bytes=RECORD_BYTES) if data else None
+
+
+def _terms(offer: Offer | None, ledger: Ledger) -> tuple[PriceTable, Ledger]:
+    """Return a peer's prices, and the ledger with the limit that it grants us."""
+    if offer is None:
+        return NO_CHARGE, ledger
+    table = price_table(offer.price_per_request, offer.price_per_kib)
+    theirs = Thresholds(payment=offer.payment_threshold)
+    return table, Ledger(ours=ledger.ours, theirs=theirs, account=ledger.account)
+
+
+def price_table(per_request: Wei, per_kib: Wei) -> PriceTable:
+    """Return a price table that charges both directions alike."""
+    return PriceTable(per_request=per_request, per_kib_in=per_kib, per_kib_out=per_kib)

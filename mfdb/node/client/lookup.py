@@ -1,0 +1,89 @@
+"""Asking a dataset's providers where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import MfdbError, PeerUnreachable, UnknownDataset
+from mfdb.node.messages import DatasetState, GetDataset
+from mfdb.node.whereabouts import Whereabouts, verify_state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.node.client.context import ClientContext
+
+
+class Lookup:
+    """Asks providers where a dataset stands and remembers the newest answer."""
+
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+        self._known: dict[DatasetId, Whereabouts] = {}
+
+    def known(self, dataset: DatasetId) -> Whereabouts | None:
+        """Return what was found last, or None."""
+        return self._known.get(dataset)
+
+    def remember(self, dataset: DatasetId, found: Whereabouts) -> None:
+        """Keep what we published ourselves."""
+        self._known[dataset] = found
+
+    async def get(self, dataset: DatasetId) -> Whereabouts:
+        """Return what is known of a dataset, looking it up if nothing is.
+
+        Raises:
+            UnknownDataset: nobody has told us who keeps it.
+        """
+        return self._known.get(dataset) or await self.look(dataset)
+
+    async def look(self, dataset: DatasetId, providers: Sequence[Address] = ()) -> Whereabouts:
+        """Return the newest that the providers of a dataset tell; older ones are outvoted.
+
+        All are asked at once, so that one that hides the newest manifest or a segment is seen
+        through by any honest one.
+
+        Raises:
+            PeerUnreachable: none of them answered with something that verifies.
+            UnknownDataset: nobody has told us who keeps it.
+        """
+        known = self._known.get(dataset)
+        asked = tuple(providers) or (known.placement.providers if known else ())
+        if not asked:
+            raise UnknownDataset("nobody is known to keep that dataset")
+        answers = await asyncio.gather(
+            *(self._ask(provider, dataset) for provider in asked), return_exceptions=True
+        )
+        found = [answer for answer in answers if isinstance(answer, Whereabouts)]
+        if not found:
+            raise _reason(answers)
+        best = max(found, key=_newness)
+        if known is None or _newness(best) >= _newness(known):
+            self._known[dataset] = best
+        return self._known[dataset]
+
+    async def _ask(self, provider: Address, dataset: DatasetId) -> Whereabouts:
+        correspondent = await self._context.directory.reach(provider)
+        state = await correspondent.ask(GetDataset(dataset=dataset), DatasetState)
+        return verify_state(state, dataset, self._context.network)
+
+
+def _newness(found: Whereabouts) -> tuple[int, int, int, int]:
+    receipts = sum(len(bundle.receipts) for bundle in found.segments)
+    return (len(found.manifests), len(found.placements), len(found.segments), receipts)
+
+
+def _reason(answers: Sequence[object]) -> MfdbError:
+    """Return the refusal that tells most: one that will not change outranks silence."""
+    errors = [answer for answer in answers if isinstance(answer, MfdbError)]
+    others = [answer for answer in answers if isinstance(answer, BaseException)]
+    final = [error for error in errors if not error.retryable]
+    if final:
+        return final[0]
+    if errors:
+        return errors[0]
+    if others:
+        raise others[0]
+    return PeerUnreachable("no provider of the dataset answered")

@@ -1,0 +1,215 @@
+"""Placing a new dataset: offers, choice, signed agreements, earmarked deposits, publication."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import RegisterAgreement
+from mfdb.kernel.errors import MfdbError, NoProviders
+from mfdb.kernel.ids import ZERO_HASH, Hash, Wei
+from mfdb.node.messages import Done, ProposeAgreement, PutManifest, PutPlacement, Signed
+from mfdb.node.whereabouts import Whereabouts
+from mfdb.rules.evidence import Agreement, RepairMandate
+from mfdb.rules.placement import (
+    Assignment,
+    PlacementEntry,
+    Role,
+    SignedAgreement,
+    SignedMandate,
+    SignedPlacement,
+    fold,
+)
+from mfdb.rules.signing import sign
+from replication.placement import Candidate, Terms, choose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.kernel.ids import Address
+    from mfdb.node.client.context import ClientContext
+    from mfdb.node.directory import Correspondent
+    from mfdb.rules.manifest import Manifest, SignedManifest
+
+log = logging.getLogger(__name__)
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Offering:
+    """A provider that answered, and its free deposit."""
+
+    correspondent: Correspondent
+    free_deposit: Wei
+
+
+class Placer:
+    """The service that finds providers for a dataset and binds them."""
+
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+
+    async def place(self, signed: SignedManifest) -> Whereabouts:
+        """Return where a new dataset stands, once n providers are bound and hold its rules.
+
+        Raises:
+            NoProviders: fewer than n satisfy the profile, with what excluded whom.
+            TransactionReverted, ChainUnavailable: the chain is in the way.
+        """
+        manifest = signed.manifest
+        chosen = await self._choose(manifest)
+        mandate = await self._mandate(manifest, chosen)
+        agreements = [await self._agree(manifest, offering) for offering in chosen]
+        for agreement in agreements:
+            await self._register(agreement)
+        entry = self._entry(manifest, agreements, mandate)
+        await self._publish(signed, entry, [offering.correspondent for offering in chosen])
+        placement = fold(
+            [entry], owner=manifest.owner, subject=manifest.subject, network=self._context.network
+        )
+        return Whereabouts(
+            manifests=(signed,), placements=(entry,), placement=placement, segments=()
+        )
+
+    async def _choose(self, manifest: Manifest) -> list[_Offering]:
+        records = await self._context.directory.providers()
+        found = await asyncio.gather(*(self._ask(identity) for identity in records))
+        offerings = {o.correspondent.identity: o for o in found if o is not None}
+        mib = -(-self._context.settings.capacity_bytes // MIB)
+        candidates = [_candidate(offering, mib) for offering in offerings.values()]
+        ceiling = manifest.price_ceiling or None
+        count = manifest.profile.n
+        picked = choose(candidates, manifest.dataset, count, terms=Terms(price_ceiling=ceiling))
+        return [offerings[candidate.provider] for candidate in picked]
+
+    async def _ask(self, identity: Address) -> _Offering | None:
+        try:
+            correspondent = await self._context.directory.reach(identity)
+        except MfdbError as error:
+            log.info("a provider makes no offer identity=0x%s %s", identity.hex(), error)
+            return None
+        if correspondent.offer is None:
+            return None
+        deposit = await self._context.chain.deposit(identity)
+        return _Offering(correspondent, Wei(deposit.total - deposit.earmarked))
+
+    async def _agree(self, manifest: Manifest, offering: _Offering) -> SignedAgreement:
+        agreement = await self._draft(manifest, offering)
+        answer = await offering.correspondent.ask(ProposeAgreement(agreement=agreement), Signed)
+        mine = self._context.keys.account.sign(self._context.network.digest(agreement))
+        return SignedAgreement(
+            agreement=agreement, client_signature=mine, provider_signature=answer.signature
+        )
+
+    async def _draft(self, manifest: Manifest, offering: _Offering) -> Agreement:
+        settings = self._context.settings
+        offer = offering.correspondent.offer
+        if offer is None:
+            raise NoProviders("the provider has withdrawn its offer")
+        mib = -(-settings.capacity_bytes // MIB)
+        start = (await self._context.chain.head()).time_s
+        return Agreement(
+            subject=manifest.subject,
+            client=self._context.me,
+            provider=offering.correspondent.identity,
+            capacity_bytes=settings.capacity_bytes,
+            fee_per_epoch=Wei(mib * offer.fee_per_mib_epoch),
+            epoch_s=settings.epoch_s,
+            start=start,
+            end=start + settings.term_s,
+            tail_s=settings.tail_s,
+            deposit=Wei(mib * offer.deposit_per_mib),
+            answer_window_s=settings.answer_window_s,
+            mandate=ZERO_HASH,
+            nonce=Hash(self._context.entropy.token(32)),
+        )
+
+    async def _register(self, signed: SignedAgreement) -> None:
+        agreement = signed.agreement
+        epochs = -(-(agreement.end - agreement.start) // agreement.epoch_s)
+        await self._context.chain.send(
+            RegisterAgreement(
+                agreement=agreement,
+                client_signature=signed.client_signature,
+                provider_signature=signed.provider_signature,
+                funding=Wei(epochs * agreement.fee_per_epoch),
+            ),
+            self._context.keys.account,
+        )
+
+    async def _mandate(self, manifest: Manifest, chosen: Sequence[_Offering]) -> SignedMandate:
+        settings = self._context.settings
+        mib = -(-settings.capacity_bytes // MIB)
+        offers = [o.correspondent.offer for o in chosen if o.correspondent.offer is not None]
+        dearest = max(mib * offer.fee_per_mib_epoch for offer in offers)
+        epochs = -(-settings.term_s // settings.epoch_s)
+        end = (await self._context.chain.head()).time_s + settings.term_s
+        mandate = RepairMandate(
+            subject=manifest.subject,
+            owner=self._context.me,
+            fee_cap_per_epoch=Wei(2 * dearest),
+            repair_fee=settings.repair_fee,
+            budget=Wei(manifest.profile.n * (settings.repair_fee + 2 * dearest * epochs)),
+            min_deposit=Wei(mib * min(offer.deposit_per_mib for offer in offers)),
+            capacity_bytes=settings.capacity_bytes,
+            expiry=end,
+            nonce=Hash(self._context.entropy.token(32)),
+        )
+        signature = self._context.keys.account.sign(self._context.network.digest(mandate))
+        return SignedMandate(mandate=mandate, signature=signature)
+
+    def _entry(
+        self,
+        manifest: Manifest,
+        agreements: Sequence[SignedAgreement],
+        mandate: SignedMandate,
+    ) -> SignedPlacement:
+        holders = [signed.agreement.provider for signed in agreements]
+        replicas = holders[: manifest.profile.replicas]
+        entry = PlacementEntry(
+            network=self._context.network.id,
+            dataset=manifest.dataset,
+            number=0,
+            previous=ZERO_HASH,
+            assignments=(
+                *_assign(Role.REPLICA, replicas),
+                *_assign(Role.SHARD, holders),
+            ),
+            agreements=tuple(agreements),
+            mandate=mandate,
+            case=b"",
+        )
+        return SignedPlacement(entry=entry, signature=sign(entry, self._context.keys.account))
+
+    async def _publish(
+        self,
+        signed: SignedManifest,
+        entry: SignedPlacement,
+        correspondents: Sequence[Correspondent],
+    ) -> None:
+        """Every provider must take rules and placement: a duty nobody knows of is none."""
+        dataset = signed.manifest.dataset
+        for correspondent in correspondents:
+            await correspondent.ask(PutManifest(signed=signed), Done)
+            await correspondent.ask(PutPlacement(dataset=dataset, entries=(entry,)), Done)
+
+
+def _assign(role: Role, providers: Sequence[Address]) -> tuple[Assignment, ...]:
+    return tuple(
+        Assignment(role=role, slot=slot, provider=provider)
+        for slot, provider in enumerate(providers)
+    )
+
+
+def _candidate(offering: _Offering, mib: int) -> Candidate:
+    offer = offering.correspondent.offer
+    assert offer is not None  # only offering providers come here
+    enough = offering.free_deposit >= mib * offer.deposit_per_mib
+    return Candidate(
+        provider=offering.correspondent.identity,
+        capacity_weight=offer.free_bytes // MIB if enough else 0,
+        price=Wei(1024 * offer.fee_per_mib_epoch),
+        deposit=offering.free_deposit,
+    )

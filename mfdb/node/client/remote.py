@@ -1,0 +1,264 @@
+"""The network as a session sees it: publish, find, write, sync, follow, seal, restore.
+
+`mfdb.client.remote.Remote` is the protocol that this fulfils.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.chain.port import RecordKind, SetRecord
+from mfdb.dataset.outcome import SealOutcome, WriteOutcome
+from mfdb.kernel.codec import encode
+from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
+from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.node.client.lookup import Lookup
+from mfdb.node.client.placing import Placer
+from mfdb.node.client.reports import Reports
+from mfdb.node.client.syncing import Syncing
+from mfdb.node.client.writing import Push
+from mfdb.node.messages import Done, PutManifest, SealedReport, SealNow, Shred
+from mfdb.rules.manifest import dataset_id
+from mfdb.rules.records import HomeRecord, SignedHomeRecord
+from mfdb.rules.signing import sign
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from mfdb.dataset.replica import Replica
+    from mfdb.kernel.ids import Address, ChangesetId, DatasetId
+    from mfdb.node.accounts import Accounts
+    from mfdb.node.client.context import ClientContext
+    from mfdb.node.client.reports import Table
+    from mfdb.node.whereabouts import Whereabouts
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.evidence import Network
+    from mfdb.rules.key_log import KeyLogEntry
+    from mfdb.rules.manifest import SignedManifest
+
+log = logging.getLogger(__name__)
+SEAL_TIMEOUT_S = 120
+
+
+class NodeRemote:
+    """A client's node."""
+
+    def __init__(
+        self,
+        context: ClientContext,
+        accounts: Accounts,
+        *,
+        on_close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._context = context
+        self._lookup = Lookup(context)
+        self._placer = Placer(context)
+        self._syncing = Syncing(context, self._lookup)
+        self._reports = Reports(context, self._lookup, accounts)
+        self._on_close = on_close
+
+    @property
+    def network(self) -> Network:
+        """The network that this node is on."""
+        return self._context.network
+
+    # ---- publishing and finding
+
+    async def publish(self, signed: SignedManifest) -> None:
+        """Place a new dataset, or bring a new manifest version to all its providers.
+
+        Raises:
+            NoProviders: too few providers satisfy the profile.
+            QuorumNotReached: fewer than W replicas took the new version.
+        """
+        if signed.manifest.number == 0:
+            found = await self._placer.place(signed)
+            self._lookup.remember(signed.manifest.dataset, found)
+            await self._announce(signed, found)
+        else:
+            await self._spread(signed)
+
+    async def _announce(self, signed: SignedManifest, found: Whereabouts) -> None:
+        """Name the dataset's providers in the home record, the mailbox's or the home dataset's."""
+        manifest = signed.manifest
+        try:
+            home = await self._context.directory.home(self._context.me)
+        except UnknownIdentity:
+            home = self._empty_home()
+        providers = found.placement.providers
+        if manifest.nonce == MAILBOX_NONCE:
+            home = msgspec.structs.replace(home, mailbox_providers=providers)
+        elif manifest.nonce == self._context.keys.dataset_nonce("home"):
+            home = msgspec.structs.replace(home, home_providers=providers)
+        else:
+            return
+        home = msgspec.structs.replace(home, time_s=int(self._context.clock.now_s()))
+        record = SignedHomeRecord(record=home, signature=sign(home, self._context.keys.account))
+        await self._context.chain.send(
+            SetRecord(kind=RecordKind.HOME, record=encode(record)), self._context.keys.account
+        )
+
+    def _empty_home(self) -> HomeRecord:
+        return HomeRecord(
+            network=self._context.network.id,
+            identity=self._context.me,
+            seal_key=bytes(self._context.keys.seal_key(0).public_key),
+            key_epoch=0,
+            mailbox_providers=(),
+            home_providers=(),
+            time_s=0,
+        )
+
+    async def _spread(self, signed: SignedManifest) -> None:
+        found = await self._lookup.get(signed.manifest.dataset)
+        taken = await asyncio.gather(
+            *(self._hand(provider, signed) for provider in found.placement.providers)
+        )
+        holders = {provider for provider in taken if provider is not None}
+        replicas = holders & set(found.placement.replica_set)
+        if len(replicas) < signed.manifest.profile.write_quorum:
+            raise QuorumNotReached(
+                f"{len(replicas)} replicas have taken the new rules, "
+                f"{signed.manifest.profile.write_quorum} are needed",
+                hint="the statement can be repeated",
+            )
+        await self._lookup.look(signed.manifest.dataset)
+
+    async def _hand(self, provider: Address, signed: SignedManifest) -> Address | None:
+        try:
+            correspondent = await self._context.directory.reach(provider)
+            await correspondent.ask(PutManifest(signed=signed), Done)
+        except MfdbError as error:
+            log.warning("manifest not taken provider=0x%s %s", provider.hex(), error)
+            return None
+        return provider
+
+    async def find(self, owner: Address, name: str | None) -> SignedManifest:
+        """Return the newest manifest of an owner's mailbox, found by its home record.
+
+        Raises:
+            UnknownIdentity: the owner has published no home record.
+            UnknownDataset: its mailbox has another name, or it has none.
+        """
+        found = await self._find_mailbox(owner)
+        manifest = found.manifest
+        if name is not None and manifest.name != name:
+            raise UnknownDataset(
+                f"0x{owner.hex()} has no dataset {name} that is open to others",
+                hint=f"its mailbox is called {manifest.name}",
+            )
+        return found.manifests[-1]
+
+    async def _find_mailbox(self, owner: Address) -> Whereabouts:
+        dataset = dataset_id(owner, MAILBOX_NONCE)
+        known = self._lookup.known(dataset)
+        if known is not None:
+            return await self._lookup.look(dataset)
+        home = await self._context.directory.home(owner)
+        return await self._lookup.look(dataset, home.mailbox_providers)
+
+    async def restore(self, replica: Replica) -> list[SignedManifest]:
+        """Return the datasets of this identity, known from its address alone, synced.
+
+        Raises:
+            UnknownIdentity: this identity never published anything.
+        """
+        home = await self._context.directory.home(self._context.me)
+        restored = []
+        named = [
+            (MAILBOX_NONCE, home.mailbox_providers),
+            (self._context.keys.dataset_nonce("home"), home.home_providers),
+        ]
+        for nonce, providers in named:
+            if providers:
+                dataset = dataset_id(self._context.me, nonce)
+                found = await self._lookup.look(dataset, providers)
+                await self._syncing.sync(dataset, replica)
+                restored.append(found.manifests[-1])
+        return restored
+
+    # ---- rows
+
+    async def write(
+        self, dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry
+    ) -> WriteOutcome:
+        """Return the receipts of a changeset, once W providers hold it durably.
+
+        Raises:
+            QuorumNotReached: not in time; it is pushed on in the background.
+            AccessDenied, StaleWrite: every replica refused it.
+        """
+        found = await self._lookup.get(dataset)
+        push = Push(self._context, found, changeset, entry)
+        self._context.tasks.spawn(f"push 0x{changeset.id.hex()[:8]}", push.run())
+        return await push.outcome()
+
+    async def shred(self, dataset: DatasetId, salts: Sequence[tuple[ChangesetId, int]]) -> None:
+        """Have the salts of deleted rows destroyed on every replica.
+
+        Raises:
+            QuorumNotReached: fewer than W replicas did so; the statement can be repeated.
+        """
+        found = await self._lookup.get(dataset)
+        done = await asyncio.gather(
+            *(
+                self._shred(provider, dataset, tuple(salts))
+                for provider in found.placement.replica_set
+            )
+        )
+        if sum(done) < found.manifest.profile.write_quorum:
+            raise QuorumNotReached("too few replicas have destroyed the row salts")
+
+    async def _shred(
+        self,
+        provider: Address,
+        dataset: DatasetId,
+        salts: tuple[tuple[ChangesetId, int], ...],
+    ) -> bool:
+        try:
+            correspondent = await self._context.directory.reach(provider)
+            await correspondent.ask(Shred(dataset=dataset, salts=salts), Done)
+        except MfdbError as error:
+            log.warning("not shredded provider=0x%s %s", provider.hex(), error)
+            return False
+        return True
+
+    async def sync(self, dataset: DatasetId, replica: Replica) -> int:
+        """Pull what is missing into the replica; see `Syncing.sync`."""
+        return await self._syncing.sync(dataset, replica)
+
+    def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:
+        """Yield after each batch that reached the replica; see `Syncing.follow`."""
+        return self._syncing.follow(dataset, replica)
+
+    async def seal(self, dataset: DatasetId) -> SealOutcome:
+        """Have the unsealed changesets of a dataset sealed and coded.
+
+        Raises:
+            QuorumNotReached: too few replicas or holders took part.
+        """
+        started_s = self._context.clock.monotonic_s()
+        found = await self._lookup.look(dataset)
+        correspondent = await self._context.directory.reach_any(found.placement.replica_set)
+        answer = await correspondent.ask(
+            SealNow(dataset=dataset), SealedReport, timeout_s=SEAL_TIMEOUT_S
+        )
+        await self._lookup.look(dataset)
+        return SealOutcome(
+            segments=answer.report.segments,
+            changesets=answer.report.changesets,
+            shards=answer.report.receipts,
+            seconds=self._context.clock.monotonic_s() - started_s,
+        )
+
+    async def status(self, what: str, dataset: DatasetId | None) -> Table:
+        """Return the rows of a SHOW statement that only the network can answer."""
+        return await self._reports.table(what, dataset)
+
+    async def close(self) -> None:
+        """Stop all background work and connections."""
+        await self._on_close()

@@ -1,0 +1,290 @@
+"""Bringing what we may read into the local replica: sealed segments, then the hot logs.
+
+    look up rules and whereabouts -> segments not yet here: any k shards, keys from a replica
+    -> the log of every replica that answers, from our cursor on
+
+A log entry whose bytes were released is in a segment; if it is not here yet, the segments are
+looked up again, so that a gap never goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.outcome import Incoming
+from mfdb.kernel.errors import (
+    AccessDenied,
+    MfdbError,
+    ProtocolViolation,
+    QuorumNotReached,
+    StripeLost,
+)
+from mfdb.node.messages import Follow, GetKeys, GetShard, Keys, LogPage, ReadLog, Shard
+from mfdb.rules.changeset import open_changeset
+from replication.segment import is_shard, read_segment, verify_sealed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from mfdb.dataset.replica import Replica
+    from mfdb.kernel.ids import Address, ChangesetId, DatasetId
+    from mfdb.node.client.context import ClientContext
+    from mfdb.node.client.lookup import Lookup
+    from mfdb.node.messages import LogItem
+    from mfdb.node.whereabouts import Whereabouts
+    from mfdb.rules.key_log import KeyLogEntry
+    from replication.segment import SealedSegment
+
+log = logging.getLogger(__name__)
+PAGE_BYTES = 2**20
+KEYS_AT_ONCE = 1000
+ATTEMPTS = 3
+
+
+class Syncing:
+    """The service that fills a replica and keeps it filled."""
+
+    def __init__(self, context: ClientContext, lookup: Lookup) -> None:
+        self._context = context
+        self._lookup = lookup
+
+    async def sync(self, dataset: DatasetId, replica: Replica) -> int:
+        """Pull everything that is not here yet; return how many changesets were applied.
+
+        Raises:
+            AccessDenied: the providers do not let us read it.
+            QuorumNotReached: no replica answered.
+            StripeLost: a sealed segment cannot be had at present.
+        """
+        applied = 0
+        for _ in range(ATTEMPTS):
+            found = await self._lookup.look(dataset)
+            replica.add_manifests(found.manifests)
+            applied += await self._segments(found, dataset, replica)
+            applied_here, is_complete = await self._logs(found, dataset, replica)
+            applied += applied_here
+            if is_complete:
+                return applied
+        raise QuorumNotReached(
+            "the replicas' logs name changesets that no segment holds yet",
+            hint="a sealing is under way; try again",
+        )
+
+    # ---- sealed segments
+
+    async def _segments(self, found: Whereabouts, dataset: DatasetId, replica: Replica) -> int:
+        applied = 0
+        for bundle in found.segments:
+            if all(replica.has(dataset, id_) for id_ in bundle.changesets):
+                continue
+            await self._verify(found, bundle)
+            shards = await self._shards(found, dataset, bundle)
+            keys = await self._keys(found, dataset, bundle.changesets)
+            items = [
+                Incoming(changeset=open_changeset(data), entry=keys.get(id_))
+                for id_, data in read_segment(bundle, shards)
+            ]
+            applied += len(_apply(replica, dataset, items))
+        return applied
+
+    async def _verify(self, found: Whereabouts, bundle: SealedSegment) -> None:
+        records = [await self._context.directory.record(r) for r in found.placement.replica_set]
+        signers = {record.signer for record in records}
+        quorum = found.manifest.profile.write_quorum
+        verify_sealed(bundle, self._context.network, signers, quorum)
+
+    async def _shards(
+        self, found: Whereabouts, dataset: DatasetId, bundle: SealedSegment
+    ) -> dict[int, bytes]:
+        """Return k good shards; all holders are asked at once and the slow ones left behind."""
+        holders = _holders(found, bundle)
+        asking = [
+            asyncio.ensure_future(self._shard(holder, dataset, bundle, slot))
+            for slot, holder in holders
+        ]
+        shards: dict[int, bytes] = {}
+        try:
+            for answered in asyncio.as_completed(asking):
+                slot, data = await answered
+                if data is not None:
+                    shards[slot] = data
+                if len(shards) == bundle.certificate.k:
+                    return shards
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        raise StripeLost(
+            f"{len(shards)} of {bundle.certificate.k} shards could be fetched",
+            hint="wait until more providers are reachable",
+        )
+
+    async def _shard(
+        self, holder: Address, dataset: DatasetId, bundle: SealedSegment, slot: int
+    ) -> tuple[int, bytes | None]:
+        request = GetShard(dataset=dataset, segment=bundle.certificate.segment, shard=slot)
+        try:
+            correspondent = await self._context.directory.reach(holder)
+            data = (await correspondent.ask(request, Shard)).data
+        except MfdbError as error:
+            log.info("shard %d not had from=0x%s %s", slot, holder.hex(), error)
+            return slot, None
+        return slot, data if is_shard(bundle, slot, data) else None
+
+    async def _keys(
+        self, found: Whereabouts, dataset: DatasetId, ids: tuple[ChangesetId, ...]
+    ) -> dict[ChangesetId, KeyLogEntry]:
+        """Return the key log entries, each from the first replica that has it."""
+        keys: dict[ChangesetId, KeyLogEntry] = {}
+        for replica in found.placement.replica_set:
+            lacking = [id_ for id_ in ids if id_ not in keys]
+            if not lacking:
+                break
+            try:
+                correspondent = await self._context.directory.reach(replica)
+                for at in range(0, len(lacking), KEYS_AT_ONCE):
+                    part = tuple(lacking[at : at + KEYS_AT_ONCE])
+                    request = GetKeys(dataset=dataset, changesets=part)
+                    answer = await correspondent.ask(request, Keys)
+                    keys.update({entry.changeset: entry for entry in answer.entries})
+            except MfdbError as error:
+                log.info("keys not had from=0x%s %s", replica.hex(), error)
+        return keys
+
+    # ---- hot logs
+
+    async def _logs(
+        self, found: Whereabouts, dataset: DatasetId, replica: Replica
+    ) -> tuple[int, bool]:
+        """Read every replica's log from our cursor; whether nothing released was missing."""
+        answers = await asyncio.gather(
+            *(self._log(provider, dataset, replica) for provider in found.placement.replica_set),
+            return_exceptions=True,
+        )
+        done = [answer for answer in answers if isinstance(answer, tuple)]
+        for answer in answers:
+            if isinstance(answer, AccessDenied) or not isinstance(answer, MfdbError | tuple):
+                raise answer
+        if not done:
+            raise QuorumNotReached("no replica answered", hint="wait until one is reachable")
+        if len(done) < found.manifest.profile.read_quorum:
+            # What was acknowledged is still here as long as one replica that has it is; but a
+            # replica that hides rows is outvoted only by a quorum of others.
+            log.warning("read below quorum answered=%d dataset=0x%s", len(done), dataset.hex())
+        return sum(applied for applied, _ in done), all(complete for _, complete in done)
+
+    async def _log(
+        self, provider: Address, dataset: DatasetId, replica: Replica
+    ) -> tuple[int, bool]:
+        after, applied, is_complete = _cursor(replica, dataset, provider), 0, True
+        correspondent = await self._context.directory.reach(provider)
+        while True:
+            request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES)
+            page = await correspondent.ask(request, LogPage)
+            applied += len(_take(replica, dataset, page.items))
+            is_complete &= all(
+                item.data or replica.has(dataset, item.changeset) for item in page.items
+            )
+            if page.items and is_complete:
+                after = page.items[-1].number
+                _set_cursor(replica, dataset, provider, after)
+            if not page.more or not page.items:
+                return applied, is_complete
+
+    # ---- following
+
+    async def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:
+        """Yield after every batch that reached the replica, from all replicas' logs at once.
+
+        Following every replica, the loss of one is not noticed; what several bring is applied once.
+        """
+        arrived = asyncio.Event()
+        found = await self._lookup.get(dataset)
+        tasks = [
+            self._context.tasks.spawn(
+                f"follow 0x{provider.hex()[:8]}",
+                self._follow(provider, dataset, replica, arrived),
+            )
+            for provider in found.placement.replica_set
+        ]
+        try:
+            await self.sync(dataset, replica)
+            yield
+            while True:
+                await arrived.wait()
+                arrived.clear()
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(
+        self, provider: Address, dataset: DatasetId, replica: Replica, arrived: asyncio.Event
+    ) -> None:
+        while True:
+            try:
+                correspondent = await self._context.directory.reach(provider)
+                after = _cursor(replica, dataset, provider)
+                async for page in correspondent.follow(Follow(dataset=dataset, after=after)):
+                    await self._on_page(page, provider, dataset, replica)
+                    arrived.set()
+            except MfdbError as error:
+                log.info("feed lost provider=0x%s %s", provider.hex(), error)
+                if isinstance(error, AccessDenied):
+                    raise
+            await asyncio.sleep(self._context.settings.refollow_s)
+
+    async def _on_page(
+        self, page: LogPage, provider: Address, dataset: DatasetId, replica: Replica
+    ) -> None:
+        _take(replica, dataset, page.items)
+        if all(item.data or replica.has(dataset, item.changeset) for item in page.items):
+            _set_cursor(replica, dataset, provider, page.items[-1].number)
+        else:
+            await self.sync(dataset, replica)
+
+
+def _holders(found: Whereabouts, bundle: SealedSegment) -> list[tuple[int, Address]]:
+    """Return who promised which shard; a rebuilt shard is asked of both old and new holder."""
+    providers = {made.agreement.id: who for who, made in found.placement.agreements.items()}
+    pairs = [
+        (signed.receipt.shard, providers[signed.receipt.agreement])
+        for signed in bundle.receipts
+        if signed.receipt.agreement in providers
+    ]
+    return sorted(set(pairs))
+
+
+def _take(
+    replica: Replica, dataset: DatasetId, items: Iterable[LogItem]
+) -> tuple[ChangesetId, ...]:
+    """Apply the log entries that are not here yet."""
+    incoming = [
+        Incoming(changeset=open_changeset(item.data), entry=item.entry, receipts=item.receipts)
+        for item in items
+        if item.data and not replica.has(dataset, item.changeset)
+    ]
+    return _apply(replica, dataset, incoming)
+
+
+def _apply(replica: Replica, dataset: DatasetId, items: list[Incoming]) -> tuple[ChangesetId, ...]:
+    if not items:
+        return ()
+    done = replica.apply(dataset, items)
+    for changeset, error in done.refused:
+        if isinstance(error, ProtocolViolation):
+            log.warning("a provider sent an invalid changeset=0x%s %s", changeset.hex(), error)
+    return done.applied
+
+
+def _cursor(replica: Replica, dataset: DatasetId, provider: Address) -> int:
+    """Return up to which number of a provider's log everything is here; -1 before the first."""
+    kept = replica.mark(dataset, f"log/{provider.hex()}")
+    return int.from_bytes(kept, "big") if kept else -1
+
+
+def _set_cursor(replica: Replica, dataset: DatasetId, provider: Address, number: int) -> None:
+    replica.set_mark(dataset, f"log/{provider.hex()}", number.to_bytes(8, "big"))

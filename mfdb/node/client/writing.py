@@ -1,0 +1,176 @@
+"""Writing to a quorum: `replication.quorum` decides, this carries out and keeps the receipts.
+
+The caller hears at W durable receipts; pushing goes on in the background until all N replicas
+hold the changeset, and then each of them is given the receipts of the others, so that whoever
+reads the dataset holds the evidence for it (DESIGN 5, Receipts).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, assert_never
+
+from mfdb.dataset.outcome import WriteOutcome
+from mfdb.kernel.codec import encode
+from mfdb.kernel.errors import (
+    AccessDenied,
+    BadProof,
+    MfdbError,
+    NetworkError,
+    ProtocolViolation,
+    QuorumNotReached,
+)
+from mfdb.kernel.ids import ChangesetId
+from mfdb.node.messages import Acknowledged, Done, PutChangeset, PutReceipts
+from mfdb.rules.receipt import check_write_receipt
+from replication import quorum
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.node.client.context import ClientContext
+    from mfdb.node.whereabouts import Whereabouts
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
+    from mfdb.rules.receipt import WriteReceipt
+
+log = logging.getLogger(__name__)
+
+
+class Push:
+    """One changeset on its way to all replicas of its dataset."""
+
+    def __init__(
+        self,
+        context: ClientContext,
+        found: Whereabouts,
+        changeset: Changeset,
+        entry: KeyLogEntry,
+    ) -> None:
+        self._context = context
+        self._found = found
+        self._dataset: DatasetId = changeset.header.dataset
+        self._data = encode(changeset)
+        self._entry = entry
+        self._id = changeset.id
+        self._inputs: asyncio.Queue[quorum.Input] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
+        self.receipts: dict[Address, WriteReceipt] = {}
+
+    async def outcome(self) -> WriteOutcome:
+        """Return the receipts, once a write quorum has given them.
+
+        Raises:
+            QuorumNotReached: not in time; the write is indeterminate and goes on being pushed.
+            AccessDenied, StaleWrite, MfdbError: every replica refused it.
+        """
+        return await asyncio.shield(self._result)
+
+    async def run(self) -> None:
+        """Push until every replica has answered; then hand the receipts round."""
+        now_s = self._context.clock.monotonic_s()
+        write, effects = quorum.start(
+            self._id,
+            self._found.placement.replica_set,
+            need=self._need,
+            now_s=now_s,
+            deadline_s=now_s + self._context.settings.write_deadline_s,
+        )
+        try:
+            while True:
+                for effect in effects:
+                    self._carry_out(effect)
+                if write.is_done:
+                    break
+                event = await self._inputs.get()
+                write, effects = quorum.step(write, event, self._context.clock.monotonic_s())
+            await self._hand_round()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if not self._result.done():
+                self._result.cancel()
+
+    @property
+    def _need(self) -> int:
+        return self._found.manifest.profile.write_quorum
+
+    def _carry_out(self, effect: quorum.Effect) -> None:
+        match effect:
+            case quorum.SendChangeset(provider=provider):
+                self._context.tasks.spawn(f"put 0x{provider.hex()[:8]}", self._send(provider))
+            case quorum.Acknowledged():
+                self._settle(
+                    WriteOutcome(receipts=tuple(self.receipts.values()), needed=self._need)
+                )
+            case quorum.Replicated():
+                log.debug("replicated changeset=0x%s", self._id.hex())
+            case quorum.Indeterminate(have=have, need=need):
+                self._fail(
+                    QuorumNotReached(
+                        f"{have} of {need} providers have acknowledged the write so far",
+                        hint="it may still spread; it stays in the outbox and is pushed on",
+                    )
+                )
+            case quorum.Refused(errors=errors):
+                self._fail(errors[0][1])
+            case quorum.Retry(at_s=at_s):
+                self._set_timer(at_s)
+            case _:
+                assert_never(effect)
+
+    def _set_timer(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = max(0.0, at_s - self._context.clock.monotonic_s())
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(delay_s, self._inputs.put_nowait, quorum.Ticked())
+
+    def _settle(self, outcome: WriteOutcome) -> None:
+        if not self._result.done():
+            self._result.set_result(outcome)
+
+    def _fail(self, error: MfdbError) -> None:
+        if not self._result.done():
+            self._result.set_exception(error)
+
+    async def _send(self, provider: Address) -> None:
+        try:
+            correspondent = await self._context.directory.reach(provider)
+            request = PutChangeset(data=self._data, entry=self._entry)
+            receipt = (await correspondent.ask(request, Acknowledged)).receipt
+            self._check(receipt, provider, correspondent.record.signer)
+        except NetworkError:
+            self._inputs.put_nowait(quorum.PeerLost(provider=provider))
+        except ProtocolViolation as error:
+            log.warning("bad answer to a write provider=0x%s %s", provider.hex(), error)
+            self._inputs.put_nowait(quorum.ReceivedRefusal(provider=provider, error=_denied(error)))
+        except MfdbError as error:
+            self._inputs.put_nowait(quorum.ReceivedRefusal(provider=provider, error=error))
+        else:
+            self.receipts[provider] = receipt
+            self._inputs.put_nowait(quorum.ReceivedReceipt(provider=provider))
+
+    def _check(self, receipt: WriteReceipt, provider: Address, signer: Address) -> None:
+        due = self._found.placement.agreement_of(provider)
+        if receipt.ack.agreement != due or ChangesetId(receipt.ack.changeset) != self._id:
+            raise BadProof("the receipt is for another agreement or changeset")
+        if receipt.batch.provider != provider:
+            raise BadProof("the receipt names another provider than the one that gave it")
+        check_write_receipt(receipt, self._data, network=self._context.network, signer=signer)
+
+    async def _hand_round(self) -> None:
+        receipts = tuple(self.receipts[provider] for provider in sorted(self.receipts))
+        message = PutReceipts(dataset=self._dataset, receipts=receipts)
+        for provider in self.receipts:
+            try:
+                correspondent = await self._context.directory.reach(provider)
+                await correspondent.ask(message, Done)
+            except MfdbError as error:
+                log.info("receipts not handed to provider=0x%s %s", provider.hex(), error)
+
+
+def _denied(error: ProtocolViolation) -> MfdbError:
+    """Return a peer's misbehaviour as an error that an application may see."""
+    return AccessDenied(f"a provider answered with an invalid receipt: {error.message}")

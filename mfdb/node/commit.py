@@ -1,0 +1,159 @@
+"""Group commit: whatever arrived since the last commit goes into one durable transaction.
+
+A change is a function over a `Transaction` (the committed state plus what earlier changes of the
+same group wrote). Changes run in the order of submission, one writer at a time; one that raises
+leaves nothing behind and fails alone. Results are handed out only after the store has synced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mfdb.store.port import Snapshot, Store, Write
+
+T = TypeVar("T")
+
+GROUP_LIMIT = 512
+"""Changes in one transaction, so that a burst does not delay its first member for long."""
+
+
+class RunBlocking(Protocol):
+    """How a blocking call is kept off the event loop: a thread, or inline in a simulation."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns."""
+        ...
+
+
+class Transaction:
+    """A view of the store in which one's own writes are visible."""
+
+    def __init__(self, under: Snapshot | Transaction) -> None:
+        self._under = under
+        self._writes: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None."""
+        if key in self._writes:
+            return self._writes[key]
+        return self._under.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set a key."""
+        self._writes[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key."""
+        self._writes[key] = None
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the pairs whose key begins with a prefix, in key order."""
+        merged: dict[bytes, bytes | None] = dict(self._under.scan(prefix))
+        merged.update({k: v for k, v in self._writes.items() if k.startswith(prefix)})
+        for key in sorted(merged):
+            value = merged[key]
+            if value is not None:
+                yield key, value
+
+    def writes(self) -> Sequence[Write]:
+        """Return what was written, for the store."""
+        return list(self._writes.items())
+
+    def absorb(self, inner: Transaction) -> None:
+        """Take over the writes of a transaction that was opened on this one."""
+        self._writes.update(inner._writes)
+
+
+@dataclass(slots=True)
+class _Submitted(Generic[T]):
+    change: Callable[[Transaction], T]
+    future: asyncio.Future[T]
+
+
+class Committer:
+    """The only writer of a node's store."""
+
+    def __init__(
+        self,
+        store: Store,
+        run_blocking: RunBlocking,
+        *,
+        before_commit: Callable[[Transaction], None] = lambda _: None,
+    ) -> None:
+        """`before_commit` may add writes that belong to the whole group (a batch signature)."""
+        self._store = store
+        self._run_blocking = run_blocking
+        self._before_commit = before_commit
+        self._queue: list[_Submitted[Any]] = []
+        self._wake = asyncio.Event()
+
+    async def submit(self, change: Callable[[Transaction], T]) -> T:
+        """Return what a change returns, once it is durable.
+
+        Raises:
+            StoreFull: the disk is full; nothing of the group was kept.
+            MfdbError: what the change itself raised; nothing of it was kept.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Submitted(change, future))
+        self._wake.set()
+        return await future
+
+    async def run(self) -> None:
+        """Commit groups until cancelled. The node owns this task."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                group, self._queue = self._queue[:GROUP_LIMIT], self._queue[GROUP_LIMIT:]
+                await self._commit(group)
+
+    async def _commit(self, group: list[_Submitted[Any]]) -> None:
+        done: list[tuple[_Submitted[Any], Any]] = []
+        try:
+            with self._store.snapshot() as snapshot:
+                transaction = Transaction(snapshot)
+                for submitted in group:
+                    self._apply(submitted, transaction, done)
+                self._before_commit(transaction)
+            writes = transaction.writes()
+            if writes:
+                await self._run_blocking(lambda: self._store.write(writes))
+        except BaseException as error:
+            for submitted in group:
+                _fail(submitted, error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for submitted, result in done:
+            if not submitted.future.done():
+                submitted.future.set_result(result)
+
+    @staticmethod
+    def _apply(
+        submitted: _Submitted[Any],
+        transaction: Transaction,
+        done: list[tuple[_Submitted[Any], Any]],
+    ) -> None:
+        inner = Transaction(transaction)
+        try:
+            result = submitted.change(inner)
+        except Exception as error:  # handed to whoever submitted the change
+            _fail(submitted, error)
+            return
+        transaction.absorb(inner)
+        done.append((submitted, result))
+
+
+def _fail(submitted: _Submitted[Any], error: BaseException) -> None:
+    if submitted.future.done():
+        return
+    if isinstance(error, asyncio.CancelledError):
+        submitted.future.cancel()
+    else:
+        submitted.future.set_exception(error)

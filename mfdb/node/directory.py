@@ -1,0 +1,227 @@
+"""Finding nodes by identity and talking to them: records from the registry, one connection each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from mfdb.chain.port import RecordKind
+from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.errors import MfdbError, PeerUnreachable, UnknownIdentity
+from mfdb.node.messages import (
+    VERSION,
+    Follow,
+    Hello,
+    LogPage,
+    Welcome,
+    answer_bytes,
+    open_answer,
+)
+from mfdb.rules.records import (
+    PROVIDER,
+    HomeRecord,
+    NodeRecord,
+    SignedHomeRecord,
+    SignedNodeRecord,
+    open_record,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from mfdb.chain.port import Chain
+    from mfdb.kernel.ids import Address
+    from mfdb.net.port import Peer, Transport
+    from mfdb.node.accounts import Accounts
+    from mfdb.node.messages import Offer, Request
+    from mfdb.node.sessions import Sessions
+    from mfdb.node.settings import NodeSettings
+
+A = TypeVar("A", bound=Record)
+
+log = logging.getLogger(__name__)
+
+
+class Correspondent:
+    """A node that we know by identity and talk to; every request is accounted and paid."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        record: NodeRecord,
+        offer: Offer | None,
+        *,
+        accounts: Accounts,
+        timeout_s: float,
+    ) -> None:
+        self._peer = peer
+        self.record = record
+        self.offer = offer
+        self._accounts = accounts
+        self._timeout_s = timeout_s
+
+    @property
+    def identity(self) -> Address:
+        """Who it is."""
+        return self.record.identity
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection still stands."""
+        return self._peer.is_open
+
+    async def ask(self, request: Request, answer: type[A], *, timeout_s: float | None = None) -> A:
+        """Return the answer to a request.
+
+        Raises:
+            PeerUnreachable, DeadlineExceeded: there is none.
+            MalformedMessage: it is not of the kind asked for.
+            MfdbError: the peer refused.
+        """
+        body = encode(request)
+        async with self._accounts.consuming(self, len(body), answer_bytes(request)) as bill:
+            reply = await self._peer.request(body, timeout_s=timeout_s or self._timeout_s)
+            bill.answered(len(reply))
+        return open_answer(answer, reply)
+
+    async def pay(self, body: bytes) -> None:
+        """Send a payment, which is itself free of charge."""
+        await self._peer.request(body, timeout_s=self._timeout_s)
+
+    async def follow(self, request: Follow) -> AsyncIterator[LogPage]:
+        """Yield the pages of a provider's log as they come.
+
+        Raises:
+            PeerUnreachable: the connection was lost.
+        """
+        async for body in self._peer.stream(encode(request)):
+            async with self._accounts.consuming(self, 0, answer_bytes(request)) as bill:
+                bill.answered(len(body))
+            yield open_answer(LogPage, body)
+
+
+class Directory:
+    """The nodes that we can reach."""
+
+    def __init__(
+        self,
+        me: SignedNodeRecord,
+        *,
+        transport: Transport,
+        chain: Chain,
+        sessions: Sessions,
+        accounts: Accounts,
+        settings: NodeSettings,
+    ) -> None:
+        self.me = me
+        self._transport = transport
+        self._chain = chain
+        self._sessions = sessions
+        self._accounts = accounts
+        self._settings = settings
+        self._records: dict[Address, NodeRecord] = {}
+        self._open: dict[Address, Correspondent] = {}
+        self._dialling: dict[Address, asyncio.Lock] = {}
+
+    async def record(self, identity: Address, *, fresh: bool = False) -> NodeRecord:
+        """Return an identity's node record; the registry's newest if `fresh` or not yet known.
+
+        Raises:
+            UnknownIdentity: it never published one.
+            ChainUnavailable: the registry cannot be read.
+        """
+        if fresh or identity not in self._records:
+            data = await self._chain.record(identity, RecordKind.NODE)
+            if data is None:
+                raise UnknownIdentity(f"0x{identity.hex()} has published no node record")
+            self._records[identity] = self._open_node(data)
+        return self._records[identity]
+
+    async def home(self, identity: Address) -> HomeRecord:
+        """Return an identity's home record from the registry.
+
+        Raises:
+            UnknownIdentity: it never published one.
+        """
+        data = await self._chain.record(identity, RecordKind.HOME)
+        if data is None:
+            raise UnknownIdentity(
+                f"0x{identity.hex()} has published no home record",
+                hint="its owner runs CREATE MAILBOX first",
+            )
+        return open_record(SignedHomeRecord, data, network=self._chain.network.id).record
+
+    async def providers(self) -> dict[Address, NodeRecord]:
+        """Return every node that offers storage, by identity; damaged records are left out."""
+        found = {}
+        for identity, data in sorted((await self._chain.records(RecordKind.NODE)).items()):
+            try:
+                record = self._open_node(data)
+            except MfdbError as error:
+                log.warning("left out a node record identity=0x%s %s", identity.hex(), error)
+                continue
+            self._records[identity] = record
+            if record.roles & PROVIDER:
+                found[identity] = record
+        return found
+
+    async def reach(self, identity: Address) -> Correspondent:
+        """Return a correspondent with an open connection.
+
+        Raises:
+            PeerUnreachable, DeadlineExceeded, UnknownIdentity: there is none to be had.
+        """
+        lock = self._dialling.setdefault(identity, asyncio.Lock())
+        async with lock:
+            known = self._open.get(identity)
+            if known is not None and known.is_open:
+                return known
+            correspondent = await self._dial(identity)
+            self._open[identity] = correspondent
+            return correspondent
+
+    async def reach_any(self, identities: Iterable[Address]) -> Correspondent:
+        """Return the first of these identities that can be reached.
+
+        Raises:
+            PeerUnreachable: none can.
+        """
+        reasons = []
+        for identity in identities:
+            try:
+                return await self.reach(identity)
+            except MfdbError as error:
+                reasons.append(str(error))
+        raise PeerUnreachable("no provider can be reached: " + "; ".join(reasons[:3]))
+
+    async def _dial(self, identity: Address) -> Correspondent:
+        record = await self.record(identity)
+        try:
+            return await self._greet(record)
+        except PeerUnreachable:
+            fresh = await self.record(identity, fresh=True)
+            if fresh == record:
+                raise
+            return await self._greet(fresh)
+
+    async def _greet(self, record: NodeRecord) -> Correspondent:
+        if not record.underlays:
+            raise PeerUnreachable(f"0x{record.identity.hex()} gives no address to dial")
+        timeout_s = self._settings.dial_timeout_s
+        peer = await self._transport.dial(
+            record.transport_key, record.underlays[0], timeout_s=timeout_s
+        )
+        hello = encode(Hello(version=VERSION, record=self.me))
+        welcome = open_answer(Welcome, await peer.request(hello, timeout_s=timeout_s))
+        found = self._sessions.admit(peer, welcome.version, welcome.record)
+        return Correspondent(
+            peer,
+            found,
+            welcome.offer,
+            accounts=self._accounts,
+            timeout_s=self._settings.request_timeout_s,
+        )
+
+    def _open_node(self, data: bytes) -> NodeRecord:
+        return open_record(SignedNodeRecord, data, network=self._chain.network.id).record

@@ -1,0 +1,420 @@
+"""What nodes say to each other: one record per request, one per answer (docs/format.md).
+
+Requests and answers are tagged canonical MessagePack arrays. A request that the dataset's rules
+govern is judged for the identity that said Hello on the connection.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from mfdb.kernel.codec import Record, decode
+from mfdb.kernel.errors import MalformedMessage
+from mfdb.kernel.ids import (
+    AgreementId,
+    CaseId,
+    ChangesetId,
+    DatasetId,
+    Hash,
+    SegmentId,
+    Wei,
+)
+from mfdb.kernel.limits import FRAME_BYTES
+from mfdb.rules.evidence import Agreement, Cheque, SealCertificate, StoreReceipt
+from mfdb.rules.key_log import KeyLogEntry
+from mfdb.rules.manifest import SignedManifest
+from mfdb.rules.placement import SignedPlacement
+from mfdb.rules.receipt import WriteReceipt
+from mfdb.rules.records import SignedNodeRecord
+from replication.audit import AuditAnswer
+from replication.seal import HotEntry
+from replication.segment import SealedSegment
+
+VERSION = 1
+
+
+class Offer(Record, frozen=True):
+    """What a provider asks: fees per epoch, deposit it backs a byte with, prices of requests."""
+
+    fee_per_mib_epoch: Wei
+    deposit_per_mib: Wei
+    free_bytes: int
+    price_per_request: Wei
+    price_per_kib: Wei
+    payment_threshold: Wei
+
+
+class SealReport(Record, frozen=True):
+    """What one sealing did."""
+
+    segments: int
+    changesets: int
+    bytes: int
+    receipts: int
+
+
+class LogItem(Record, frozen=True):
+    """One entry of a provider's log; `data` is empty once a segment took the changeset over."""
+
+    number: int
+    changeset: ChangesetId
+    data: bytes
+    entry: KeyLogEntry | None
+    receipts: tuple[WriteReceipt, ...]
+
+
+# ---- requests
+
+
+class Hello(Record, frozen=True, tag="hello"):
+    """First request on a connection, both ways: who speaks; free of charge."""
+
+    version: int
+    record: SignedNodeRecord
+
+
+class GetPeers(Record, frozen=True, tag="peers?"):
+    """Ask for the node records that the peer knows."""
+
+
+class ProposeAgreement(Record, frozen=True, tag="agree?"):
+    """Ask a provider to sign an agreement."""
+
+    agreement: Agreement
+
+
+class PutManifest(Record, frozen=True, tag="manifest"):
+    """Hand over a manifest version."""
+
+    signed: SignedManifest
+
+
+class PutPlacement(Record, frozen=True, tag="placement"):
+    """Hand over placement entries, oldest first; known ones are ignored."""
+
+    dataset: DatasetId
+    entries: tuple[SignedPlacement, ...]
+
+
+class GetDataset(Record, frozen=True, tag="dataset?"):
+    """Ask for the rules and whereabouts of a dataset."""
+
+    dataset: DatasetId
+
+
+class PutChangeset(Record, frozen=True, tag="put"):
+    """Write: a changeset and what opens it. Answered by `Acknowledged` once it is durable."""
+
+    data: bytes
+    entry: KeyLogEntry
+
+
+class PutReceipts(Record, frozen=True, tag="receipts"):
+    """Hand over the receipts that other replicas gave for a changeset."""
+
+    dataset: DatasetId
+    receipts: tuple[WriteReceipt, ...]
+
+
+class ReadLog(Record, frozen=True, tag="log?"):
+    """Ask for log entries with a number above `after`; at most `limit_bytes` of data."""
+
+    dataset: DatasetId
+    after: int
+    limit_bytes: int
+
+
+class Follow(Record, frozen=True, tag="follow"):
+    """Open a stream of `LogPage`s above `after`, now and as they come."""
+
+    dataset: DatasetId
+    after: int
+
+
+class GetKeys(Record, frozen=True, tag="keys?"):
+    """Ask for key log entries of sealed changesets."""
+
+    dataset: DatasetId
+    changesets: tuple[ChangesetId, ...]
+
+
+class GetReceipts(Record, frozen=True, tag="receipts?"):
+    """Ask for all receipts that a provider keeps of a changeset, its own and the others'."""
+
+    dataset: DatasetId
+    changeset: ChangesetId
+
+
+class Reconcile(Record, frozen=True, tag="reconcile"):
+    """One message of range-based set reconciliation over the unsealed changesets."""
+
+    dataset: DatasetId
+    message: bytes
+
+
+class GetCopies(Record, frozen=True, tag="copies?"):
+    """A replica asks another for changesets that it lacks."""
+
+    dataset: DatasetId
+    changesets: tuple[ChangesetId, ...]
+
+
+class Shred(Record, frozen=True, tag="shred"):
+    """The owner asks to destroy row salts: (changeset, operation index) pairs."""
+
+    dataset: DatasetId
+    salts: tuple[tuple[ChangesetId, int], ...]
+
+
+class SealNow(Record, frozen=True, tag="seal"):
+    """The owner asks a replica to seal what is unsealed."""
+
+    dataset: DatasetId
+
+
+class ListHot(Record, frozen=True, tag="hot?"):
+    """A replica asks another what it holds unsealed; the answer is its mark for that segment."""
+
+    dataset: DatasetId
+    number: int
+
+
+class ProposeSeal(Record, frozen=True, tag="certify?"):
+    """A replica asks another to sign a seal certificate over these changesets."""
+
+    dataset: DatasetId
+    certificate: SealCertificate
+    changesets: tuple[ChangesetId, ...]
+    shard_roots: tuple[Hash, ...]
+
+
+class PutShard(Record, frozen=True, tag="shard"):
+    """Store one shard of a certified segment (receipts are not in the bundle yet)."""
+
+    dataset: DatasetId
+    bundle: SealedSegment
+    shard: int
+    data: bytes
+
+
+class PutSealed(Record, frozen=True, tag="sealed"):
+    """Hand over a segment's bundle with its store receipts."""
+
+    dataset: DatasetId
+    bundle: SealedSegment
+
+
+class GetShard(Record, frozen=True, tag="shard?"):
+    """Ask for one shard of a segment."""
+
+    dataset: DatasetId
+    segment: SegmentId
+    shard: int
+
+
+class Audit(Record, frozen=True, tag="audit"):
+    """Ask for proofs of the units of a shard that a beacon draws."""
+
+    receipt: StoreReceipt
+    beacon: Hash
+
+
+class TakeOver(Record, frozen=True, tag="takeover"):
+    """Ask a spare provider to rebuild the shards lost in a case, under the owner's mandate."""
+
+    case: CaseId
+    agreement: AgreementId
+    segment: SegmentId
+    state: DatasetState
+
+
+class PayCheque(Record, frozen=True, tag="cheque"):
+    """Pay what is owed on this connection; free of charge."""
+
+    cheque: Cheque
+    signature: bytes
+
+
+# ---- answers
+
+
+class Welcome(Record, frozen=True, tag="welcome"):
+    """Answer to Hello."""
+
+    version: int
+    record: SignedNodeRecord
+    offer: Offer | None
+
+
+class Peers(Record, frozen=True, tag="peers"):
+    """Node records."""
+
+    records: tuple[SignedNodeRecord, ...]
+
+
+class Done(Record, frozen=True, tag="done"):
+    """It is done, durably."""
+
+
+class Signed(Record, frozen=True, tag="signed"):
+    """A signature that was asked for."""
+
+    signature: bytes
+
+
+class DatasetState(Record, frozen=True, tag="dataset"):
+    """All manifest versions, the placement log and the sealed segments of a dataset."""
+
+    manifests: tuple[SignedManifest, ...]
+    placements: tuple[SignedPlacement, ...]
+    segments: tuple[SealedSegment, ...]
+
+
+class Acknowledged(Record, frozen=True, tag="acked"):
+    """A write receipt."""
+
+    receipt: WriteReceipt
+
+
+class LogPage(Record, frozen=True, tag="log"):
+    """Log entries in order; `more` says that there are more right now."""
+
+    items: tuple[LogItem, ...]
+    more: bool
+
+
+class Keys(Record, frozen=True, tag="keys"):
+    """Key log entries."""
+
+    entries: tuple[KeyLogEntry, ...]
+
+
+class Receipts(Record, frozen=True, tag="receipts-of"):
+    """Write receipts, the promises of several providers."""
+
+    receipts: tuple[WriteReceipt, ...]
+
+
+class Reconciled(Record, frozen=True, tag="reconciled"):
+    """The next message of a reconciliation, empty when it is over, and what the asker lacks."""
+
+    message: bytes
+    have: tuple[ChangesetId, ...]
+
+
+class Copies(Record, frozen=True, tag="copies"):
+    """Changesets with what opens them and the receipts given for them."""
+
+    items: tuple[LogItem, ...]
+
+
+class SealedReport(Record, frozen=True, tag="sealed-report"):
+    """Answer to SealNow."""
+
+    report: SealReport
+
+
+class Stored(Record, frozen=True, tag="stored"):
+    """A store receipt and its signature."""
+
+    receipt: StoreReceipt
+    signature: bytes
+
+
+class Shard(Record, frozen=True, tag="shard-data"):
+    """A shard's bytes."""
+
+    data: bytes
+
+
+class Proofs(Record, frozen=True, tag="proofs"):
+    """The units asked for."""
+
+    answer: AuditAnswer
+
+
+class HotList(Record, frozen=True, tag="hot"):
+    """What a replica holds unsealed."""
+
+    entries: tuple[HotEntry, ...]
+
+
+Request = (
+    Hello
+    | GetPeers
+    | ProposeAgreement
+    | PutManifest
+    | PutPlacement
+    | GetDataset
+    | PutChangeset
+    | PutReceipts
+    | ReadLog
+    | Follow
+    | GetKeys
+    | GetReceipts
+    | Reconcile
+    | GetCopies
+    | Shred
+    | SealNow
+    | ListHot
+    | ProposeSeal
+    | PutShard
+    | PutSealed
+    | GetShard
+    | Audit
+    | TakeOver
+    | PayCheque
+)
+Answer = (
+    Welcome
+    | Peers
+    | Done
+    | Signed
+    | DatasetState
+    | Acknowledged
+    | LogPage
+    | Keys
+    | Receipts
+    | Reconciled
+    | Copies
+    | SealedReport
+    | Stored
+    | Shard
+    | Proofs
+    | HotList
+)
+
+A = TypeVar("A", bound=Record)
+
+FREE = (Hello, PayCheque)
+"""Requests that cost nothing, so that a debtor can always identify itself and pay."""
+
+
+_LARGE = (GetDataset, ReadLog, Follow, GetCopies, GetKeys, GetShard)
+
+
+def answer_bytes(request: Request) -> int:
+    """Return at how many bytes the answer to a request is reserved; both sides agree on it."""
+    return 2**21 if isinstance(request, _LARGE) else 2**14
+
+
+def open_request(body: bytes) -> Request:
+    """Return the request in a frame.
+
+    Raises:
+        ValueTooLarge, MalformedMessage: there is none.
+    """
+    request: Request = decode(Request, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type]  # a union is no type object
+    return request
+
+
+def open_answer(kind: type[A], body: bytes) -> A:
+    """Return the answer in a frame, which must be of the kind that was asked for.
+
+    Raises:
+        ValueTooLarge, MalformedMessage: it is not.
+    """
+    answer: Answer = decode(Answer, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type]  # a union is no type object
+    if not isinstance(answer, kind):
+        raise MalformedMessage(f"expected {kind.__name__}, got {type(answer).__name__}")
+    return answer

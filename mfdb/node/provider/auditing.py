@@ -1,0 +1,88 @@
+"""Auditing the other holders of our segments, off chain first, in court if they fail.
+
+`mfdb.court.rota` says whom this provider audits, the beacon which units it asks for. Silence is no
+offence (the holder may be away for less than the answer window), a refusal or a wrong answer is.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mfdb.court.rota import audits_of
+from mfdb.kernel.errors import MfdbError, NetworkError
+from mfdb.node.messages import Audit, Proofs
+from mfdb.node.provider import shelf
+from replication.audit import failed_draw
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Address, Hash
+    from mfdb.node.provider.context import Context
+    from mfdb.node.provider.court import Court
+    from replication.segment import SignedStoreReceipt
+
+log = logging.getLogger(__name__)
+BASIS_POINTS = 10_000
+
+
+class Auditing:
+    """The service that checks others."""
+
+    def __init__(self, context: Context, court: Court) -> None:
+        self._context = context
+        self._court = court
+        self._done_epoch = -1
+        self._draws = 0
+
+    async def look(self) -> None:
+        """Audit once per epoch, when its beacon stands."""
+        terms = await self._context.chain.terms()
+        epoch = (await self._context.chain.head()).time_s // terms.epoch_s
+        if epoch <= self._done_epoch:
+            return
+        beacon = await self._court.beacon(epoch)
+        if beacon is None:
+            return
+        self._done_epoch = epoch
+        self._draws = terms.draws
+        for holder, signed in self._mine(beacon):
+            await self._audit(holder, signed, epoch, beacon)
+
+    def _mine(self, beacon: Hash) -> list[tuple[Address, SignedStoreReceipt]]:
+        """Return the receipts that this provider is elected to audit, with their holders."""
+        share_bp = round(self._context.settings.audit_share * BASIS_POINTS)
+        mine: list[tuple[Address, SignedStoreReceipt]] = []
+        with self._context.store.snapshot() as view:
+            for dataset in shelf.datasets(view):
+                placement = shelf.placement(view, dataset, self._context.network)
+                for bundle in shelf.segments(view, dataset):
+                    mine += audits_of(
+                        self._context.me, placement, bundle, beacon, share_bp=share_bp
+                    )
+        return mine
+
+    async def _audit(
+        self, holder: Address, signed: SignedStoreReceipt, epoch: int, beacon: Hash
+    ) -> None:
+        state = await self._context.chain.agreement(signed.receipt.agreement)
+        if state is None or state.earmarked == 0:
+            return
+        draw = await self._failed_draw(holder, signed, beacon)
+        if draw is not None:
+            log.warning("audit failed holder=0x%s draw=%d", holder.hex(), draw)
+            await self._court.accuse(signed, epoch, draw)
+
+    async def _failed_draw(
+        self, holder: Address, signed: SignedStoreReceipt, beacon: Hash
+    ) -> int | None:
+        try:
+            correspondent = await self._context.directory.reach(holder)
+            request = Audit(receipt=signed.receipt, beacon=beacon)
+            proofs = await correspondent.ask(request, Proofs)
+        except NetworkError as error:
+            log.info("audit unanswered holder=0x%s %s", holder.hex(), error)
+            return None
+        except MfdbError as error:
+            log.info("audit refused holder=0x%s %s", holder.hex(), error)
+            return 0
+        return failed_draw(signed.receipt, beacon, proofs.answer, self._draws)

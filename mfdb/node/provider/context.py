@@ -1,0 +1,66 @@
+"""What every service of a provider works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import AccessDenied
+from mfdb.node.provider import shelf
+from mfdb.rules.authorise import Denied, authorise
+
+if TYPE_CHECKING:
+    from mfdb.chain.port import Chain
+    from mfdb.kernel.clock import Clock
+    from mfdb.kernel.entropy import Entropy
+    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.node.commit import Committer
+    from mfdb.node.directory import Directory
+    from mfdb.node.settings import NodeSettings, ProviderSettings
+    from mfdb.rules.evidence import Network
+    from mfdb.rules.manifest import Action
+    from mfdb.rules.placement import Placement
+    from mfdb.store.port import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Ports, keys and settings of one provider."""
+
+    keys: IdentityKeys
+    network: Network
+    chain: Chain
+    clock: Clock
+    entropy: Entropy
+    store: Store
+    committer: Committer
+    directory: Directory
+    node: NodeSettings
+    settings: ProviderSettings
+
+    @property
+    def me(self) -> Address:
+        """This provider's identity."""
+        return self.keys.account.address
+
+    def placement(self, dataset: DatasetId) -> Placement:
+        """Return where a dataset stands, as this provider knows it."""
+        with self.store.snapshot() as view:
+            return shelf.placement(view, dataset, self.network)
+
+    def demand(self, action: Action, dataset: DatasetId, identity: Address) -> None:
+        """Return quietly if an identity may do this to a dataset, or is one of its providers.
+
+        Raises:
+            AccessDenied: it may not, with the reason.
+            UnknownDataset: the dataset is not kept here.
+        """
+        with self.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+            placement = shelf.placement(view, dataset, self.network)
+        if identity in placement.providers:
+            return
+        verdict = authorise(manifest.at(self.clock.now_s()), action, None, None, identity)
+        if isinstance(verdict, Denied):
+            raise AccessDenied(verdict.reason, hint="the dataset's owner can GRANT it")

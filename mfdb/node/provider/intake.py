@@ -1,0 +1,249 @@
+"""Accepting writes: judged by the dataset's rules, logged, and acknowledged once durable.
+
+The receipts of a group commit share one signature, and they are part of the very transaction that
+makes the changesets durable: what was promised is never forgotten, and a restart never signs a
+second root for the same batch number (DESIGN 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.acceptance import Accepted, Knowledge, check_fresh, judge
+from mfdb.kernel.errors import (
+    AccessDenied,
+    BadProof,
+    StaleWrite,
+    UnknownDataset,
+)
+from mfdb.kernel.ids import ChangesetId
+from mfdb.node.messages import Acknowledged, Done
+from mfdb.node.provider import shelf
+from mfdb.rules.changeset import Changeset, open_changeset
+from mfdb.rules.key_log import KeyLogEntry, check_entry
+from mfdb.rules.receipt import acknowledge, check_write_receipt, log_head, sign_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mfdb.dataset.acceptance import VersionMeta
+    from mfdb.kernel.ids import Address, DatasetId, VersionId
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.node.commit import Transaction
+    from mfdb.node.messages import PutChangeset, PutReceipts, Shred
+    from mfdb.node.provider.context import Context
+    from mfdb.node.provider.feed import Feed
+    from mfdb.node.provider.shelf import View
+    from mfdb.rules.evidence import Network, WriteAck
+    from mfdb.rules.receipt import WriteReceipt
+
+
+def knowledge(view: View, dataset: DatasetId) -> Knowledge:
+    """Return what this provider knows of a dataset, for the judge."""
+
+    def version_of(id_: VersionId) -> VersionMeta | None:
+        return shelf.version(view, dataset, id_)
+
+    return Knowledge(
+        manifests=tuple(signed.manifest for signed in shelf.manifests(view, dataset)),
+        version_of=version_of,
+        header_of=lambda id_: shelf.header(view, dataset, id_),
+    )
+
+
+@dataclass(slots=True)
+class Pending:
+    """A changeset that is in the open transaction; its receipt comes with the group's signature."""
+
+    dataset: DatasetId
+    ack: WriteAck
+    receipt: WriteReceipt | None = None
+
+
+class Acknowledger:
+    """Signs the acks of a group commit; the committer calls it before every commit."""
+
+    def __init__(self, keys: IdentityKeys, network: Network) -> None:
+        self._keys = keys
+        self._network = network
+        self._pending: list[Pending] = []
+
+    def add(self, pending: Pending) -> None:
+        """Let a changeset of the open transaction be acknowledged."""
+        self._pending.append(pending)
+
+    def sign(self, transaction: Transaction) -> None:
+        """Sign what is pending and keep the receipts in the same transaction."""
+        group, self._pending = self._pending, []
+        if not group:
+            return
+        signed = sign_batch(
+            [pending.ack for pending in group],
+            provider=self._keys.account.address,
+            number=shelf.next_batch(transaction),
+            signer=self._keys.signer,
+            network=self._network,
+        )
+        for pending, receipt in zip(group, signed, strict=True):
+            shelf.put_receipt(transaction, pending.dataset, receipt)
+            pending.receipt = receipt
+
+
+class Intake:
+    """The service that takes writes."""
+
+    def __init__(self, context: Context, acknowledger: Acknowledger, feed: Feed) -> None:
+        self._context = context
+        self._acknowledger = acknowledger
+        self._feed = feed
+
+    async def on_put_changeset(self, request: PutChangeset) -> Acknowledged:
+        """Take a new write; one that is here already is acknowledged by its first receipt.
+
+        Raises:
+            AccessDenied, StaleWrite, BadProof, BadSignature, WrongNetwork: it is refused.
+            StoreFull: the disk is full; nothing was kept.
+        """
+        changeset = open_changeset(request.data)
+        receipt = await self.take(changeset, request.data, request.entry, fresh=True)
+        return Acknowledged(receipt=receipt)
+
+    async def take(
+        self, changeset: Changeset, data: bytes, entry: KeyLogEntry, *, fresh: bool
+    ) -> WriteReceipt:
+        """Return this provider's receipt for a changeset, once it is durable.
+
+        `fresh` asks for what only a new write must satisfy: its parents are still heads.
+        """
+        check_entry(entry, changeset)
+        dataset = changeset.header.dataset
+        taken = await self._context.committer.submit(
+            lambda transaction: self._take(transaction, changeset, data, entry, fresh=fresh)
+        )
+        self._feed.wake(dataset)
+        receipt = taken.receipt if isinstance(taken, Pending) else taken
+        if receipt is None:
+            raise BadProof("a committed changeset has no receipt")
+        return receipt
+
+    def _take(
+        self,
+        transaction: Transaction,
+        changeset: Changeset,
+        data: bytes,
+        entry: KeyLogEntry,
+        *,
+        fresh: bool,
+    ) -> Pending | WriteReceipt:
+        dataset, id_ = changeset.header.dataset, changeset.id
+        known = shelf.receipt_of(transaction, dataset, id_, self._context.me)
+        if known is not None:
+            return known
+        versions = self._judge(transaction, changeset, fresh=fresh)
+        for meta in versions:
+            shelf.put_version(transaction, dataset, meta)
+        shelf.put_changeset(transaction, changeset, data)
+        shelf.put_key_entry(transaction, entry)
+        pending = Pending(dataset, self._log(transaction, dataset, id_, data))
+        self._acknowledger.add(pending)
+        return pending
+
+    def _judge(
+        self, transaction: Transaction, changeset: Changeset, *, fresh: bool
+    ) -> Iterable[VersionMeta]:
+        dataset = changeset.header.dataset
+        known = knowledge(transaction, dataset)
+        if not known.manifests:
+            raise UnknownDataset("this provider keeps no such dataset")
+        now_s = self._context.clock.now_s()
+        verdict = judge(changeset, known, network=self._context.network.id, now_s=now_s)
+        if not isinstance(verdict, Accepted):
+            raise StaleWrite(
+                "the write names a manifest or row version that is not known here yet",
+                hint="sync and write again",
+            )
+        if fresh:
+            check_fresh(
+                changeset,
+                known,
+                heads_of=lambda row: shelf.heads(transaction, dataset, row),
+                now_s=now_s,
+            )
+        return verdict.versions
+
+    def _log(
+        self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId, data: bytes
+    ) -> WriteAck:
+        placement = shelf.placement(transaction, dataset, self._context.network)
+        agreement = placement.agreements.get(self._context.me)
+        if agreement is None or self._context.me not in placement.replica_set:
+            raise AccessDenied(
+                "this provider is not a replica of the dataset",
+                hint="the placement log names the replicas",
+            )
+        tip = shelf.tip(transaction, dataset)
+        number = tip.number + 1
+        head = log_head(tip.head, number, id_)
+        shelf.put_log(transaction, dataset, id_, shelf.LogTip(number=number, head=head))
+        return acknowledge(
+            agreement.agreement.id,
+            id_,
+            data,
+            place=(number, head),
+            expiry=agreement.agreement.end,
+        )
+
+    async def on_put_receipts(self, request: PutReceipts) -> Done:
+        """Keep other replicas' receipts beside the changesets that they are for.
+
+        Raises:
+            BadProof, BadSignature: one is not what it says.
+        """
+        signers = await self._signers(request.dataset, request.receipts)
+        await self._context.committer.submit(
+            lambda transaction: self._keep(transaction, request, signers)
+        )
+        return Done()
+
+    async def _signers(
+        self, dataset: DatasetId, receipts: Iterable[WriteReceipt]
+    ) -> dict[Address, Address]:
+        providers = set(self._context.placement(dataset).providers)
+        named = dict.fromkeys(receipt.batch.provider for receipt in receipts)
+        if not providers.issuperset(named):
+            raise BadProof("a receipt is of somebody who is no provider of the dataset")
+        records = [await self._context.directory.record(provider) for provider in named]
+        return {record.identity: record.signer for record in records}
+
+    def _keep(
+        self, transaction: Transaction, request: PutReceipts, signers: dict[Address, Address]
+    ) -> None:
+        for receipt in request.receipts:
+            id_ = ChangesetId(receipt.ack.changeset)
+            data = shelf.changeset_data(transaction, request.dataset, id_)
+            if data is None:
+                continue
+            signer = signers[receipt.batch.provider]
+            check_write_receipt(receipt, data, network=self._context.network, signer=signer)
+            shelf.put_receipt(transaction, request.dataset, receipt)
+
+    async def on_shred(self, request: Shred, caller: Address) -> Done:
+        """Destroy row salts for the dataset's owner: those rows can never be opened again.
+
+        Raises:
+            AccessDenied: the caller is not the owner.
+        """
+        with self._context.store.snapshot() as view:
+            owner = shelf.manifest(view, request.dataset).owner
+        if caller != owner:
+            raise AccessDenied("only the dataset's owner may shred rows")
+        await self._context.committer.submit(lambda transaction: _shred(transaction, request))
+        return Done()
+
+
+def _shred(transaction: Transaction, request: Shred) -> None:
+    for changeset, index in request.salts:
+        entry = shelf.key_entry(transaction, request.dataset, changeset)
+        if entry is not None:
+            shelf.put_key_entry(transaction, entry.without({index}))

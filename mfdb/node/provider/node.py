@@ -1,0 +1,245 @@
+"""A whole provider: services wired to each other, chain duties done, loops running."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import CreateChequebook, Delegate, RecordKind, SetRecord, Stake
+from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.errors import MfdbError
+from mfdb.kernel.ids import Address, Wei
+from mfdb.node import messages
+from mfdb.node.accounts import Accounts, price_table
+from mfdb.node.commit import Committer
+from mfdb.node.directory import Directory
+from mfdb.node.provider.auditing import Auditing
+from mfdb.node.provider.context import Context
+from mfdb.node.provider.court import Court
+from mfdb.node.provider.duties import Duties
+from mfdb.node.provider.feed import Feed
+from mfdb.node.provider.healing import Healing
+from mfdb.node.provider.intake import Acknowledger, Intake
+from mfdb.node.provider.repairing import Repairing
+from mfdb.node.provider.sealing import Sealing
+from mfdb.node.provider.server import Answering, Server
+from mfdb.node.provider.serving import Serving
+from mfdb.node.provider.shards import Shards
+from mfdb.node.sessions import Sessions
+from mfdb.node.tasks import Tasks
+from mfdb.pay.price import Thresholds
+from mfdb.rules.records import PROVIDER, NodeRecord, SignedNodeRecord
+from mfdb.rules.signing import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.net.port import Transport
+    from mfdb.node.ports import Ports
+    from mfdb.node.settings import NodeSettings, ProviderSettings
+
+log = logging.getLogger(__name__)
+
+DELEGATION_S = 365 * 24 * 3600
+
+
+class ProviderNode:
+    """One provider. `start`, then it works by itself until `close`."""
+
+    def __init__(
+        self,
+        keys: IdentityKeys,
+        ports: Ports,
+        *,
+        node: NodeSettings,
+        settings: ProviderSettings,
+    ) -> None:
+        self._keys = keys
+        self._ports = ports
+        self._node = node
+        self._settings = settings
+        self._tasks = Tasks()
+        self._acknowledger = Acknowledger(keys, ports.chain.network)
+        self._committer = Committer(
+            ports.store, ports.run_blocking, before_commit=self._acknowledger.sign
+        )
+        self._sessions = Sessions(ports.chain.network.id)
+        self._accounts = Accounts(
+            keys,
+            chain=ports.chain,
+            clock=ports.clock,
+            store=ports.store,
+            committer=self._committer,
+            prices=price_table(settings.price_per_request, settings.price_per_kib),
+            thresholds=Thresholds(payment=settings.payment_threshold),
+        )
+        self._server = Server(self._sessions, self._accounts)
+        self._transport: Transport | None = None
+
+    async def start(self, address: str) -> str:
+        """Serve on "host:port" and return the address bound, once the chain duties are done.
+
+        Raises:
+            PortTaken: another process listens there.
+            ChainUnavailable, TransactionReverted: staking or publishing failed.
+        """
+        self._tasks.spawn("committer", self._committer.run())
+        self._accounts.restore_all()
+        self._transport = self._ports.make_transport(self._keys.transport_seed, self._server)
+        bound = await self._transport.listen(address)
+        await self._stake()
+        me = await self._publish(bound)
+        self._serve(me, self._transport)
+        log.info("provider ready identity=0x%s address=%s", self._keys.account.address.hex(), bound)
+        return bound
+
+    async def close(self) -> None:
+        """Stop working; everything acknowledged is on disk already."""
+        await self._accounts.flush()
+        if self._transport is not None:
+            await self._transport.close()
+        await self._tasks.close()
+
+    # ---- chain duties
+
+    async def _stake(self) -> None:
+        chain, account = self._ports.chain, self._keys.account
+        deposit = await chain.deposit(account.address)
+        if deposit.total < self._settings.stake:
+            await chain.send(Stake(amount=Wei(self._settings.stake - deposit.total)), account)
+        signer = self._keys.signer.address
+        if not await chain.may_sign(account.address, signer):
+            until = (await chain.head()).time_s + DELEGATION_S
+            await chain.send(Delegate(signer=signer, until=until), account)
+
+    async def _publish(self, bound: str) -> SignedNodeRecord:
+        chain, account = self._ports.chain, self._keys.account
+        self._accounts.chequebook = await open_chequebook(
+            self._keys, self._ports, self._committer, self._settings.chequebook_amount
+        )
+        record = NodeRecord(
+            network=chain.network.id,
+            identity=account.address,
+            signer=self._keys.signer.address,
+            transport_key=self._keys.transport_key,
+            seal_key=bytes(self._keys.seal_key(0).public_key),
+            underlays=(bound,),
+            chequebook=self._accounts.chequebook,
+            roles=PROVIDER,
+            time_s=int(self._ports.clock.now_s()),
+        )
+        signed = SignedNodeRecord(record=record, signature=sign(record, account))
+        await chain.send(SetRecord(kind=RecordKind.NODE, record=encode(signed)), account)
+        return signed
+
+    # ---- wiring
+
+    def _serve(self, me: SignedNodeRecord, transport: Transport) -> None:
+        directory = Directory(
+            me,
+            transport=transport,
+            chain=self._ports.chain,
+            sessions=self._sessions,
+            accounts=self._accounts,
+            settings=self._node,
+        )
+        context = Context(
+            keys=self._keys,
+            network=self._ports.chain.network,
+            chain=self._ports.chain,
+            clock=self._ports.clock,
+            entropy=self._ports.entropy,
+            store=self._ports.store,
+            committer=self._committer,
+            directory=directory,
+            node=self._node,
+            settings=self._settings,
+        )
+        feed = Feed()
+        duties = Duties(context)
+        intake = Intake(context, self._acknowledger, feed)
+        serving = Serving(context, feed)
+        shards = Shards(context)
+        sealing = Sealing(context, intake)
+        healing = Healing(context, sealing)
+        court = Court(context, shards)
+        repairing = Repairing(context, court, duties, sealing)
+        answering = {
+            **_reading(me, duties, serving, shards, healing),
+            **_writing(duties, intake, sealing, repairing),
+        }
+        self._server.serve(me, duties.offer, answering, serving.on_follow)
+        self._loop("court", court.look, self._node.poll_s)
+        self._loop("auditing", Auditing(context, court).look, self._node.poll_s)
+        self._loop("repairing", repairing.look, self._node.poll_s)
+        self._loop("healing", healing.look, self._settings.reconcile_s)
+        self._loop("accounts", self._settle, self._node.poll_s)
+
+    async def _settle(self) -> None:
+        await self._accounts.flush()
+        await self._accounts.cash(self._settings.cash_above)
+
+    def _loop(self, name: str, work: Callable[[], Awaitable[None]], every_s: float) -> None:
+        self._tasks.spawn(name, _forever(name, work, every_s))
+
+
+async def _forever(name: str, work: Callable[[], Awaitable[None]], every_s: float) -> None:
+    """Do some work again and again; what fails now is tried again next time."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await work()
+        except MfdbError as error:
+            log.warning("%s failed, will be tried again: %s", name, error)
+
+
+async def open_chequebook(
+    keys: IdentityKeys, ports: Ports, committer: Committer, amount: Wei
+) -> Address:
+    """Return the identity's chequebook, made and funded on first use."""
+    with ports.store.snapshot() as view:
+        known = view.get(b"Kchequebook")
+    if known is not None:
+        return Address(known)
+    mined = await ports.chain.send(CreateChequebook(amount=amount), keys.account)
+    assert mined.created is not None, "the factory names the chequebook that it made"
+    made = mined.created
+    await committer.submit(lambda transaction: transaction.put(b"Kchequebook", made))
+    return made
+
+
+def _reading(
+    me: SignedNodeRecord, duties: Duties, serving: Serving, shards: Shards, healing: Healing
+) -> dict[type[Record], Answering]:
+    return {
+        messages.GetPeers: lambda _, __: messages.Peers(records=(me,)),
+        messages.GetDataset: duties.on_get_dataset,
+        messages.ReadLog: serving.on_read_log,
+        messages.GetKeys: serving.on_get_keys,
+        messages.GetReceipts: serving.on_get_receipts,
+        messages.GetCopies: serving.on_get_copies,
+        messages.GetShard: shards.on_get_shard,
+        messages.Audit: lambda request, _: shards.on_audit(request),
+        messages.Reconcile: healing.on_reconcile,
+    }
+
+
+def _writing(
+    duties: Duties, intake: Intake, sealing: Sealing, repairing: Repairing
+) -> dict[type[Record], Answering]:
+    return {
+        messages.PutChangeset: lambda request, _: intake.on_put_changeset(request),
+        messages.PutReceipts: lambda request, _: intake.on_put_receipts(request),
+        messages.Shred: intake.on_shred,
+        messages.ProposeAgreement: duties.on_propose_agreement,
+        messages.PutManifest: lambda request, _: duties.on_put_manifest(request),
+        messages.PutPlacement: lambda request, _: duties.on_put_placement(request),
+        messages.SealNow: sealing.on_seal_now,
+        messages.ListHot: sealing.on_list_hot,
+        messages.ProposeSeal: sealing.on_propose_seal,
+        messages.PutShard: lambda request, _: sealing.on_put_shard(request),
+        messages.PutSealed: lambda request, _: sealing.on_put_sealed(request),
+        messages.TakeOver: repairing.on_take_over,
+    }

@@ -1,0 +1,460 @@
+"""Sealing: replicas agree on a segment's content, certify it, spread its shards, then let go.
+
+    mark -> union -> fetch what is lacking -> certify -> W signatures -> n shards stored
+    -> bundle with n store receipts to everybody -> release (DESIGN 8; `replication.seal`)
+
+Any replica may lead; the content follows from the id list alone. What a replica signed for a
+segment number is durable before the signature leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.kernel.clock import Hlc, hlc_seconds
+from mfdb.kernel.errors import AccessDenied, BadProof, MfdbError, QuorumNotReached
+from mfdb.node.messages import (
+    Copies,
+    Done,
+    GetCopies,
+    HotList,
+    ListHot,
+    ProposeSeal,
+    PutReceipts,
+    PutSealed,
+    PutShard,
+    SealedReport,
+    SealReport,
+    Signed,
+    Stored,
+)
+from mfdb.node.provider import shelf
+from mfdb.rules.changeset import open_changeset
+from mfdb.rules.evidence import StoreReceipt, check_signer
+from mfdb.rules.merkle import unit_count
+from replication.codec import Codec
+from replication.seal import (
+    HotEntry,
+    HotLog,
+    Proposal,
+    SealTerms,
+    SealView,
+    check_before_signing,
+    may_release,
+    missing,
+    seal_reason,
+    union,
+)
+from replication.segment import (
+    SealedSegment,
+    SignedStoreReceipt,
+    build_segment,
+    certify,
+    check_receipt,
+    is_shard,
+    stored_shards,
+    verify_sealed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mfdb.kernel.ids import Address, AgreementId, ChangesetId, DatasetId
+    from mfdb.node.commit import Transaction
+    from mfdb.node.messages import LogItem, SealNow
+    from mfdb.node.provider.context import Context
+    from mfdb.node.provider.intake import Intake
+    from mfdb.rules.placement import Placement
+
+log = logging.getLogger(__name__)
+
+
+class Sealing:
+    """The service that leads, checks and signs sealings."""
+
+    def __init__(self, context: Context, intake: Intake) -> None:
+        self._context = context
+        self._intake = intake
+        self._leading: dict[DatasetId, asyncio.Lock] = {}
+
+    # ---- leading
+
+    async def on_seal_now(self, request: SealNow, caller: Address) -> SealedReport:
+        """Seal what is unsealed, for the dataset's owner.
+
+        Raises:
+            AccessDenied: the caller is not the owner.
+            QuorumNotReached: too few replicas or shard holders could be reached.
+        """
+        with self._context.store.snapshot() as view:
+            owner = shelf.manifest(view, request.dataset).owner
+        if caller != owner:
+            raise AccessDenied("only the dataset's owner may have it sealed on command")
+        return SealedReport(report=await self.lead(request.dataset))
+
+    async def lead(self, dataset: DatasetId) -> SealReport:
+        """Return what one sealing did; nothing if there was nothing to seal."""
+        lock = self._leading.setdefault(dataset, asyncio.Lock())
+        async with lock:
+            return await self._lead(dataset)
+
+    async def _lead(self, dataset: DatasetId) -> SealReport:
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+            number = len(shelf.segments(view, dataset))
+        placement = self._context.placement(dataset)
+        hot = await self._hot_lists(dataset, number, placement, manifest.profile.write_quorum)
+        ids = union(hot.values())
+        if not ids:
+            return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
+        await self.fetch(dataset, ids, [who for who in hot if who != self._context.me])
+        held = self._held(dataset, ids)
+        segment = build_segment(number, held.items())
+        certificate, shards, roots = certify(
+            manifest.subject, number, ids, segment, k=manifest.profile.k, n=manifest.profile.n
+        )
+        proposal = ProposeSeal(
+            dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots
+        )
+        signatures = await self._signatures(proposal, placement, manifest.profile.write_quorum)
+        bundle = SealedSegment(certificate, ids, roots, signatures, ())
+        bundle = await self._spread(dataset, bundle, shards, placement)
+        await self._hand_round(dataset, bundle, placement)
+        return SealReport(
+            segments=1, changesets=len(ids), bytes=len(segment), receipts=len(bundle.receipts)
+        )
+
+    async def _hot_lists(
+        self, dataset: DatasetId, number: int, placement: Placement, quorum: int
+    ) -> dict[Address, tuple[HotEntry, ...]]:
+        request = ListHot(dataset=dataset, number=number)
+        lists = {self._context.me: await self.hot(request)}
+        for replica in placement.replica_set:
+            if replica == self._context.me:
+                continue
+            try:
+                correspondent = await self._context.directory.reach(replica)
+                lists[replica] = (await correspondent.ask(request, HotList)).entries
+            except MfdbError as error:
+                log.warning("no hot list replica=0x%s %s", replica.hex(), error)
+        if len(lists) < quorum:
+            raise QuorumNotReached(f"{quorum} replicas must take part, {len(lists)} do")
+        return lists
+
+    async def _signatures(
+        self, proposal: ProposeSeal, placement: Placement, quorum: int
+    ) -> tuple[bytes, ...]:
+        signatures = [await self.certify(proposal)]
+        for replica in placement.replica_set:
+            if replica == self._context.me:
+                continue
+            try:
+                correspondent = await self._context.directory.reach(replica)
+                signatures.append((await correspondent.ask(proposal, Signed)).signature)
+            except MfdbError as error:
+                log.warning("no seal signature replica=0x%s %s", replica.hex(), error)
+        if len(signatures) < quorum:
+            raise QuorumNotReached(f"{quorum} replicas must sign, {len(signatures)} did")
+        return tuple(signatures)
+
+    async def _spread(
+        self,
+        dataset: DatasetId,
+        bundle: SealedSegment,
+        shards: Sequence[bytes],
+        placement: Placement,
+    ) -> SealedSegment:
+        """Return the bundle with the store receipts of all holders that took their shard."""
+        stored = await asyncio.gather(
+            *(
+                self._store_at(placement.shards[slot], dataset, bundle, slot, shards[slot])
+                for slot in sorted(placement.shards)
+            )
+        )
+        receipts = tuple(signed for signed in stored if signed is not None)
+        if len(receipts) < bundle.certificate.k:
+            raise QuorumNotReached("fewer than k shard holders could be reached")
+        return msgspec.structs.replace(bundle, receipts=receipts)
+
+    async def _store_at(
+        self, holder: Address, dataset: DatasetId, bundle: SealedSegment, slot: int, shard: bytes
+    ) -> SignedStoreReceipt | None:
+        request = PutShard(dataset=dataset, bundle=bundle, shard=slot, data=shard)
+        try:
+            if holder == self._context.me:
+                stored = await self.on_put_shard(request)
+            else:
+                correspondent = await self._context.directory.reach(holder)
+                stored = await correspondent.ask(request, Stored)
+                record = await self._context.directory.record(holder)
+                check_receipt(bundle, stored.receipt)
+                check_signer(self._context.network, stored.receipt, stored.signature, record.signer)
+        except MfdbError as error:
+            log.warning("shard not stored holder=0x%s %s", holder.hex(), error)
+            return None
+        return SignedStoreReceipt(receipt=stored.receipt, signature=stored.signature)
+
+    async def _hand_round(
+        self, dataset: DatasetId, bundle: SealedSegment, placement: Placement
+    ) -> None:
+        request = PutSealed(dataset=dataset, bundle=bundle)
+        await self.on_put_sealed(request)
+        for provider in placement.providers:
+            if provider == self._context.me:
+                continue
+            try:
+                correspondent = await self._context.directory.reach(provider)
+                await correspondent.ask(request, Done)
+            except MfdbError as error:
+                log.warning("bundle not handed over to=0x%s %s", provider.hex(), error)
+
+    # ---- taking part
+
+    async def on_list_hot(self, request: ListHot, caller: Address) -> HotList:
+        """Return what is held unsealed here, and remember it as the mark of that segment."""
+        self._demand_replica(request.dataset, caller)
+        return HotList(entries=await self.hot(request))
+
+    async def hot(self, request: ListHot) -> tuple[HotEntry, ...]:
+        """Return the unsealed changesets and mark them for the segment, durably."""
+        return await self._context.committer.submit(
+            lambda transaction: self._mark(transaction, request)
+        )
+
+    def _mark(self, transaction: Transaction, request: ListHot) -> tuple[HotEntry, ...]:
+        entries = tuple(self._entries(transaction, request.dataset))
+        ids = tuple(entry.changeset for entry in entries)
+        shelf.put_mark(transaction, request.dataset, request.number, ids)
+        return entries
+
+    def _entries(self, view: shelf.View, dataset: DatasetId) -> Iterable[HotEntry]:
+        sealed = _sealed_ids(view, dataset)
+        for id_ in shelf.unsealed(view, dataset):
+            header = shelf.header(view, dataset, id_)
+            data = shelf.changeset_data(view, dataset, id_)
+            if id_ not in sealed and header is not None and data is not None:
+                yield HotEntry(changeset=id_, hlc=header.hlc, length_bytes=len(data))
+
+    async def on_propose_seal(self, request: ProposeSeal, caller: Address) -> Signed:
+        """Sign a certificate once this replica has made the same itself.
+
+        Raises:
+            AccessDenied, BadProof: it may not be signed.
+        """
+        self._demand_replica(request.dataset, caller)
+        await self.fetch(request.dataset, request.changesets, [caller])
+        return Signed(signature=await self.certify(request))
+
+    async def certify(self, request: ProposeSeal) -> bytes:
+        """Return this replica's signature over a certificate, stored before it is returned."""
+        return await self._context.committer.submit(
+            lambda transaction: self._certify(transaction, request)
+        )
+
+    def _certify(self, transaction: Transaction, request: ProposeSeal) -> bytes:
+        dataset, certificate = request.dataset, request.certificate
+        manifest = shelf.manifest(transaction, dataset)
+        number = len(shelf.segments(transaction, dataset))
+        view = SealView(
+            subject=manifest.subject,
+            number=number,
+            k=manifest.profile.k,
+            n=manifest.profile.n,
+            receipted=shelf.mark(transaction, dataset, number) - _sealed_ids(transaction, dataset),
+            signed=shelf.signed_segment(transaction, dataset, number),
+        )
+        held = {id_: shelf.changeset_data(transaction, dataset, id_) for id_ in request.changesets}
+        proposal = Proposal(
+            certificate=certificate,
+            changesets=request.changesets,
+            shard_roots=request.shard_roots,
+        )
+        present = {id_: data for id_, data in held.items() if data is not None}
+        check_before_signing(proposal, present, view)
+        shelf.put_signed_segment(transaction, dataset, number, certificate.segment)
+        return self._context.keys.signer.sign(self._context.network.digest(certificate))
+
+    async def on_put_shard(self, request: PutShard) -> Stored:
+        """Keep a shard of a certified segment and promise it until the agreement ends.
+
+        Raises:
+            BadProof, BadSignature: bundle or shard are not good.
+            AccessDenied: this provider is not to hold that shard.
+        """
+        await self._verify(request.dataset, request.bundle)
+        placement = self._context.placement(request.dataset)
+        agreement = placement.agreements.get(self._context.me)
+        if agreement is None or placement.shards.get(request.shard) != self._context.me:
+            raise AccessDenied(f"shard {request.shard} is not placed on this provider")
+        if not is_shard(request.bundle, request.shard, request.data):
+            raise BadProof("the bytes are not those of the certified shard")
+        receipt = StoreReceipt(
+            agreement=agreement.agreement.id,
+            segment=request.bundle.certificate.segment,
+            shard=request.shard,
+            root=request.bundle.shard_roots[request.shard],
+            units=unit_count(len(request.data)),
+            expiry=agreement.agreement.end,
+        )
+        await self._context.committer.submit(lambda transaction: _keep_shard(transaction, request))
+        signature = self._context.keys.signer.sign(self._context.network.digest(receipt))
+        return Stored(receipt=receipt, signature=signature)
+
+    async def on_put_sealed(self, request: PutSealed) -> Done:
+        """Keep a bundle with its receipts; a replica then drops what the shards took over.
+
+        Raises:
+            BadProof, BadSignature: the bundle is not good.
+        """
+        await self._verify(request.dataset, request.bundle)
+        signers = await self._shard_signers(request.dataset)
+        until = int(self._context.clock.now_s())
+        stored = stored_shards(request.bundle, self._context.network, signers, until=until)
+        await self._context.committer.submit(
+            lambda transaction: self._keep_sealed(transaction, request, stored)
+        )
+        return Done()
+
+    def _keep_sealed(
+        self, transaction: Transaction, request: PutSealed, stored: frozenset[int]
+    ) -> None:
+        dataset, bundle = request.dataset, request.bundle
+        known = shelf.segment(transaction, dataset, bundle.certificate.segment)
+        if known is not None:
+            bundle = _merged(known, bundle)
+        receipted = shelf.mark(transaction, dataset, bundle.certificate.number)
+        receipted -= _sealed_ids(transaction, dataset, before=bundle.certificate.number)
+        shelf.put_segment(transaction, dataset, bundle)
+        for id_ in may_release(receipted, bundle, stored).changesets:
+            shelf.release(transaction, dataset, id_)
+
+    async def _verify(self, dataset: DatasetId, bundle: SealedSegment) -> None:
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+        if bundle.certificate.subject != manifest.subject:
+            raise BadProof("the segment is of another dataset")
+        placement = self._context.placement(dataset)
+        records = [await self._context.directory.record(r) for r in placement.replica_set]
+        signers = {record.signer for record in records}
+        verify_sealed(bundle, self._context.network, signers, manifest.profile.write_quorum)
+
+    async def _shard_signers(self, dataset: DatasetId) -> Mapping[AgreementId, Address]:
+        placement = self._context.placement(dataset)
+        signers = {}
+        for provider, signed in placement.agreements.items():
+            record = await self._context.directory.record(provider)
+            signers[signed.agreement.id] = record.signer
+        return signers
+
+    # ---- what both do
+
+    def _demand_replica(self, dataset: DatasetId, caller: Address) -> None:
+        if caller not in self._context.placement(dataset).replica_set:
+            raise AccessDenied("only a replica of the dataset may ask that")
+
+    def _held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
+        with self._context.store.snapshot() as view:
+            found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
+        return {id_: data for id_, data in found.items() if data is not None}
+
+    async def fetch(
+        self, dataset: DatasetId, ids: Sequence[ChangesetId], sources: Sequence[Address]
+    ) -> None:
+        """Take the listed changesets that are not here from those who have them."""
+        for source in sources:
+            lacking = missing(ids, self._held(dataset, ids).keys())
+            while lacking:
+                correspondent = await self._context.directory.reach(source)
+                request = GetCopies(dataset=dataset, changesets=lacking)
+                copies = await correspondent.ask(request, Copies)
+                for item in copies.items:
+                    if item.data:
+                        await self._take(dataset, item)
+                left = missing(ids, self._held(dataset, ids).keys())
+                if left == lacking:
+                    break
+                lacking = left
+
+    async def _take(self, dataset: DatasetId, item: LogItem) -> None:
+        """Take a copy from another replica: valid because it spread, fresh or not."""
+        if item.entry is None:
+            raise BadProof("a copy comes with what opens it")
+        changeset = open_changeset(item.data)
+        await self._intake.take(changeset, item.data, item.entry, fresh=False)
+        others = tuple(r for r in item.receipts if r.batch.provider != self._context.me)
+        await self._intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=others))
+
+    async def complete(self, dataset: DatasetId) -> None:
+        """Bring shards to holders that were away when their segment was sealed."""
+        placement = self._context.placement(dataset)
+        with self._context.store.snapshot() as view:
+            bundles = shelf.segments(view, dataset)
+        for bundle in bundles:
+            stored = {signed.receipt.shard for signed in bundle.receipts}
+            lacking = set(placement.shards) - stored
+            if lacking and placement.replica_set[0] == self._context.me:
+                await self._complete(dataset, bundle, lacking, placement)
+
+    async def _complete(
+        self, dataset: DatasetId, bundle: SealedSegment, lacking: set[int], placement: Placement
+    ) -> None:
+        held = self._held(dataset, bundle.changesets)
+        if missing(bundle.changesets, held.keys()):
+            return
+        certificate = bundle.certificate
+        segment = build_segment(certificate.number, held.items())
+        shards = Codec(certificate.k, certificate.n).encode(segment)
+        bare = msgspec.structs.replace(bundle, receipts=())
+        found = [
+            await self._store_at(placement.shards[slot], dataset, bare, slot, shards[slot])
+            for slot in sorted(lacking)
+        ]
+        new = tuple(signed for signed in found if signed is not None)
+        if new:
+            after = msgspec.structs.replace(bundle, receipts=(*bundle.receipts, *new))
+            await self._hand_round(dataset, after, placement)
+
+    def is_due(self, dataset: DatasetId) -> bool:
+        """Return whether the hot log has reached the size or age at which it is sealed."""
+        terms = SealTerms(age_s=self._context.settings.seal_age_s)
+        with self._context.store.snapshot() as view:
+            entries = tuple(self._entries(view, dataset))
+        if not entries:
+            return False
+        hot = HotLog(
+            count=len(entries),
+            size_bytes=sum(entry.length_bytes for entry in entries),
+            oldest_s=min(hlc_seconds(Hlc(entry.hlc)) for entry in entries),
+        )
+        return seal_reason(hot, self._context.clock.now_s(), terms) is not None
+
+
+def _sealed_ids(
+    view: shelf.View, dataset: DatasetId, before: int | None = None
+) -> frozenset[ChangesetId]:
+    bundles = shelf.segments(view, dataset)
+    return frozenset(
+        id_
+        for bundle in bundles
+        if before is None or bundle.certificate.number < before
+        for id_ in bundle.changesets
+    )
+
+
+def _keep_shard(transaction: Transaction, request: PutShard) -> None:
+    segment = request.bundle.certificate.segment
+    shelf.put_shard(transaction, segment, request.shard, request.data)
+    if shelf.segment(transaction, request.dataset, segment) is None:
+        shelf.put_segment(transaction, request.dataset, request.bundle)
+
+
+def _merged(known: SealedSegment, new: SealedSegment) -> SealedSegment:
+    """Return the bundle with the receipts of both, one per shard and agreement."""
+    receipts = {(s.receipt.shard, s.receipt.agreement): s for s in known.receipts}
+    receipts.update({(s.receipt.shard, s.receipt.agreement): s for s in new.receipts})
+    ordered = tuple(receipts[key] for key in sorted(receipts))
+    return msgspec.structs.replace(known, receipts=ordered)

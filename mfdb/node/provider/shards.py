@@ -1,0 +1,55 @@
+"""Giving shards to those who may read them, and proving to anybody that they are here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import ShardMissing
+from mfdb.node.messages import Proofs, Shard
+from mfdb.node.provider import shelf
+from mfdb.rules.manifest import Action
+from replication.audit import answer
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Address, SegmentId
+    from mfdb.node.messages import Audit, GetShard
+    from mfdb.node.provider.context import Context
+
+
+class Shards:
+    """The service that hands out and proves shards."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def on_get_shard(self, request: GetShard, caller: Address) -> Shard:
+        """Return a shard's bytes.
+
+        Raises:
+            AccessDenied: the caller may not read the dataset.
+            ShardMissing: the shard is not here.
+        """
+        self._context.demand(Action.SELECT, request.dataset, caller)
+        return Shard(data=self.read(request.segment, request.shard))
+
+    def on_audit(self, request: Audit) -> Proofs:
+        """Return proofs of the units that a beacon draws; whoever asks pays for the answer.
+
+        Raises:
+            ShardMissing: the shard is not here.
+            BadProof: what is here is not what was promised.
+        """
+        shard = self.read(request.receipt.segment, request.receipt.shard)
+        return Proofs(answer=answer(request.receipt, shard, request.beacon))
+
+    def read(self, segment: SegmentId, index: int) -> bytes:
+        """Return the bytes of a shard that lies here.
+
+        Raises:
+            ShardMissing: it does not.
+        """
+        with self._context.store.snapshot() as view:
+            found = shelf.shard(view, segment, index)
+        if found is None:
+            raise ShardMissing(f"shard {index} of segment 0x{segment.hex()[:16]} is not here")
+        return found

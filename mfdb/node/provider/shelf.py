@@ -1,0 +1,352 @@
+"""Where a provider keeps what: one function per record kind over an ordered key space.
+
+M dataset number      signed manifest          m manifest hash   -> dataset, number
+P dataset number      signed placement entry   A subject         -> my signed agreement
+L dataset log number  changeset id             H dataset         -> tip of my log
+X dataset changeset   changeset bytes          h ...             -> header, kept for ever
+K dataset changeset   key log entry
+N dataset changeset   log number               R ... provider    -> write receipt
+V dataset version     version meta             T dataset row version: a head
+S dataset segment     sealed segment           s segment         -> dataset
+D segment shard       shard bytes              B                 -> last receipt batch
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from mfdb.dataset.acceptance import VersionMeta
+from mfdb.kernel.codec import Record, decode, encode
+from mfdb.kernel.errors import CorruptRecord, MfdbError, UnknownDataset
+from mfdb.kernel.ids import (
+    ZERO_HASH,
+    Address,
+    ChangesetId,
+    DatasetId,
+    Hash,
+    RowId,
+    SegmentId,
+    VersionId,
+)
+from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
+from mfdb.rules.changeset import Changeset, Header
+from mfdb.rules.key_log import KeyLogEntry
+from mfdb.rules.manifest import Manifest, SignedManifest
+from mfdb.rules.placement import Placement, SignedAgreement, SignedPlacement, fold
+from mfdb.rules.receipt import WriteReceipt
+from replication.segment import SealedSegment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mfdb.node.commit import Transaction
+    from mfdb.rules.evidence import Network
+
+
+class View(Protocol):
+    """What a snapshot and a transaction have in common."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None."""
+        ...
+
+    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the pairs whose key begins with `start`."""
+        ...
+
+
+class LogTip(Record, frozen=True):
+    """Number and head hash of the last entry of a dataset's log; number -1 before the first."""
+
+    number: int
+    head: Hash
+
+
+K = TypeVar("K", bound=Record)
+
+
+def _open(kind: type[K], data: bytes, limit_bytes: int = FRAME_BYTES) -> K:
+    try:
+        return decode(kind, data, limit_bytes=limit_bytes)
+    except MfdbError as error:
+        raise CorruptRecord(
+            f"a stored {kind.__name__} is damaged", hint="restore it from the other replicas"
+        ) from error
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+# ---- manifests, placement, agreements
+
+
+def manifests(view: View, dataset: DatasetId) -> tuple[SignedManifest, ...]:
+    """Return all manifest versions of a dataset, oldest first."""
+    found = view.scan(b"M" + dataset)
+    return tuple(_open(SignedManifest, data, MANIFEST_BYTES) for _, data in found)
+
+
+def manifest(view: View, dataset: DatasetId) -> Manifest:
+    """Return the manifest in force.
+
+    Raises:
+        UnknownDataset: this provider does not keep the dataset.
+    """
+    found = manifests(view, dataset)
+    if not found:
+        raise UnknownDataset(
+            f"this provider does not keep dataset 0x{dataset.hex()[:16]}",
+            hint="ask a provider that the owner's home record names",
+        )
+    return found[-1].manifest
+
+
+def manifest_by_hash(view: View, hash_: Hash) -> Manifest | None:
+    """Return the manifest version with a hash, or None."""
+    key = view.get(b"m" + hash_)
+    data = view.get(key) if key else None
+    return _open(SignedManifest, data, MANIFEST_BYTES).manifest if data else None
+
+
+def put_manifest(transaction: Transaction, signed: SignedManifest) -> None:
+    """Keep a manifest version."""
+    key = b"M" + signed.manifest.dataset + _number(signed.manifest.number)
+    transaction.put(key, encode(signed))
+    transaction.put(b"m" + signed.manifest.hash, key)
+
+
+def placements(view: View, dataset: DatasetId) -> tuple[SignedPlacement, ...]:
+    """Return the placement log, oldest first."""
+    return tuple(_open(SignedPlacement, data) for _, data in view.scan(b"P" + dataset))
+
+
+def placement(view: View, dataset: DatasetId, network: Network) -> Placement:
+    """Return where a dataset stands."""
+    rules = manifest(view, dataset)
+    log = placements(view, dataset)
+    return fold(log, owner=rules.owner, subject=rules.subject, network=network)
+
+
+def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
+    """Keep a placement entry."""
+    key = b"P" + signed.entry.dataset + _number(signed.entry.number)
+    transaction.put(key, encode(signed))
+
+
+def my_agreement(view: View, subject: Hash) -> SignedAgreement | None:
+    """Return the agreement that this provider signed for a subject, or None."""
+    data = view.get(b"A" + subject)
+    return _open(SignedAgreement, data) if data else None
+
+
+def put_my_agreement(transaction: Transaction, signed: SignedAgreement) -> None:
+    """Keep an agreement that this provider signed."""
+    transaction.put(b"A" + signed.agreement.subject, encode(signed))
+
+
+def my_agreements(view: View) -> Iterator[SignedAgreement]:
+    """Yield every agreement that this provider signed."""
+    return (_open(SignedAgreement, data) for _, data in view.scan(b"A"))
+
+
+def datasets(view: View) -> tuple[DatasetId, ...]:
+    """Return every dataset this provider keeps something of."""
+    ids = dict.fromkeys(DatasetId(key[1:33]) for key, _ in view.scan(b"M"))
+    return tuple(ids)
+
+
+# ---- the hot log
+
+
+def tip(view: View, dataset: DatasetId) -> LogTip:
+    """Return the tip of this provider's log of a dataset."""
+    data = view.get(b"H" + dataset)
+    return _open(LogTip, data) if data else LogTip(number=-1, head=ZERO_HASH)
+
+
+def put_log(
+    transaction: Transaction, dataset: DatasetId, changeset: ChangesetId, after: LogTip
+) -> None:
+    """Append a changeset to the log; `after` is the tip with it."""
+    transaction.put(b"L" + dataset + _number(after.number), changeset)
+    transaction.put(b"N" + dataset + changeset, _number(after.number))
+    transaction.put(b"H" + dataset, encode(after))
+
+
+def log_number(view: View, dataset: DatasetId, changeset: ChangesetId) -> int | None:
+    """Return the log number of a changeset, or None if it never came here."""
+    data = view.get(b"N" + dataset + changeset)
+    return int.from_bytes(data, "big") if data else None
+
+
+def log_entry(view: View, dataset: DatasetId, number: int) -> ChangesetId:
+    """Return the changeset at a log number."""
+    data = view.get(b"L" + dataset + _number(number))
+    if data is None:
+        raise CorruptRecord(f"log entry {number} is missing")
+    return ChangesetId(data)
+
+
+def changeset_data(view: View, dataset: DatasetId, changeset: ChangesetId) -> bytes | None:
+    """Return the bytes of an unsealed changeset, or None."""
+    return view.get(b"X" + dataset + changeset)
+
+
+def put_changeset(transaction: Transaction, changeset: Changeset, data: bytes) -> None:
+    """Keep a changeset: its bytes until they are sealed, its header for ever."""
+    suffix = changeset.header.dataset + changeset.id
+    transaction.put(b"X" + suffix, data)
+    transaction.put(b"h" + suffix, encode(changeset.header))
+
+
+def header(view: View, dataset: DatasetId, changeset: ChangesetId) -> Header | None:
+    """Return the header of a changeset that ever came here, or None."""
+    data = view.get(b"h" + dataset + changeset)
+    return _open(Header, data) if data else None
+
+
+def release(transaction: Transaction, dataset: DatasetId, changeset: ChangesetId) -> None:
+    """Drop the bytes of a changeset that a sealed segment has taken over."""
+    transaction.delete(b"X" + dataset + changeset)
+
+
+def unsealed(view: View, dataset: DatasetId) -> tuple[ChangesetId, ...]:
+    """Return the ids of all changesets whose bytes are kept here, sorted."""
+    prefix = b"X" + dataset
+    return tuple(ChangesetId(key[len(prefix) :]) for key, _ in view.scan(prefix))
+
+
+def key_entry(view: View, dataset: DatasetId, changeset: ChangesetId) -> KeyLogEntry | None:
+    """Return the key log entry of a changeset, or None."""
+    data = view.get(b"K" + dataset + changeset)
+    return _open(KeyLogEntry, data) if data else None
+
+
+def put_key_entry(transaction: Transaction, entry: KeyLogEntry) -> None:
+    """Keep a key log entry."""
+    transaction.put(b"K" + entry.dataset + entry.changeset, encode(entry))
+
+
+def receipts(view: View, dataset: DatasetId, changeset: ChangesetId) -> tuple[WriteReceipt, ...]:
+    """Return all receipts kept for a changeset, of every provider."""
+    prefix = b"R" + dataset + changeset
+    return tuple(_open(WriteReceipt, data) for _, data in view.scan(prefix))
+
+
+def receipt_of(
+    view: View, dataset: DatasetId, changeset: ChangesetId, provider: Address
+) -> WriteReceipt | None:
+    """Return one provider's receipt for a changeset, or None."""
+    data = view.get(b"R" + dataset + changeset + provider)
+    return _open(WriteReceipt, data) if data else None
+
+
+def put_receipt(transaction: Transaction, dataset: DatasetId, receipt: WriteReceipt) -> None:
+    """Keep a receipt beside its changeset."""
+    key = b"R" + dataset + receipt.ack.changeset + receipt.batch.provider
+    transaction.put(key, encode(receipt))
+
+
+def next_batch(transaction: Transaction) -> int:
+    """Return the number of the next receipt batch; none is ever used twice."""
+    data = transaction.get(b"B")
+    number = int.from_bytes(data, "big") + 1 if data else 0
+    transaction.put(b"B", _number(number))
+    return number
+
+
+# ---- row versions
+
+
+def version(view: View, dataset: DatasetId, id_: VersionId) -> VersionMeta | None:
+    """Return what is known of a row version, or None."""
+    data = view.get(b"V" + dataset + id_)
+    return _open(VersionMeta, data) if data else None
+
+
+def heads(view: View, dataset: DatasetId, row: RowId) -> frozenset[VersionId]:
+    """Return the versions of a row that no known version supersedes."""
+    return frozenset(VersionId(key[-32:]) for key, _ in view.scan(b"T" + dataset + row))
+
+
+def put_version(transaction: Transaction, dataset: DatasetId, meta: VersionMeta) -> None:
+    """Keep a row version as a head; its parent is one no longer."""
+    transaction.put(b"V" + dataset + meta.version, encode(meta))
+    transaction.put(b"T" + dataset + meta.row + meta.version, b"")
+    if meta.parent:
+        transaction.delete(b"T" + dataset + meta.row + meta.parent)
+
+
+# ---- sealed segments and shards
+
+
+def segments(view: View, dataset: DatasetId) -> tuple[SealedSegment, ...]:
+    """Return the sealed segments of a dataset, by number."""
+    found = (_open(SealedSegment, data) for _, data in view.scan(b"S" + dataset))
+    return tuple(sorted(found, key=lambda bundle: bundle.certificate.number))
+
+
+def segment(view: View, dataset: DatasetId, id_: SegmentId) -> SealedSegment | None:
+    """Return a sealed segment's bundle, or None."""
+    data = view.get(b"S" + dataset + id_)
+    return _open(SealedSegment, data) if data else None
+
+
+def put_segment(transaction: Transaction, dataset: DatasetId, bundle: SealedSegment) -> None:
+    """Keep a bundle; a later one with more receipts replaces it."""
+    id_ = bundle.certificate.segment
+    transaction.put(b"S" + dataset + id_, encode(bundle))
+    transaction.put(b"s" + id_, dataset)
+
+
+def dataset_of_segment(view: View, id_: SegmentId) -> DatasetId | None:
+    """Return the dataset that a segment belongs to, or None."""
+    data = view.get(b"s" + id_)
+    return DatasetId(data) if data else None
+
+
+def put_mark(
+    transaction: Transaction, dataset: DatasetId, number: int, ids: tuple[ChangesetId, ...]
+) -> None:
+    """Remember what was unsealed here when segment `number` was begun."""
+    transaction.put(b"k" + dataset + _number(number), b"".join(ids))
+
+
+def mark(view: View, dataset: DatasetId, number: int) -> frozenset[ChangesetId]:
+    """Return what was unsealed here when segment `number` was begun."""
+    data = view.get(b"k" + dataset + _number(number)) or b""
+    return frozenset(ChangesetId(data[at : at + 32]) for at in range(0, len(data), 32))
+
+
+def put_signed_segment(
+    transaction: Transaction, dataset: DatasetId, number: int, id_: SegmentId
+) -> None:
+    """Remember which certificate was signed for a segment number; there is never a second one."""
+    transaction.put(b"c" + dataset + _number(number), id_)
+
+
+def signed_segment(view: View, dataset: DatasetId, number: int) -> SegmentId | None:
+    """Return the certificate that was signed for a segment number, or None."""
+    data = view.get(b"c" + dataset + _number(number))
+    return SegmentId(data) if data else None
+
+
+def shard_key(id_: SegmentId, index: int) -> bytes:
+    """Return the key under which a shard's bytes lie."""
+    return b"D" + id_ + index.to_bytes(2, "big")
+
+
+def shard(view: View, id_: SegmentId, index: int) -> bytes | None:
+    """Return the bytes of a shard, or None."""
+    return view.get(shard_key(id_, index))
+
+
+def put_shard(transaction: Transaction, id_: SegmentId, index: int, data: bytes) -> None:
+    """Keep the bytes of a shard."""
+    transaction.put(shard_key(id_, index), data)
+
+
+def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:
+    """Return which shards of a segment lie here."""
+    return tuple(int.from_bytes(key[-2:], "big") for key, _ in view.scan(b"D" + id_))

@@ -1,0 +1,53 @@
+"""What can be set on a node, with the defaults; times in seconds, money in wei."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mfdb.kernel.ids import MFT, Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What every node has."""
+
+    dial_timeout_s: float = 5
+    request_timeout_s: float = 15
+    poll_s: float = 1.0
+    """How often the chain is looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    """What a provider offers and how watchful it is."""
+
+    stake: Wei = Wei(1000 * MFT)
+    chequebook_amount: Wei = Wei(10 * MFT)
+    capacity_bytes: int = 2**30
+    fee_per_mib_epoch: Wei = Wei(MFT // 10**6)
+    deposit_per_mib: Wei = Wei(MFT)
+    price_per_request: Wei = Wei(10**10)
+    price_per_kib: Wei = Wei(10**10)
+    payment_threshold: Wei = Wei(10**14)
+    """The price of about 10 MiB; a peer that owes 125 % of it is served no more."""
+    audit_share: float = 0.1
+    """Share of the segments that is audited in an epoch (a in reference/protocol 11)."""
+    seal_age_s: float = 3600
+    reconcile_s: float = 60
+    cash_above: Wei = Wei(MFT // 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """What a client asks for when it places a dataset."""
+
+    capacity_bytes: int = 2**22
+    term_s: int = 90 * 24 * 3600
+    epoch_s: int = 24 * 3600
+    tail_s: int = 7 * 24 * 3600
+    answer_window_s: int = 24 * 3600
+    repair_fee: Wei = Wei(MFT // 100)
+    chequebook_amount: Wei = Wei(10 * MFT)
+    write_deadline_s: float = 15
+    refollow_s: float = 1.0
+    """How long to wait before a lost feed is followed again."""
