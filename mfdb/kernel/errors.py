@@ -276,6 +276,13 @@ class PeerUnreachable(NetworkError):
     retryable = True
 
 
+class PeerBusy(NetworkError):
+    """The peer has as many of our requests under way as it takes at once."""
+
+    sqlstate = "53400"
+    retryable = True
+
+
 class DeadlineExceeded(NetworkError):
     """The time allowed for it is over; it may or may not have happened."""
 

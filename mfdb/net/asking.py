@@ -1,0 +1,192 @@
+"""The asker's side of a connection: requests that wait for answers, streams that are read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import DeadlineExceeded, MfdbError, PeerUnreachable, ValueTooLarge
+from mfdb.net.frames import BODY_BYTES, Frame, Kind, encode_credit, encode_frame
+from mfdb.net.gate import Gate
+from mfdb.net.refusal import decode_refusal
+from mfdb.net.window import ReceiveWindow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from mfdb.net.outbox import Outbox
+    from mfdb.net.settings import NetSettings
+
+
+class _Inflow:
+    """One stream as its reader sees it."""
+
+    __slots__ = ("ended", "error", "items", "news", "window")
+
+    def __init__(self, window_bytes: int) -> None:
+        self.items: deque[bytes] = deque()
+        self.window = ReceiveWindow(window_bytes)
+        self.news = asyncio.Event()
+        self.ended = False
+        self.error: MfdbError | None = None
+
+    def end(self, error: MfdbError | None) -> None:
+        self.ended = True
+        self.error = error
+        self.news.set()
+
+
+class Asking:
+    """Everything this side asked of its peer and has no answer to yet."""
+
+    def __init__(
+        self, outbox: Outbox, settings: NetSettings, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._outbox = outbox
+        self._settings = settings
+        self._loop = loop
+        self._gate = Gate(settings.requests, settings.requests_bytes)
+        self._last_number = 0
+        self._calls: dict[int, asyncio.Future[bytes]] = {}
+        self._inflows: dict[int, _Inflow] = {}
+        self._gone: str | None = None
+
+    async def request(self, body: bytes, timeout_s: float) -> bytes:
+        """Return the answer; a request given up here is cancelled there."""
+        _check_size(body)
+        deadline = self._loop.time() + timeout_s
+        if not (self._outbox.has_room and self._gate.try_enter(len(body))):
+            await self._enter(len(body), timeout_s)
+        try:
+            self._need_open()
+            return await self._call(body, deadline, timeout_s)
+        finally:
+            self._gate.leave(len(body))
+
+    async def _enter(self, size_bytes: int, timeout_s: float) -> None:
+        entered = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._gate.enter(size_bytes)
+                entered = True
+                await self._outbox.room()
+        except BaseException as error:
+            if entered:
+                self._gate.leave(size_bytes)
+            if isinstance(error, TimeoutError):
+                raise _no_answer(timeout_s) from error
+            raise
+
+    async def _call(self, body: bytes, deadline: float, timeout_s: float) -> bytes:
+        number = self._next_number()
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        self._calls[number] = future
+        timer = self._loop.call_at(deadline, _expire, future, timeout_s)
+        self._outbox.put(encode_frame(Kind.REQUEST, number, body))
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if self._calls.pop(number, None) is not None:
+                self._outbox.put(encode_frame(Kind.CANCEL, number))
+
+    async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        """Yield the items of a stream; leaving it early ends it at the peer."""
+        _check_size(body)
+        await self._outbox.room()
+        self._need_open()
+        number = self._next_number()
+        inflow = self._inflows[number] = _Inflow(self._settings.window_bytes)
+        self._outbox.put(encode_frame(Kind.OPEN, number, body))
+        self._grant(number, self._settings.window_bytes)
+        try:
+            while inflow.items or not inflow.ended:
+                if not inflow.items:
+                    inflow.news.clear()
+                    await inflow.news.wait()
+                    continue
+                item = inflow.items.popleft()
+                credit = inflow.window.taken(len(item))
+                if credit and not inflow.ended:
+                    self._grant(number, credit)
+                yield item
+            if inflow.error is not None:
+                raise inflow.error
+        finally:
+            if self._inflows.pop(number, None) is not None:
+                self._outbox.put(encode_frame(Kind.CANCEL, number))
+
+    # ---- what the peer sends back; frames for what was given up here are late, not wrong
+
+    def on_answer(self, frame: Frame) -> None:
+        """Give a request its answer."""
+        future = self._calls.pop(frame.number, None)
+        if future is not None and not future.done():
+            future.set_result(frame.body)
+
+    def on_refusal(self, frame: Frame) -> None:
+        """Give a request the error that the peer raised."""
+        error = decode_refusal(frame.body)
+        future = self._calls.pop(frame.number, None)
+        if future is not None and not future.done():
+            future.set_exception(error)
+
+    def on_item(self, frame: Frame) -> None:
+        """Keep an item for the stream's reader."""
+        inflow = self._inflows.get(frame.number)
+        if inflow is not None:
+            inflow.window.received(len(frame.body))
+            inflow.items.append(frame.body)
+            inflow.news.set()
+
+    def on_end(self, frame: Frame) -> None:
+        """End a stream: orderly without a body, else with the error in it."""
+        error = decode_refusal(frame.body) if frame.body else None
+        inflow = self._inflows.pop(frame.number, None)
+        if inflow is not None:
+            inflow.end(error)
+
+    def lost(self, reason: str) -> None:
+        """Fail everything that is under way; the connection is gone."""
+        self._gone = reason
+        calls, self._calls = self._calls, {}
+        inflows, self._inflows = self._inflows, {}
+        for future in calls.values():
+            if not future.done():
+                future.set_exception(_unreachable(reason))
+        for inflow in inflows.values():
+            inflow.end(_unreachable(reason))
+
+    def unread_bytes(self) -> int:
+        """Return the bytes of all items that arrived and were not taken by a reader."""
+        return sum(inflow.window.unread_bytes for inflow in self._inflows.values())
+
+    def _grant(self, number: int, size_bytes: int) -> None:
+        self._outbox.put(encode_frame(Kind.CREDIT, number, encode_credit(size_bytes)))
+
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
+    def _need_open(self) -> None:
+        if self._gone is not None:
+            raise _unreachable(self._gone)
+
+
+def _check_size(body: bytes) -> None:
+    if len(body) > BODY_BYTES:
+        raise ValueTooLarge(f"a message of {len(body)} bytes is over the limit of {BODY_BYTES}")
+
+
+def _unreachable(reason: str) -> PeerUnreachable:
+    return PeerUnreachable(reason, hint="the connection can be dialled again")
+
+
+def _no_answer(timeout_s: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"the peer did not answer within {timeout_s:g} s")
+
+
+def _expire(future: asyncio.Future[bytes], timeout_s: float) -> None:
+    if not future.done():
+        future.set_exception(_no_answer(timeout_s))
