@@ -1,0 +1,126 @@
+"""Which datasets a replica knows: their chains of signed manifests, and names that lead to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.layout import dropped_key, manifest_key, name_key, of_dataset
+from mfdb.dataset.working import Working, load, parse, save
+from mfdb.kernel.errors import BadProof, UnknownDataset
+from mfdb.kernel.ids import Address, DatasetId, show
+from mfdb.rules.manifest import (
+    Manifest,
+    SignedManifest,
+    check_manifest,
+    check_successor,
+)
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Hash
+    from mfdb.store.port import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A dataset that a replica knows, with every manifest version, oldest first."""
+
+    chain: tuple[SignedManifest, ...]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest in force."""
+        return self.chain[-1].manifest
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """All manifests, oldest first."""
+        return tuple(signed.manifest for signed in self.chain)
+
+
+def known_dataset(source: Snapshot, dataset: DatasetId) -> Known:
+    """Return what is known of a dataset.
+
+    Raises:
+        UnknownDataset: nothing is.
+    """
+    chain = tuple(
+        parse(SignedManifest, value) for _, value in source.scan(of_dataset(b"m", dataset))
+    )
+    if not chain:
+        raise UnknownDataset(f"no dataset {show(dataset)} is known here")
+    return Known(chain=chain)
+
+
+def is_dropped(source: Snapshot, dataset: DatasetId) -> bool:
+    """Return whether a dataset was dropped here."""
+    return source.get(dropped_key(dataset)) is not None
+
+
+def find_dataset(source: Snapshot, owner: Address, name: str) -> DatasetId | None:
+    """Return the id of an owner's dataset, or None."""
+    found = source.get(name_key(owner, name))
+    return None if found is None else DatasetId(found)
+
+
+def named_dataset(source: Snapshot, owner: Address, name: str) -> DatasetId:
+    """Return the id of an owner's dataset.
+
+    Raises:
+        UnknownDataset: there is none; the hint names the nearest.
+    """
+    found = find_dataset(source, owner, name)
+    if found is not None:
+        return found
+    names = [known for known, _ in datasets_of(source, owner)]
+    near = get_close_matches(name, names, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else "SHOW DATASETS lists what is known here"
+    raise UnknownDataset(f'dataset "{name}" does not exist', hint=hint)
+
+
+def datasets_of(source: Snapshot, owner: Address) -> list[tuple[str, DatasetId]]:
+    """Return names and ids of an owner's datasets in name order."""
+    prefix = name_key(owner, "")
+    return [(key[len(prefix) :].decode(), DatasetId(value)) for key, value in source.scan(prefix)]
+
+
+def all_datasets(source: Snapshot) -> list[DatasetId]:
+    """Return the ids of all datasets, one owner's after the other, in name order."""
+    return [DatasetId(value) for _, value in source.scan(b"n")]
+
+
+def add_manifest(working: Working, signed: SignedManifest, network: Hash) -> bool:
+    """Take a manifest into its chain; return whether it was new.
+
+    Raises:
+        WrongNetwork, BadSignature, BadProof, SchemaViolation: it may not stand, its predecessors
+            are missing, or another manifest of its number stands.
+    """
+    manifest = signed.manifest
+    stored = load(working, SignedManifest, manifest_key(manifest.dataset, manifest.number))
+    if stored is not None and stored.manifest.hash == manifest.hash:
+        return False
+    check_manifest(signed, network)
+    if stored is not None:
+        raise BadProof(f"the owner signed two manifests of number {manifest.number}")
+    if manifest.number:
+        before = load(working, SignedManifest, manifest_key(manifest.dataset, manifest.number - 1))
+        if before is None:
+            raise BadProof("the manifest's predecessor is not known here")
+        check_successor(before.manifest, manifest)
+    save(working, manifest_key(manifest.dataset, manifest.number), signed)
+    if find_dataset(working, manifest.owner, manifest.name) is None:
+        working.put(name_key(manifest.owner, manifest.name), manifest.dataset)
+    return True
+
+
+def forget(working: Working, known: Known, *, reason: str) -> None:
+    """Remove a dataset and everything that is kept of it."""
+    manifest = known.manifest
+    for table in b"mgockrpvxwdufs":
+        for key, _ in list(working.scan(bytes([table]) + manifest.dataset)):
+            working.delete(key)
+    if find_dataset(working, manifest.owner, manifest.name) == manifest.dataset:
+        working.delete(name_key(manifest.owner, manifest.name))
+    working.put(dropped_key(manifest.dataset), reason.encode())

@@ -1,0 +1,258 @@
+"""The graph of row versions: judging changesets as they come, in whatever order they come.
+
+add(changeset) -> judge -> Accepted: versions and heads kept, whoever waited is judged again
+                        -> Parked:   kept, waits for what is missing
+                        -> raises:   refused, nothing kept
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.dataset.acceptance import Accepted, Knowledge, Parked, VersionMeta, judge
+from mfdb.dataset.key_merge import merge_entries
+from mfdb.dataset.layout import (
+    Envelope,
+    RowState,
+    Verdict,
+    entry_key,
+    envelope_key,
+    of_dataset,
+    parked_key,
+    row_key,
+    version_key,
+)
+from mfdb.dataset.working import Working, load, parse, save
+from mfdb.kernel.errors import (
+    AccessDenied,
+    BadProof,
+    OperationalError,
+    ProtocolViolation,
+    SchemaViolation,
+)
+from mfdb.kernel.ids import ZERO_HASH, ChangesetId, Hash, RowId, VersionId
+from mfdb.rules.changeset import Changeset, Header, version_id
+from mfdb.rules.key_log import KeyLogEntry, check_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mfdb.dataset.catalogue import Known
+
+PARKED_LIMIT = 10_000
+"""Changesets of a dataset that wait at most; beyond, an attacker only fills disks."""
+
+
+class History:
+    """The versions of one dataset while a batch of changesets is taken in."""
+
+    def __init__(
+        self,
+        working: Working,
+        known: Known,
+        *,
+        now_s: float,
+        opens: Callable[[KeyLogEntry, Changeset], bool],
+    ) -> None:
+        self._working = working
+        self._known = known
+        self._now_s = now_s
+        self._opens = opens
+        self._dataset = known.manifest.dataset
+        self._parked: int | None = None
+        self.touched: dict[RowId, None] = {}
+        """Rows whose heads or keys changed, in the order in which they did."""
+        self.shredded: list[tuple[ChangesetId, int]] = []
+        """Salts that were destroyed here and should be destroyed everywhere."""
+        self.applied: list[ChangesetId] = []
+
+    def add(self, changeset: Changeset, entry: KeyLogEntry | None) -> Verdict:
+        """Take in a changeset; doing it twice changes nothing.
+
+        Raises:
+            ProtocolViolation, AccessDenied, SchemaViolation: it is not valid.
+            OperationalError: too many changesets wait already.
+        """
+        stored = self._envelope(changeset.id)
+        if stored is not None and stored.verdict is not Verdict.PARKED:
+            self._merge(stored.changeset, entry)
+            return stored.verdict
+        verdict = self._judge(changeset)
+        self._merge(changeset, entry)
+        for news in self._news(changeset, verdict):
+            self.wake(news)
+        return verdict
+
+    def wake(self, missing: Hash) -> None:
+        """Judge again whatever waits for something that is known now."""
+        queue = deque(self._waiting(missing))
+        while queue:
+            changeset = queue.popleft()
+            try:
+                verdict = self._judge(changeset)
+            except (ProtocolViolation, AccessDenied, SchemaViolation):
+                self._keep(changeset, Verdict.DENIED)
+                continue
+            for known_now in self._news(changeset, verdict):
+                queue.extend(self._waiting(known_now))
+
+    def wake_future(self) -> None:
+        """Judge again what was from the future and is not any more."""
+        prefix = of_dataset(b"p", self._dataset) + ZERO_HASH
+        due = [v for _, v in self._working.scan(prefix) if int.from_bytes(v, "big") <= self._now_s]
+        if due:
+            self.wake(ZERO_HASH)
+
+    def rejudge(self) -> None:
+        """Judge every changeset anew, because a manifest revoked somebody's rights."""
+        for key, value in list(self._working.scan(of_dataset(b"v", self._dataset))):
+            self._working.delete(key)
+            self._working.put(b"x" + key[1:], value)
+        for key, value in list(self._working.scan(of_dataset(b"w", self._dataset))):
+            state = parse(RowState, value)
+            save(self._working, key, msgspec.structs.replace(state, heads=()))
+            self.touched[RowId(key[33:])] = None
+        for _, value in list(self._working.scan(of_dataset(b"c", self._dataset))):
+            envelope = parse(Envelope, value)
+            changeset = envelope.changeset
+            if envelope.verdict is Verdict.DENIED:
+                continue
+            self._keep(changeset, Verdict.PARKED)
+            self._working.put(
+                parked_key(self._dataset, ZERO_HASH, changeset.id), (0).to_bytes(8, "big")
+            )
+        self.wake(ZERO_HASH)
+
+    # ---- judging
+
+    def _judge(self, changeset: Changeset) -> Verdict:
+        known = Knowledge(
+            manifests=self._known.manifests,
+            version_of=lambda version: load(
+                self._working, VersionMeta, version_key(self._dataset, version)
+            ),
+            header_of=self._header,
+        )
+        network = self._known.manifest.network
+        judged = judge(changeset, known, network=network, now_s=self._now_s)
+        if isinstance(judged, Parked):
+            self._park(changeset, judged)
+            return Verdict.PARKED
+        self._install(judged)
+        self._keep(changeset, Verdict.APPLIED)
+        self.applied.append(changeset.id)
+        return Verdict.APPLIED
+
+    def _news(self, changeset: Changeset, verdict: Verdict) -> Iterator[Hash]:
+        """Yield what is known now and was not before."""
+        yield Hash(changeset.id)
+        if verdict is Verdict.APPLIED:
+            for index in range(len(changeset.operations)):
+                yield Hash(version_id(changeset.id, index))
+
+    def _waiting(self, missing: Hash) -> list[Changeset]:
+        prefix = of_dataset(b"p", self._dataset) + missing
+        found = []
+        for key, value in list(self._working.scan(prefix)):
+            if missing == ZERO_HASH and int.from_bytes(value, "big") > self._now_s:
+                continue
+            self._working.delete(key)
+            envelope = self._envelope(ChangesetId(key[len(prefix) :]))
+            if envelope is not None and envelope.verdict is Verdict.PARKED:
+                found.append(envelope.changeset)
+        return found
+
+    def _park(self, changeset: Changeset, parked: Parked) -> None:
+        if self._parked is None:
+            self._parked = sum(1 for _ in self._working.scan(of_dataset(b"p", self._dataset)))
+        self._parked += max(1, len(parked.missing))
+        if self._parked > PARKED_LIMIT:
+            raise OperationalError(
+                f"more than {PARKED_LIMIT} changesets of {self._known.manifest.name} wait",
+                hint="synchronise with a provider that has what they wait for",
+            )
+        at = int(parked.not_before_s) + 1 if parked.not_before_s else 0
+        for missing in parked.missing or (ZERO_HASH,):
+            key = parked_key(self._dataset, missing, changeset.id)
+            self._working.put(key, at.to_bytes(8, "big"))
+        self._keep(changeset, Verdict.PARKED)
+
+    def _install(self, accepted: Accepted) -> None:
+        for version in accepted.versions:
+            save(self._working, version_key(self._dataset, version.version), version)
+            key = row_key(self._dataset, version.row)
+            state = load(self._working, RowState, key) or RowState(())
+            heads = tuple(head for head in state.heads if head != version.parent)
+            state = msgspec.structs.replace(state, heads=(*heads, version.version))
+            save(self._working, key, state)
+            self.touched[version.row] = None
+            if version.is_tombstone:
+                self._shred(version)
+
+    # ---- what opens them
+
+    def _merge(self, changeset: Changeset, entry: KeyLogEntry | None) -> None:
+        if entry is None:
+            return
+        try:
+            check_entry(entry, changeset)
+        except BadProof:
+            return
+        key = entry_key(self._dataset, changeset.id)
+        stored = load(self._working, KeyLogEntry, key)
+        merged = merge_entries(stored, entry, opens=lambda one: self._opens(one, changeset))
+        merged = merged.without(self._shredded_indexes(changeset))
+        if merged == stored:
+            return
+        save(self._working, key, merged)
+        for operation in changeset.operations:
+            self.touched[operation.row] = None
+
+    def _shredded_indexes(self, changeset: Changeset) -> set[int]:
+        shredded = set()
+        for index, operation in enumerate(changeset.operations):
+            state = load(self._working, RowState, row_key(self._dataset, operation.row))
+            version = version_id(changeset.id, index)
+            if state is not None and any(
+                version == buried.version
+                for head in state.heads
+                for buried in self._buried_by(head)
+            ):
+                shredded.add(index)
+        return shredded
+
+    def _buried_by(self, head: VersionId) -> Iterator[VersionMeta]:
+        """Yield the versions that a tombstone deletes: all its ancestors."""
+        meta = load(self._working, VersionMeta, version_key(self._dataset, head))
+        if meta is None or not meta.is_tombstone:
+            return
+        while meta is not None and meta.parent:
+            key = version_key(self._dataset, VersionId(meta.parent))
+            meta = load(self._working, VersionMeta, key)
+            if meta is not None:
+                yield meta
+
+    def _shred(self, tombstone: VersionMeta) -> None:
+        """Destroy the salts of all versions that a tombstone deletes."""
+        for buried in self._buried_by(tombstone.version):
+            self.shredded.append((buried.changeset, buried.index))
+            key = entry_key(self._dataset, buried.changeset)
+            entry = load(self._working, KeyLogEntry, key)
+            if entry is not None:
+                save(self._working, key, entry.without({buried.index}))
+
+    # ---- what is kept
+
+    def _envelope(self, changeset: ChangesetId) -> Envelope | None:
+        return load(self._working, Envelope, envelope_key(self._dataset, changeset))
+
+    def _header(self, changeset: ChangesetId) -> Header | None:
+        envelope = self._envelope(changeset)
+        return None if envelope is None else envelope.changeset.header
+
+    def _keep(self, changeset: Changeset, verdict: Verdict) -> None:
+        key = envelope_key(self._dataset, changeset.id)
+        save(self._working, key, Envelope(changeset, verdict))

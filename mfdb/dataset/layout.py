@@ -1,0 +1,205 @@
+"""Where a replica keeps what: key prefixes and stored records, one table here.
+
+| key                                   | value                                               |
+|---------------------------------------|-----------------------------------------------------|
+| `F`                                   | format version of the directory, its feed's id      |
+| `m` dataset number                    | `SignedManifest`                                    |
+| `n` owner name                        | dataset id                                          |
+| `t` dataset                           | why the dataset is given up (dropped)               |
+| `g` dataset                           | `Chain`: where this identity's writing run stands   |
+| `o` dataset changeset                 | `Outgoing`: written, not acknowledged yet           |
+| `c` dataset changeset                 | `Envelope`: the signed changeset and its verdict    |
+| `k` dataset changeset                 | `KeyLogEntry`                                       |
+| `r` dataset changeset                 | write receipts                                      |
+| `p` dataset missing changeset         | nothing: the changeset waits for what is missing    |
+| `v` dataset version                   | `VersionMeta`                                       |
+| `x` dataset version                   | `VersionMeta` before the last revocation            |
+| `w` dataset row                       | `RowState`: heads, and where the row is shown       |
+| `d` dataset locator                   | `StoredRow`: plaintext, in schema order             |
+| `u` dataset column value locator      | nothing: index of a UNIQUE column                   |
+| `f` dataset sequence                  | `FeedEntry`: the changelog                          |
+| `s` dataset name                      | what the network layer remembers (where a sync is)  |
+
+A locator is the packed primary key and the row id; without a key it is the place at which the row
+was first seen, 8 bytes. Everything but the plaintext tables can be rebuilt from `m`, `c` and `k`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from mfdb.kernel.codec import Record
+from mfdb.kernel.ids import ChangesetId, DatasetId, Hash, RowId, VersionId
+from mfdb.rules.changeset import Changeset
+from mfdb.rules.key_log import KeyLogEntry
+from mfdb.rules.receipt import WriteReceipt
+from mfdb.store.ordered import pack
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Address
+    from mfdb.rules.manifest import Manifest
+    from mfdb.store.ordered import Plain
+
+FORMAT = 1
+FORMAT_KEY = b"F"
+
+
+class Verdict(IntEnum):
+    """What became of a changeset that is kept."""
+
+    PARKED = 0
+    APPLIED = 1
+    DENIED = 2
+
+
+class DirectoryInfo(Record, frozen=True):
+    """What a replica's directory is: its format and the random id of its feeds."""
+
+    format: int
+    feed: bytes
+
+
+class Envelope(Record, frozen=True):
+    """A signed changeset as it was received, and the verdict."""
+
+    changeset: Changeset
+    verdict: Verdict
+
+
+class Outgoing(Record, frozen=True):
+    """A changeset of ours that no quorum has acknowledged yet."""
+
+    changeset: Changeset
+    entry: KeyLogEntry
+
+
+class RowState(Record, frozen=True):
+    """The valid heads of a row, and the place and version in which it is shown."""
+
+    heads: tuple[VersionId, ...]
+    locator: bytes = b""
+    shown: bytes = b""
+    place: bytes = b""
+
+
+class StoredRow(Record, frozen=True):
+    """One visible row: values in the order of the manifest's columns."""
+
+    row: RowId
+    version: VersionId
+    author: bytes
+    hlc: int
+    values: tuple[Any, ...]
+
+
+class FeedEntry(Record, frozen=True):
+    """One change of one visible row.
+
+    `old` names the version that was shown before, `new` the one shown since (empty: gone). Values
+    are opened when somebody asks; `kept` are the clear and key columns of a row that is gone.
+    """
+
+    row: RowId
+    old: bytes
+    new: bytes
+    author: bytes
+    hlc: int
+    kept: dict[str, Any]
+
+
+class Receipts(Record, frozen=True):
+    """The receipts that are kept of a changeset."""
+
+    receipts: tuple[WriteReceipt, ...]
+
+
+def manifest_key(dataset: DatasetId, number: int) -> bytes:
+    """Return the key of one manifest version."""
+    return b"m" + dataset + number.to_bytes(4, "big")
+
+
+def name_key(owner: Address, name: str) -> bytes:
+    """Return the key under which an owner's dataset is found by name."""
+    return b"n" + owner + name.encode()
+
+
+def of_dataset(table: bytes, dataset: DatasetId) -> bytes:
+    """Return the prefix of everything that a table holds of a dataset."""
+    return table + dataset
+
+
+def dropped_key(dataset: DatasetId) -> bytes:
+    """Return the key of the mark of a dropped dataset."""
+    return b"t" + dataset
+
+
+def chain_key(dataset: DatasetId) -> bytes:
+    """Return the key of the identity's writing run."""
+    return b"g" + dataset
+
+
+def outgoing_key(dataset: DatasetId, changeset: ChangesetId) -> bytes:
+    """Return the key of an unacknowledged changeset."""
+    return b"o" + dataset + changeset
+
+
+def envelope_key(dataset: DatasetId, changeset: ChangesetId) -> bytes:
+    """Return the key of a signed changeset."""
+    return b"c" + dataset + changeset
+
+
+def entry_key(dataset: DatasetId, changeset: ChangesetId) -> bytes:
+    """Return the key of what opens a changeset."""
+    return b"k" + dataset + changeset
+
+
+def receipts_key(dataset: DatasetId, changeset: ChangesetId) -> bytes:
+    """Return the key of a changeset's receipts."""
+    return b"r" + dataset + changeset
+
+
+def parked_key(dataset: DatasetId, missing: Hash, changeset: ChangesetId) -> bytes:
+    """Return the key that says that a changeset waits for something."""
+    return b"p" + dataset + missing + changeset
+
+
+def version_key(dataset: DatasetId, version: VersionId) -> bytes:
+    """Return the key of a row version."""
+    return b"v" + dataset + version
+
+
+def former_version_key(dataset: DatasetId, version: VersionId) -> bytes:
+    """Return the key of a row version that counted before the last revocation."""
+    return b"x" + dataset + version
+
+
+def row_key(dataset: DatasetId, row: RowId) -> bytes:
+    """Return the key of a row's state."""
+    return b"w" + dataset + row
+
+
+def shown_key(dataset: DatasetId, locator: bytes) -> bytes:
+    """Return the key of a visible row."""
+    return b"d" + dataset + locator
+
+
+def unique_prefix(dataset: DatasetId, column: int, value: Plain) -> bytes:
+    """Return the prefix of the visible rows that hold a value in a UNIQUE column."""
+    return b"u" + dataset + column.to_bytes(2, "big") + pack(value)
+
+
+def feed_key(dataset: DatasetId, sequence: int) -> bytes:
+    """Return the key of a changelog entry."""
+    return b"f" + dataset + sequence.to_bytes(8, "big")
+
+
+def mark_key(dataset: DatasetId, name: str) -> bytes:
+    """Return the key of something the network layer remembers."""
+    return b"s" + dataset + name.encode()
+
+
+def key_locator(manifest: Manifest, values: tuple[Any, ...]) -> bytes:
+    """Return the packed primary key of a row."""
+    places = {column.name: at for at, column in enumerate(manifest.columns)}
+    return pack(*(values[places[column.name]] for column in manifest.key_columns))

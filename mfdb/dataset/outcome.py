@@ -1,0 +1,85 @@
+"""What came of taking changesets in, of writing to providers and of sealing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mfdb.kernel.errors import MfdbError
+    from mfdb.kernel.ids import ChangesetId, RowId, VersionId
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
+    from mfdb.rules.receipt import WriteReceipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A changeset as the network brings it, with what opens it and the receipts given for it."""
+
+    changeset: Changeset
+    entry: KeyLogEntry | None = None
+    receipts: tuple[WriteReceipt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What a replica made of a group of changesets.
+
+    `shred` lists salts (changeset, operation index) that every other holder should destroy too.
+    """
+
+    applied: tuple[ChangesetId, ...] = ()
+    parked: tuple[ChangesetId, ...] = ()
+    refused: tuple[tuple[ChangesetId, MfdbError], ...] = ()
+    shred: tuple[tuple[ChangesetId, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOutcome:
+    """The durable receipts that a write got, and how many were needed."""
+
+    receipts: tuple[WriteReceipt, ...]
+    needed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealOutcome:
+    """What one `ALTER DATASET x SEAL` did, and how long it took."""
+
+    segments: int
+    changesets: int
+    shards: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChanged:
+    """One change of a visible row: `op` is insert, update or delete; values by column name.
+
+    `sequence` counts the changes of a dataset in this replica without a gap; `version` names the
+    change in every replica (the version that is shown since, or the last one that was), so that a
+    consumer who reads from several replicas can drop what it has seen.
+    """
+
+    op: str
+    row: RowId
+    version: VersionId
+    old: Mapping[str, Any] | None
+    new: Mapping[str, Any] | None
+    author: bytes
+    hlc: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A row version that does not decide its row's state, or cannot be shown, and why."""
+
+    row: RowId
+    version: VersionId
+    author: bytes
+    hlc: int
+    reason: str

@@ -1,0 +1,54 @@
+"""What a batch of statements will do to each row, before it becomes one changeset.
+
+A changeset touches a row at most once, so an update after an insert is an insert of the newer
+values, a delete after an update a delete of the version that was there, and so on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mfdb.kernel.ids import RowId, VersionId
+
+
+@dataclass(slots=True)
+class Pending:
+    """The changes of one dataset that wait for COMMIT, by row, in the order of first touch."""
+
+    _changes: dict[bytes, RowChange] = field(default_factory=dict)
+
+    def insert(self, row: RowId, values: Mapping[str, Any], *, keyed: bool) -> None:
+        """Note a new row; `keyed` says that its id follows from its key and goes on record."""
+        before = self._changes.get(row)
+        if isinstance(before, RowDelete):
+            self._changes[row] = RowUpdate(row=row, parent=before.parent, values=values)
+            return
+        self._changes[row] = RowInsert(values=values, row=row if keyed else None)
+
+    def update(self, row: RowId, parent: VersionId, values: Mapping[str, Any]) -> None:
+        """Note a row's new values."""
+        before = self._changes.get(row)
+        if isinstance(before, RowInsert | RowUpdate):
+            self._changes[row] = replace(before, values=values)
+            return
+        self._changes[row] = RowUpdate(row=row, parent=parent, values=values)
+
+    def delete(self, row: RowId, parent: VersionId) -> None:
+        """Note that a row goes."""
+        before = self._changes.get(row)
+        if isinstance(before, RowInsert):
+            del self._changes[row]
+            return
+        if isinstance(before, RowUpdate):
+            parent = before.parent
+        self._changes[row] = RowDelete(row=row, parent=parent)
+
+    def changes(self) -> list[RowChange]:
+        """Return what is to be written."""
+        return list(self._changes.values())

@@ -1,0 +1,275 @@
+"""Reading one committed state of a replica: rows, keys, the changelog and what is in conflict.
+
+Every row that leaves here was allowed by `authorise` for this identity, row by row where a grant
+has a condition.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mfdb.dataset import catalogue
+from mfdb.dataset.acceptance import VersionMeta, winner
+from mfdb.dataset.contents import Contents
+from mfdb.dataset.layout import (
+    Envelope,
+    FeedEntry,
+    RowState,
+    StoredRow,
+    Verdict,
+    feed_key,
+    former_version_key,
+    key_locator,
+    of_dataset,
+    shown_key,
+    unique_prefix,
+    version_key,
+)
+from mfdb.dataset.opener import Unreadable
+from mfdb.dataset.outcome import Conflict, RowChanged
+from mfdb.dataset.table import has_key, last_sequence
+from mfdb.dataset.visibility import Visibility
+from mfdb.dataset.working import load, parse
+from mfdb.kernel.ids import Hash, RowId, VersionId
+from mfdb.rules.changeset import version_id
+from mfdb.rules.manifest import Action, Ordering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from nacl.public import PrivateKey
+
+    from mfdb.dataset.catalogue import Known
+    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.rules.manifest import Manifest
+    from mfdb.store.ordered import Plain
+    from mfdb.store.port import Snapshot
+
+
+class Reading:
+    """One committed state, as one identity may see it."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        identity: Address,
+        private_key: Callable[[Manifest, int], PrivateKey | None],
+        *,
+        recent: Mapping[tuple[DatasetId, int], StoredRow],
+    ) -> None:
+        self._snapshot = snapshot
+        self._identity = identity
+        self._private_key = private_key
+        self._recent = recent
+
+    # ---- datasets
+
+    def datasets(self) -> list[Known]:
+        """Return all datasets that are known here, an owner's in name order."""
+        found = catalogue.all_datasets(self._snapshot)
+        return [catalogue.known_dataset(self._snapshot, dataset) for dataset in found]
+
+    def named(self, owner: Address, name: str) -> Known:
+        """Return an owner's dataset.
+
+        Raises:
+            UnknownDataset: there is none; the hint names the nearest.
+        """
+        dataset = catalogue.named_dataset(self._snapshot, owner, name)
+        return catalogue.known_dataset(self._snapshot, dataset)
+
+    # ---- rows
+
+    def rows(self, known: Known) -> Iterator[StoredRow]:
+        """Yield the visible rows, in key order, or as they were first seen."""
+        sees = self._visibility(known, Action.SELECT)
+        for _, value in self._snapshot.scan(of_dataset(b"d", known.manifest.dataset)):
+            row = parse(StoredRow, value)
+            if sees.all or self._sees(sees, row):
+                yield row
+
+    def keyed(
+        self, known: Known, start: bytes, stop: bytes | None, *, reverse: bool = False
+    ) -> Iterator[StoredRow]:
+        """Yield the visible rows whose packed key lies in start <= key < stop.
+
+        `stop=None` means: as long as the key begins with `start`.
+        """
+        assert has_key(known.manifest), "only an owner-ordered dataset with a key has this order"
+        dataset = known.manifest.dataset
+        sees = self._visibility(known, Action.SELECT)
+        above = None if stop is None else shown_key(dataset, stop)
+        for _, value in self._snapshot.scan(shown_key(dataset, start), above, reverse=reverse):
+            row = parse(StoredRow, value)
+            if sees.all or self._sees(sees, row):
+                yield row
+
+    def by_key(self, known: Known, values: tuple[Any, ...]) -> StoredRow | None:
+        """Return the visible row with the primary key of these values (all columns are given)."""
+        return next(self.keyed(known, key_locator(known.manifest, values), None), None)
+
+    def by_unique(self, known: Known, column: int, value: Plain) -> StoredRow | None:
+        """Return a visible row that holds a value in a UNIQUE column."""
+        dataset = known.manifest.dataset
+        prefix = unique_prefix(dataset, column, value)
+        for key, _ in self._snapshot.scan(prefix):
+            return load(self._snapshot, StoredRow, shown_key(dataset, key[len(prefix) :]))
+        return None
+
+    # ---- the changelog
+
+    def last_sequence(self, known: Known) -> int:
+        """Return the number of the newest change, 0 if there is none."""
+        return last_sequence(self._snapshot, known.manifest.dataset)
+
+    def changes(self, known: Known, after: int) -> Iterator[RowChanged]:
+        """Yield the changes that this identity may see, with a sequence number above `after`.
+
+        A row that moves out of view is deleted for this reader, one that moves in is inserted. A
+        version that was destroyed since is passed over: what became of its row follows.
+        """
+        dataset = known.manifest.dataset
+        contents = Contents(self._snapshot, known, self._private_key)
+        sees = self._visibility(known, Action.SUBSCRIBE)
+        start, stop = feed_key(dataset, after + 1), feed_key(dataset, 2**64 - 1)
+        for key, value in self._snapshot.scan(start, stop):
+            sequence = int.from_bytes(key[-8:], "big")
+            entry = parse(FeedEntry, value)
+            old = self._side(known, contents, sees, entry.old)
+            new = self._side(known, contents, sees, entry.new)
+            if old is not None and not entry.new:
+                old = self._recently(known, sequence) or _kept(known, entry)
+            change = _change(entry, old, new, sequence)
+            if change is not None:
+                yield change
+
+    def _side(
+        self, known: Known, contents: Contents, sees: Visibility, version: bytes
+    ) -> dict[str, Any] | None:
+        """Return one side of a change: None if there is none or this identity may not see it."""
+        meta = self._former_meta(known, VersionId(version)) if version else None
+        if meta is None or not (sees.all or sees.row(meta.view)):
+            return None
+        return contents.shown(meta) or {}
+
+    def _recently(self, known: Known, sequence: int) -> dict[str, Any] | None:
+        row = self._recent.get((known.manifest.dataset, sequence))
+        return None if row is None else _named(known, row)
+
+    # ---- conflicts
+
+    def conflicts(self, known: Known) -> Iterator[Conflict]:
+        """Yield the heads that lost, what cannot be read, and what still waits."""
+        contents = Contents(self._snapshot, known, self._private_key)
+        dataset = known.manifest.dataset
+        for _, value in self._snapshot.scan(of_dataset(b"w", dataset)):
+            state = parse(RowState, value)
+            heads = [meta for head in state.heads if (meta := self._meta(known, head)) is not None]
+            if heads:
+                yield from _row_conflicts(known, heads, contents)
+        for _, value in self._snapshot.scan(of_dataset(b"c", dataset)):
+            envelope = parse(Envelope, value)
+            if envelope.verdict is not Verdict.APPLIED:
+                yield from _waiting(envelope)
+
+    # ---- headers, for revocations
+
+    def frontier(self, known: Known, signer: Address | None) -> tuple[Hash, ...]:
+        """Return the heads of a signer's chains (None: of everybody's but the owner's)."""
+        previous: set[bytes] = set()
+        heads: list[Hash] = []
+        for _, value in self._snapshot.scan(of_dataset(b"c", known.manifest.dataset)):
+            envelope = parse(Envelope, value)
+            header = envelope.changeset.header
+            wanted = (
+                header.signer != known.manifest.owner
+                if signer is None
+                else (header.signer == signer)
+            )
+            if wanted and envelope.verdict is Verdict.APPLIED:
+                previous.add(header.previous)
+                heads.append(Hash(envelope.changeset.id))
+        return tuple(head for head in heads if head not in previous)
+
+    # ---- inside
+
+    def meta(self, known: Known, version: VersionId) -> VersionMeta | None:
+        """Return what everybody can see of a version, or None if it is not known."""
+        return self._meta(known, version)
+
+    def _meta(self, known: Known, version: VersionId) -> VersionMeta | None:
+        return load(self._snapshot, VersionMeta, version_key(known.manifest.dataset, version))
+
+    def _former_meta(self, known: Known, version: VersionId) -> VersionMeta | None:
+        """The changelog tells of versions, too, that a revocation has taken back since."""
+        key = former_version_key(known.manifest.dataset, version)
+        return self._meta(known, version) or load(self._snapshot, VersionMeta, key)
+
+    def _visibility(self, known: Known, action: Action) -> Visibility:
+        return Visibility.of(known.manifest, action, self._identity)
+
+    def _sees(self, sees: Visibility, row: StoredRow) -> bool:
+        meta = load(self._snapshot, VersionMeta, version_key(sees.manifest.dataset, row.version))
+        return meta is not None and sees.row(meta.view)
+
+
+def _named(known: Known, row: StoredRow) -> dict[str, Any]:
+    names = (column.name for column in known.manifest.columns)
+    return dict(zip(names, row.values, strict=True))
+
+
+def _kept(known: Known, entry: FeedEntry) -> dict[str, Any]:
+    return {column.name: entry.kept.get(column.name) for column in known.manifest.columns}
+
+
+def _change(
+    entry: FeedEntry, old: dict[str, Any] | None, new: dict[str, Any] | None, sequence: int
+) -> RowChanged | None:
+    if new == {}:
+        return None  # destroyed since: a later entry tells that the row is gone
+    if old is None and new is None:
+        return None
+    return RowChanged(
+        op="insert" if old is None else "delete" if new is None else "update",
+        row=entry.row,
+        version=VersionId(entry.new or entry.old),
+        old=old,
+        new=new,
+        author=entry.author,
+        hlc=entry.hlc,
+        sequence=sequence,
+    )
+
+
+def _row_conflicts(
+    known: Known, heads: list[VersionMeta], contents: Contents
+) -> Iterator[Conflict]:
+    first = winner(heads)
+    for head in sorted(heads, key=lambda one: (one.hlc, one.version)):
+        if head.version != first.version:
+            if not (head.is_tombstone and known.manifest.ordering is Ordering.OWNER):
+                yield _conflict(head, "a later version of the row won")
+            continue
+        opened = contents.of(head)
+        if isinstance(opened, Unreadable):
+            yield _conflict(head, f"the row cannot be shown: {opened.reason}")
+
+
+def _conflict(head: VersionMeta, reason: str) -> Conflict:
+    return Conflict(
+        row=head.row, version=head.version, author=head.author, hlc=head.hlc, reason=reason
+    )
+
+
+def _waiting(envelope: Envelope) -> Iterator[Conflict]:
+    parked = envelope.verdict is Verdict.PARKED
+    reason = "what it builds on is not here yet" if parked else "its signer's rights were revoked"
+    header = envelope.changeset.header
+    for index, operation in enumerate(envelope.changeset.operations):
+        yield Conflict(
+            row=RowId(operation.row),
+            version=version_id(envelope.changeset.id, index),
+            author=header.identity,
+            hlc=header.hlc,
+            reason=reason,
+        )

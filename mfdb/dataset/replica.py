@@ -1,0 +1,432 @@
+"""A verified plaintext copy of datasets on the machine of their owner or reader.
+
+    write:  changes -> ChangesetWriter -> the same path as what the network brings
+    apply:  changeset -> History (judge, park, heads) -> Table (visible rows, indexes, changelog)
+            -> one `store.write` -> listeners
+
+One replica has one writer at a time; readers hold snapshots and block nobody. Applying a changeset
+twice changes nothing, and the order of arrival does not matter.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from mfdb.dataset import catalogue
+from mfdb.dataset.contents import Contents
+from mfdb.dataset.history import History
+from mfdb.dataset.keyring import Keyring
+from mfdb.dataset.layout import (
+    FORMAT,
+    FORMAT_KEY,
+    DirectoryInfo,
+    Outgoing,
+    Receipts,
+    Verdict,
+    chain_key,
+    dropped_key,
+    entry_key,
+    envelope_key,
+    mark_key,
+    of_dataset,
+    outgoing_key,
+    receipts_key,
+)
+from mfdb.dataset.opener import Opened
+from mfdb.dataset.outcome import Applied, Incoming
+from mfdb.dataset.reading import Reading
+from mfdb.dataset.table import Table
+from mfdb.dataset.working import Working, load, parse, save
+from mfdb.dataset.writer import Chain, ChangesetWriter, Draft, split
+from mfdb.kernel.clock import Hlc, HlcClock, hlc_seconds
+from mfdb.kernel.errors import (
+    AccessDenied,
+    BadProof,
+    MfdbError,
+    ProtocolViolation,
+    SchemaViolation,
+    WrongNetwork,
+    WrongVersion,
+)
+from mfdb.kernel.ids import ChangesetId
+from mfdb.kernel.limits import HLC_AHEAD_S
+from mfdb.rules.columns import key_commitment, unwrap_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.layout import StoredRow
+    from mfdb.dataset.writer import RowChange
+    from mfdb.kernel.clock import Clock
+    from mfdb.kernel.entropy import Entropy
+    from mfdb.kernel.ids import Address, DatasetId, Hash
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
+    from mfdb.rules.manifest import SignedManifest
+    from mfdb.rules.receipt import WriteReceipt
+    from mfdb.store.port import Store
+
+    Listener = Callable[[DatasetId], None]
+
+_FEED_BYTES = 8
+_RECENT_ROWS = 1024
+"""Deleted or replaced rows whose old values stay at hand for live subscribers."""
+
+
+class Replica:
+    """The datasets of one identity's machine: its own and those that it may read or write."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: IdentityKeys,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        networks: Collection[Hash],
+    ) -> None:
+        """`networks` are the ids whose manifests may stand here.
+
+        Raises:
+            WrongVersion: another release wrote this directory.
+        """
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._lock = RLock()
+        self._listeners: list[Listener] = []
+        self._recent: dict[tuple[DatasetId, int], StoredRow] = {}
+        self.keyring = Keyring(keys)
+        self.networks = frozenset(networks)
+        self._info = self._open_directory()
+        self._hlc = HlcClock(clock)
+        self._writer = ChangesetWriter(keys.account, self._hlc, entropy)
+
+    @property
+    def identity(self) -> Address:
+        """Whose replica this is."""
+        return self.keyring.address
+
+    @property
+    def feed_id(self) -> bytes:
+        """Names this replica's changelogs; another replica's sequence numbers mean nothing here."""
+        return self._info.feed
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(dataset)` after each durable change; return what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # ---- datasets
+
+    def add_manifests(self, chain: Sequence[SignedManifest]) -> bool:
+        """Take manifests of one dataset in, oldest first; return whether any was new.
+
+        Raises:
+            WrongNetwork, BadSignature, BadProof, SchemaViolation: one may not stand.
+        """
+        with self._writing() as working:
+            fresh = [signed for signed in chain if self._add_manifest(working, signed)]
+            if fresh:
+                dataset = fresh[0].manifest.dataset
+                batch = self._batch(working, catalogue.known_dataset(working, dataset))
+                for signed in fresh:
+                    batch.history.wake(signed.manifest.hash)
+                if any(signed.manifest.revocations for signed in fresh):
+                    batch.history.rejudge()
+                self._finish(batch)
+        if fresh:
+            self._notify(fresh[0].manifest.dataset)
+        return bool(fresh)
+
+    def known(self, dataset: DatasetId) -> Known:
+        """Return a dataset's manifests.
+
+        Raises:
+            UnknownDataset: nothing is known of it.
+        """
+        with self._store.snapshot() as snapshot:
+            return catalogue.known_dataset(snapshot, dataset)
+
+    def find(self, owner: Address, name: str) -> Known | None:
+        """Return an owner's dataset by name, or None."""
+        with self._store.snapshot() as snapshot:
+            dataset = catalogue.find_dataset(snapshot, owner, name)
+            return None if dataset is None else catalogue.known_dataset(snapshot, dataset)
+
+    def is_used(self, dataset: DatasetId) -> bool:
+        """Return whether a dataset id is or was in use here."""
+        with self._store.snapshot() as snapshot:
+            known = any(True for _ in snapshot.scan(of_dataset(b"m", dataset)))
+            return known or catalogue.is_dropped(snapshot, dataset)
+
+    def forget(self, dataset: DatasetId, *, reason: str) -> None:
+        """Remove a dataset and all that is kept of it here.
+
+        Raises:
+            UnknownDataset: nothing is known of it.
+        """
+        with self._writing() as working:
+            catalogue.forget(working, catalogue.known_dataset(working, dataset), reason=reason)
+        self._notify(dataset)
+
+    # ---- writing
+
+    def write(self, dataset: DatasetId, changes: Sequence[RowChange]) -> Applied:
+        """Make changes to a dataset that is kept here only: all of them or none.
+
+        Raises:
+            AccessDenied, SchemaViolation, ValueTooLarge: it may not be.
+            StoreFull: the disk is full; nothing was kept.
+        """
+        with self._writing() as working:
+            known = catalogue.known_dataset(working, dataset)
+            batch = self._batch(working, known)
+            chain = self._chain(working, dataset)
+            for part in split(changes):
+                draft = self._writer.compose(known.manifest, part, chain)
+                chain = draft.chain
+                self._plain(batch, draft)
+                batch.history.add(draft.changeset, draft.entry)
+            save(working, chain_key(dataset), chain)
+            applied = self._finish(batch)
+        self._notify(dataset)
+        return applied
+
+    def stage(
+        self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
+    ) -> list[Draft]:
+        """Return signed changesets for providers; they stay in the outbox until `settle`.
+
+        The writing run and the changesets are durable before anybody sees them, so that a restart
+        neither forks the run nor forgets a write that may have spread.
+        """
+        drafts = []
+        with self._writing() as working:
+            known = catalogue.known_dataset(working, dataset)
+            chain = self._chain(working, dataset)
+            for part in split(changes):
+                draft = self._writer.compose(
+                    known.manifest, part, chain, sealed_sender=sealed_sender
+                )
+                chain = draft.chain
+                drafts.append(draft)
+                outgoing = Outgoing(draft.changeset, draft.entry)
+                save(working, outgoing_key(dataset, draft.changeset.id), outgoing)
+            save(working, chain_key(dataset), chain)
+        return drafts
+
+    def outgoing(self, dataset: DatasetId) -> list[Outgoing]:
+        """Return what waits in the outbox, oldest first."""
+        with self._store.snapshot() as snapshot:
+            found = [
+                parse(Outgoing, value) for _, value in snapshot.scan(of_dataset(b"o", dataset))
+            ]
+        return sorted(found, key=lambda one: one.changeset.header.hlc)
+
+    def settle(
+        self, dataset: DatasetId, changeset: ChangesetId, receipts: Sequence[WriteReceipt]
+    ) -> None:
+        """Take a changeset out of the outbox: with receipts it was acknowledged, else refused."""
+        with self._writing() as working:
+            working.delete(outgoing_key(dataset, changeset))
+            self._add_receipts(working, dataset, changeset, receipts)
+
+    def apply(self, dataset: DatasetId, items: Sequence[Incoming]) -> Applied:
+        """Take in changesets that the network brought, durably, as one batch.
+
+        Raises:
+            UnknownDataset: its manifest must come first.
+            StoreFull: the disk is full; nothing was kept.
+        """
+        refused: list[tuple[ChangesetId, MfdbError]] = []
+        parked: list[ChangesetId] = []
+        with self._writing() as working:
+            batch = self._batch(working, catalogue.known_dataset(working, dataset))
+            batch.history.wake_future()
+            for item in items:
+                identity = item.changeset.id
+                try:
+                    verdict = batch.history.add(item.changeset, item.entry)
+                except (ProtocolViolation, AccessDenied, SchemaViolation) as error:
+                    refused.append((identity, error))
+                    continue
+                if verdict is Verdict.PARKED:
+                    parked.append(identity)
+                self._saw(item.changeset)
+                self._add_receipts(working, dataset, identity, item.receipts)
+            done = self._finish(batch)
+        if done.applied or items:
+            self._notify(dataset)
+        waiting = tuple(one for one in parked if one not in done.applied)
+        return Applied(
+            applied=done.applied, parked=waiting, refused=tuple(refused), shred=done.shred
+        )
+
+    # ---- evidence and what the network layer remembers
+
+    def has(self, dataset: DatasetId, changeset: ChangesetId) -> bool:
+        """Return whether a changeset is kept here, applied or parked."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.get(envelope_key(dataset, changeset)) is not None
+
+    def missing_entries(self, dataset: DatasetId) -> list[ChangesetId]:
+        """Return the changesets that are kept without anything that opens them."""
+        with self._store.snapshot() as snapshot:
+            kept = snapshot.scan(of_dataset(b"c", dataset))
+            found = [ChangesetId(key[33:]) for key, _ in kept]
+            return [one for one in found if snapshot.get(entry_key(dataset, one)) is None]
+
+    def receipts(self, dataset: DatasetId, changeset: ChangesetId) -> tuple[WriteReceipt, ...]:
+        """Return the receipts that are kept of a changeset."""
+        with self._store.snapshot() as snapshot:
+            kept = load(snapshot, Receipts, receipts_key(dataset, changeset))
+        return kept.receipts if kept else ()
+
+    def add_receipts(
+        self, dataset: DatasetId, changeset: ChangesetId, receipts: Sequence[WriteReceipt]
+    ) -> None:
+        """Keep receipts for a changeset; the caller has verified them."""
+        with self._writing() as working:
+            self._add_receipts(working, dataset, changeset, receipts)
+
+    def mark(self, dataset: DatasetId, name: str) -> bytes | None:
+        """Return what the network layer remembered under a name."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.get(mark_key(dataset, name))
+
+    def set_mark(self, dataset: DatasetId, name: str, value: bytes) -> None:
+        """Remember something for the network layer, durably."""
+        with self._writing() as working:
+            working.put(mark_key(dataset, name), value)
+
+    # ---- reading
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Return a context that reads one committed state."""
+        with self._store.snapshot() as snapshot:
+            yield Reading(
+                snapshot, self.identity, self.keyring.private_read_key, recent=self._recent
+            )
+
+    # ---- inside
+
+    @contextmanager
+    def _writing(self) -> Iterator[Working]:
+        """One writer: what is written inside becomes one durable batch, or nothing."""
+        with self._lock:
+            with self._store.snapshot() as snapshot:
+                working = Working(snapshot)
+                yield working
+            if not working.is_empty:
+                self._store.write(working.writes())
+
+    def _open_directory(self) -> DirectoryInfo:
+        with self._writing() as working:
+            info = load(working, DirectoryInfo, FORMAT_KEY)
+            if info is None:
+                info = DirectoryInfo(FORMAT, self._entropy.token(_FEED_BYTES))
+                save(working, FORMAT_KEY, info)
+        if info.format != FORMAT:
+            raise WrongVersion(
+                f"the directory has format {info.format}, this release reads {FORMAT}",
+                hint="use the release that wrote it",
+            )
+        return info
+
+    def _add_manifest(self, working: Working, signed: SignedManifest) -> bool:
+        manifest = signed.manifest
+        if manifest.network not in self.networks:
+            raise WrongNetwork("the manifest belongs to another network")
+        if working.get(dropped_key(manifest.dataset)) is not None:
+            return False
+        return catalogue.add_manifest(working, signed, manifest.network)
+
+    def _chain(self, working: Working, dataset: DatasetId) -> Chain:
+        return load(working, Chain, chain_key(dataset)) or self._writer.new_chain()
+
+    def _saw(self, changeset: Changeset) -> None:
+        stamp = Hlc(changeset.header.hlc)
+        if hlc_seconds(stamp) <= self._clock.now_s() + HLC_AHEAD_S:
+            self._hlc.saw(stamp)
+
+    def _batch(self, working: Working, known: Known) -> _Batch:
+        plain: dict[ChangesetId, tuple[Opened | None, ...]] = {}
+        history = History(
+            working,
+            known,
+            now_s=self._clock.now_s(),
+            opens=lambda entry, changeset: self._opens(known, entry, changeset),
+        )
+        return _Batch(working, known, history, plain)
+
+    def _plain(self, batch: _Batch, draft: Draft) -> None:
+        author = draft.changeset.header.identity
+        batch.plain[draft.changeset.id] = tuple(
+            None if values is None else Opened(values=values, author=author)
+            for values in draft.values
+        )
+
+    def _opens(self, known: Known, entry: KeyLogEntry, changeset: Changeset) -> bool:
+        private = self.keyring.private_read_key(known.manifest, entry.key_epoch)
+        if private is None:
+            return False
+        try:
+            data_key = unwrap_key(entry.envelope, private)
+        except BadProof:
+            return False
+        return key_commitment(data_key) == changeset.header.key_commitment
+
+    def _finish(self, batch: _Batch) -> Applied:
+        contents = Contents(
+            batch.working, batch.known, self.keyring.private_read_key, plain=batch.plain
+        )
+        table = Table(batch.working, batch.known, contents)
+        for row in batch.history.touched:
+            table.refresh(row)
+        dataset = batch.known.manifest.dataset
+        for sequence, gone in table.gone.items():
+            self._recent[dataset, sequence] = gone
+        while len(self._recent) > _RECENT_ROWS:
+            del self._recent[next(iter(self._recent))]
+        return Applied(applied=tuple(batch.history.applied), shred=tuple(batch.history.shredded))
+
+    def _add_receipts(
+        self,
+        working: Working,
+        dataset: DatasetId,
+        changeset: ChangesetId,
+        receipts: Sequence[WriteReceipt],
+    ) -> None:
+        key = receipts_key(dataset, changeset)
+        kept = load(working, Receipts, key) or Receipts(())
+        fresh = tuple(one for one in receipts if one not in kept.receipts)
+        if fresh:
+            save(working, key, Receipts(kept.receipts + fresh))
+
+    def _notify(self, dataset: DatasetId) -> None:
+        for listener in tuple(self._listeners):
+            listener(dataset)
+
+
+class _Batch:
+    """What one batch of changesets to one dataset works with."""
+
+    __slots__ = ("history", "known", "plain", "working")
+
+    def __init__(
+        self,
+        working: Working,
+        known: Known,
+        history: History,
+        plain: dict[ChangesetId, tuple[Opened | None, ...]],
+    ) -> None:
+        self.working = working
+        self.known = known
+        self.history = history
+        self.plain = plain

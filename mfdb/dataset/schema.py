@@ -1,0 +1,76 @@
+"""Whether stored values fit a dataset's columns: what a stranger sealed may be anything at all.
+
+The writer's own node judges more strictly (`mfdb.sql.types`); this is what reading must be able to
+rely on whoever wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mfdb.rules.manifest import Column, Manifest
+
+_DAY_US = 86_400_000_000
+_DAYS = range(-719_162, 2_932_897)
+"""Years 1 to 9999, in days since 1970."""
+_MICROSECONDS = range(_DAYS.start * _DAY_US, _DAYS.stop * _DAY_US)
+_DECIMAL = re.compile(r"-?\d{1,1001}(\.\d{1,1000})?\Z", re.ASCII)
+
+
+def _integer(bounds: range) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value in bounds
+
+
+def _exact(kind: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) is kind
+
+
+def _octets(size: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is bytes and len(value) == size
+
+
+def _decimal(value: Any) -> bool:
+    return type(value) is str and _DECIMAL.match(value) is not None
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "BOOLEAN": _exact(bool),
+    "SMALLINT": _integer(range(-(2**15), 2**15)),
+    "INTEGER": _integer(range(-(2**31), 2**31)),
+    "BIGINT": _integer(range(-(2**63), 2**63)),
+    "REAL": _exact(float),
+    "DOUBLE PRECISION": _exact(float),
+    "DECIMAL": _decimal,
+    "MFT": _decimal,
+    "TEXT": _exact(str),
+    "VARCHAR": _exact(str),
+    "JSON": _exact(str),
+    "BYTEA": _exact(bytes),
+    "DATE": _integer(_DAYS),
+    "TIMESTAMP": _integer(_MICROSECONDS),
+    "TIMESTAMPTZ": _integer(_MICROSECONDS),
+    "UUID": _octets(16),
+    "IDENTITY": _octets(20),
+}
+
+
+def misfit(manifest: Manifest, values: Mapping[str, Any]) -> str:
+    """Return why values do not fit the columns, or an empty text if they do."""
+    for column in manifest.columns:
+        value = values.get(column.name)
+        if value is None:
+            if column.not_null:
+                return f"column {column.name} must not be NULL"
+        elif not fits(column, value):
+            return f"column {column.name} holds a {type(value).__name__} that is no {column.type}"
+    return ""
+
+
+def fits(column: Column, value: object) -> bool:
+    """Return whether a stored value is one of the column's type."""
+    check = _FITS.get(column.type.partition("(")[0])
+    return check is not None and check(value)

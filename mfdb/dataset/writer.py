@@ -1,0 +1,261 @@
+"""Composing changesets: one random data key each, one salt per row, chained per writing run.
+
+    changes -> values in schema order -> sealed rows, salts, commitments -> signed header
+                                      -> key log entry (envelope, salts), beside it
+
+A writer's chain (`Chain`) is data: whoever keeps it stores the next one in the same transaction as
+the changeset, so that a restart continues the run and never forks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mfdb.kernel.account import Account
+from mfdb.kernel.clock import Hlc
+from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.errors import ValueTooLarge
+from mfdb.kernel.ids import ZERO_HASH, Hash, RowId, VersionId
+from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS, ROW_BYTES
+from mfdb.rules.changeset import (
+    FORMAT,
+    Changeset,
+    Header,
+    Operation,
+    OperationKind,
+    free_row_id,
+    operations_root,
+)
+from mfdb.rules.columns import (
+    DATA_KEY_BYTES,
+    SALT_BYTES,
+    SealedRow,
+    author_digest,
+    key_commitment,
+    row_key,
+    salt_commitment,
+    seal_row,
+    wrap_key,
+)
+from mfdb.rules.key_log import KeyLogEntry
+from mfdb.rules.signing import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mfdb.kernel.clock import HlcClock
+    from mfdb.kernel.entropy import Entropy
+    from mfdb.rules.manifest import Manifest
+
+RUN_BYTES = 16
+NONCE_BYTES = 16
+_OVERHEAD_BYTES = 1024
+_OPERATION_BYTES = 256
+"""Room for what an operation holds besides its values: ids, commitments, the cipher's tag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowInsert:
+    """A new row; `row` is given in owner-ordered datasets only (the keyed hash of the key)."""
+
+    values: Mapping[str, Any]
+    row: RowId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowUpdate:
+    """A row's new values, all of them, and the version that they supersede."""
+
+    row: RowId
+    parent: VersionId
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowDelete:
+    """A row that goes, and the version that is superseded."""
+
+    row: RowId
+    parent: VersionId
+
+
+RowChange = RowInsert | RowUpdate | RowDelete
+
+
+class Chain(Record, frozen=True):
+    """Where a writer stands in a dataset: its run, next number, last changeset and stamp."""
+
+    run: bytes
+    number: int = 0
+    previous: Hash = ZERO_HASH
+    hlc: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A signed changeset, what opens it, its plaintext values and the writer's next place.
+
+    `values` holds one mapping per operation, None for a delete.
+    """
+
+    changeset: Changeset
+    entry: KeyLogEntry
+    values: tuple[Mapping[str, Any] | None, ...]
+    chain: Chain
+
+
+class ChangesetWriter:
+    """Composes and signs changesets for one identity."""
+
+    def __init__(self, account: Account, clock: HlcClock, entropy: Entropy) -> None:
+        self._account = account
+        self._clock = clock
+        self._entropy = entropy
+
+    def new_chain(self) -> Chain:
+        """Return the start of a new writing run."""
+        return Chain(self._entropy.token(RUN_BYTES))
+
+    def compose(
+        self,
+        manifest: Manifest,
+        changes: Sequence[RowChange],
+        chain: Chain,
+        *,
+        sealed_sender: bool = False,
+    ) -> Draft:
+        """Return one changeset that makes all these changes, atomically.
+
+        With `sealed_sender` a one-time key signs it, in a run of its own, and the identity's
+        signature lies inside each sealed row.
+
+        Raises:
+            ValueTooLarge: the changes do not fit into one changeset.
+        """
+        if not 1 <= len(changes) <= OPERATIONS:
+            raise ValueTooLarge(f"a changeset has 1 to {OPERATIONS} operations")
+        signer = Account(self._entropy.token(32)) if sealed_sender else self._account
+        place = self.new_chain() if sealed_sender else chain
+        self._clock.saw(Hlc(chain.hlc))
+        data_key = self._entropy.token(DATA_KEY_BYTES)
+        bare = self._bare_header(manifest, signer, place, data_key)
+        author = self._account if sealed_sender else None
+        sealing = _Sealing(manifest, bare, bare.seal_context, data_key, author, self._entropy)
+        sealed = [sealing.operation(change, at) for at, change in enumerate(changes)]
+        operations = tuple(operation for operation, _ in sealed)
+        header = msgspec.structs.replace(
+            bare, operation_count=len(operations), operations_root=operations_root(operations)
+        )
+        changeset = Changeset(header, sign(header, signer), operations)
+        if len(encode(changeset)) > CHANGESET_BYTES:
+            raise ValueTooLarge(
+                f"the write is over {CHANGESET_BYTES} bytes", hint="write fewer rows at a time"
+            )
+        entry = KeyLogEntry(
+            dataset=manifest.dataset,
+            changeset=changeset.id,
+            key_epoch=manifest.read_key.epoch,
+            envelope=wrap_key(data_key, manifest.read_key.public),
+            salts=tuple(salt for _, salt in sealed),
+        )
+        after = Chain(place.run, place.number + 1, Hash(changeset.id), header.hlc)
+        return Draft(
+            changeset=changeset,
+            entry=entry,
+            values=tuple(None if isinstance(c, RowDelete) else c.values for c in changes),
+            chain=chain if sealed_sender else after,
+        )
+
+    def _bare_header(
+        self, manifest: Manifest, signer: Account, place: Chain, data_key: bytes
+    ) -> Header:
+        return Header(
+            format=FORMAT,
+            network=manifest.network,
+            dataset=manifest.dataset,
+            manifest=manifest.hash,
+            acl_epoch=manifest.acl_epoch,
+            key_epoch=manifest.read_key.epoch,
+            signer=signer.address,
+            identity=b"" if signer is not self._account else signer.address,
+            run=place.run,
+            number=place.number,
+            previous=place.previous,
+            hlc=self._clock.tick(),
+            nonce=self._entropy.token(NONCE_BYTES),
+            key_commitment=key_commitment(data_key),
+            operation_count=0,
+            operations_root=ZERO_HASH,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealing:
+    """What all operations of one changeset share."""
+
+    manifest: Manifest
+    header: Header
+    context: Hash
+    data_key: bytes
+    author: Account | None
+    entropy: Entropy
+
+    def operation(self, change: RowChange, index: int) -> tuple[Operation, bytes]:
+        """Return the operation of a change and its row salt."""
+        if isinstance(change, RowDelete):
+            nothing = Operation(
+                OperationKind.DELETE, change.row, change.parent, b"", (), ZERO_HASH, ZERO_HASH
+            )
+            return nothing, b""
+        salt = self.entropy.token(SALT_BYTES)
+        row_id = self._row_id(change, index)
+        row = self._sealed_row(change.values)
+        if len(encode(row)) > ROW_BYTES:
+            raise ValueTooLarge(f"a row is over {ROW_BYTES} bytes")
+        sealed, commitment = seal_row(
+            row, row_key(self.data_key, salt), context=self.context, row_id=row_id
+        )
+        inserts = isinstance(change, RowInsert)
+        operation = Operation(
+            kind=OperationKind.INSERT if inserts else OperationKind.UPDATE,
+            row=row_id,
+            parent=b"" if isinstance(change, RowInsert) else change.parent,
+            sealed=sealed,
+            clear=tuple(change.values[column.name] for column in self.manifest.clear_columns),
+            salt_commitment=salt_commitment(salt),
+            commitment=commitment,
+        )
+        return operation, salt
+
+    def _row_id(self, change: RowInsert | RowUpdate, index: int) -> RowId:
+        if change.row is not None:
+            return change.row
+        header = self.header
+        return free_row_id(header.dataset, header.signer, header.nonce, index)
+
+    def _sealed_row(self, values: Mapping[str, Any]) -> SealedRow:
+        sealed = tuple(values[column.name] for column in self.manifest.sealed_columns)
+        if self.author is None:
+            return SealedRow(sealed)
+        address = self.author.address
+        signature = self.author.sign(author_digest(self.context, sealed, address))
+        return SealedRow(sealed, address, signature)
+
+
+def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:
+    """Yield the changes in runs that each fit into one changeset."""
+    run: list[RowChange] = []
+    size = _OVERHEAD_BYTES
+    for change in changes:
+        values = () if isinstance(change, RowDelete) else tuple(change.values.values())
+        cost = len(encode(values)) + _OPERATION_BYTES
+        if run and (len(run) == OPERATIONS or size + cost > CHANGESET_BYTES):
+            yield run
+            run, size = [], _OVERHEAD_BYTES
+        run.append(change)
+        size += cost
+    if run:
+        yield run
