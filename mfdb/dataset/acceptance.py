@@ -139,9 +139,7 @@ def judge(
     parents, missing = _parents(changeset, known)
     if missing:
         return Parked(missing)
-    versions = tuple(
-        _version(changeset, index, parent, manifest) for index, parent in enumerate(parents)
-    )
+    versions = _versions(changeset, parents, manifest)
     _authorise_all(changeset, manifest, parents, versions)
     return Accepted(versions)
 
@@ -176,7 +174,7 @@ def check_fresh(
     if named is None or missing:
         raise StaleWrite(f"the write names what is not known here yet of {newest.name}")
     live = named.at(now_s)
-    versions = tuple(_version(changeset, at, parent, live) for at, parent in enumerate(parents))
+    versions = _versions(changeset, parents, live)
     _authorise_all(changeset, live, parents, versions)
 
 
@@ -263,23 +261,27 @@ def _parents(
     return found, tuple(missing)
 
 
-def _version(
-    changeset: Changeset, index: int, parent: VersionMeta | None, manifest: Manifest
-) -> VersionMeta:
-    header, operation = changeset.header, changeset.operations[index]
-    if parent is not None and (parent.row != operation.row or parent.is_tombstone):
-        raise BadProof(f"operation {index} names a parent of another row, or a deleted one")
-    return VersionMeta(
-        version=version_id(changeset.id, index),
-        row=operation.row,
-        changeset=changeset.id,
-        index=index,
-        kind=operation.kind,
-        parent=operation.parent,
-        author=parent.author if parent is not None else header.identity,
-        hlc=header.hlc,
-        clear=_clear(operation, manifest, parent),
-    )
+def _versions(
+    changeset: Changeset, parents: list[VersionMeta | None], manifest: Manifest
+) -> tuple[VersionMeta, ...]:
+    header, own = changeset.header, changeset.id
+    versions = []
+    for index, (operation, parent) in enumerate(zip(changeset.operations, parents, strict=True)):
+        if parent is not None and (parent.row != operation.row or parent.is_tombstone):
+            raise BadProof(f"operation {index} names a parent of another row, or a deleted one")
+        version = VersionMeta(
+            version=version_id(own, index),
+            row=operation.row,
+            changeset=own,
+            index=index,
+            kind=operation.kind,
+            parent=operation.parent,
+            author=parent.author if parent is not None else header.identity,
+            hlc=header.hlc,
+            clear=_clear(operation, manifest, parent),
+        )
+        versions.append(version)
+    return tuple(versions)
 
 
 def _clear(operation: Operation, manifest: Manifest, parent: VersionMeta | None) -> dict[str, Any]:

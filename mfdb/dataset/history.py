@@ -62,7 +62,9 @@ class History:
         self._now_s = now_s
         self._opens = opens
         self._dataset = known.manifest.dataset
-        self._parked: int | None = None
+        self._parked: dict[Hash, dict[ChangesetId, None]] = {}
+        for key, _ in working.scan(of_dataset(b"p", self._dataset)):
+            self._parked.setdefault(Hash(key[33:65]), {})[ChangesetId(key[65:])] = None
         self.touched: dict[RowId, None] = {}
         """Rows whose heads or keys changed, in the order in which they did."""
         self.shredded: list[tuple[ChangesetId, int]] = []
@@ -101,10 +103,12 @@ class History:
 
     def wake_future(self) -> None:
         """Judge again what was from the future and is not any more."""
-        prefix = of_dataset(b"p", self._dataset) + ZERO_HASH
-        due = [v for _, v in self._working.scan(prefix) if int.from_bytes(v, "big") <= self._now_s]
-        if due:
+        if any(self._is_due(changeset) for changeset in self._parked.get(ZERO_HASH, {})):
             self.wake(ZERO_HASH)
+
+    def _is_due(self, changeset: ChangesetId) -> bool:
+        at = self._working.get(parked_key(self._dataset, ZERO_HASH, changeset))
+        return at is not None and int.from_bytes(at, "big") <= self._now_s
 
     def rejudge(self) -> None:
         """Judge every changeset anew, because a manifest revoked somebody's rights."""
@@ -121,9 +125,7 @@ class History:
             if envelope.verdict is Verdict.DENIED:
                 continue
             self._keep(changeset, Verdict.PARKED)
-            self._working.put(
-                parked_key(self._dataset, ZERO_HASH, changeset.id), (0).to_bytes(8, "big")
-            )
+            self._wait(changeset.id, ZERO_HASH, 0)
         self.wake(ZERO_HASH)
 
     # ---- judging
@@ -148,37 +150,41 @@ class History:
 
     def _news(self, changeset: Changeset, verdict: Verdict) -> Iterator[Hash]:
         """Yield what is known now and was not before."""
-        yield Hash(changeset.id)
-        if verdict is Verdict.APPLIED:
+        own = changeset.id
+        yield Hash(own)
+        if verdict is Verdict.APPLIED and self._parked:
             for index in range(len(changeset.operations)):
-                yield Hash(version_id(changeset.id, index))
+                yield Hash(version_id(own, index))
 
     def _waiting(self, missing: Hash) -> list[Changeset]:
-        prefix = of_dataset(b"p", self._dataset) + missing
+        """Take out what waits for something (if that is time: for a time that has come)."""
+        waiting = self._parked.pop(missing, {})
         found = []
-        for key, value in list(self._working.scan(prefix)):
-            if missing == ZERO_HASH and int.from_bytes(value, "big") > self._now_s:
+        for changeset in waiting:
+            if missing == ZERO_HASH and not self._is_due(changeset):
+                self._parked.setdefault(missing, {})[changeset] = None
                 continue
-            self._working.delete(key)
-            envelope = self._envelope(ChangesetId(key[len(prefix) :]))
+            self._working.delete(parked_key(self._dataset, missing, changeset))
+            envelope = self._envelope(changeset)
             if envelope is not None and envelope.verdict is Verdict.PARKED:
                 found.append(envelope.changeset)
         return found
 
     def _park(self, changeset: Changeset, parked: Parked) -> None:
-        if self._parked is None:
-            self._parked = sum(1 for _ in self._working.scan(of_dataset(b"p", self._dataset)))
-        self._parked += max(1, len(parked.missing))
-        if self._parked > PARKED_LIMIT:
+        waiting = sum(map(len, self._parked.values()))
+        if waiting + len(parked.missing) > PARKED_LIMIT:
             raise OperationalError(
                 f"more than {PARKED_LIMIT} changesets of {self._known.manifest.name} wait",
                 hint="synchronise with a provider that has what they wait for",
             )
         at = int(parked.not_before_s) + 1 if parked.not_before_s else 0
         for missing in parked.missing or (ZERO_HASH,):
-            key = parked_key(self._dataset, missing, changeset.id)
-            self._working.put(key, at.to_bytes(8, "big"))
+            self._wait(changeset.id, missing, at)
         self._keep(changeset, Verdict.PARKED)
+
+    def _wait(self, changeset: ChangesetId, missing: Hash, at: int) -> None:
+        self._parked.setdefault(missing, {})[changeset] = None
+        self._working.put(parked_key(self._dataset, missing, changeset), at.to_bytes(8, "big"))
 
     def _install(self, accepted: Accepted) -> None:
         for version in accepted.versions:
@@ -213,9 +219,10 @@ class History:
 
     def _shredded_indexes(self, changeset: Changeset) -> set[int]:
         shredded = set()
+        own = changeset.id
         for index, operation in enumerate(changeset.operations):
             state = load(self._working, RowState, row_key(self._dataset, operation.row))
-            version = version_id(changeset.id, index)
+            version = version_id(own, index)
             if state is not None and any(
                 version == buried.version
                 for head in state.heads

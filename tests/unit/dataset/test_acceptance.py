@@ -68,7 +68,7 @@ class Judge:
         self.known = Knowledge(
             manifests=manifests,
             version_of=self.versions.get,
-            header_of=lambda changeset: self.headers.get(changeset),
+            header_of=self.headers.get,
         )
 
     def __call__(self, changeset: Changeset, **options: Any) -> Accepted | Parked:
@@ -205,9 +205,9 @@ def test_a_parent_must_be_a_living_version_of_the_same_row() -> None:
     with pytest.raises(BadProof, match="parent"):
         judge_(bob(mailbox, RowDelete(row=one.row, parent=other.version)))
     (gone,) = judge_.accept(bob(mailbox, RowDelete(row=one.row, parent=one.version)))
+    zombie = RowUpdate(row=one.row, parent=gone.version, values={"body": "zombie"})
     with pytest.raises(BadProof, match="deleted"):
-        values = {"body": "zombie"}
-        judge_(bob(mailbox, RowUpdate(row=one.row, parent=gone.version, values=values)))
+        judge_(bob(mailbox, zombie))
 
 
 def test_clear_columns_are_fixed_without_an_orderer_and_free_with_one() -> None:
@@ -254,7 +254,7 @@ def test_a_grant_on_columns_allows_only_those_to_change() -> None:
     bob, judge_ = Author("bob"), Judge(box)
     first_values = {"title": "a", "shelf": "red"}
     (first,) = judge_.accept(bob(box, RowInsert(row=RowId(bytes(32)), values=first_values)))
-    base = {"row": first.row, "parent": first.version}
+    base: dict[str, Any] = {"row": first.row, "parent": first.version}
     judge_.accept(bob(box, RowUpdate(values={"title": "a", "shelf": "blue"}, **base)))
     with pytest.raises(AccessDenied):
         judge_(bob(box, RowUpdate(values={"title": "b", "shelf": "blue"}, **base)))

@@ -227,7 +227,7 @@ def test_a_sealed_sender_is_known_to_the_reader_only(
     alice: Person, bob: Person, mailbox: Manifest
 ) -> None:
     (item,) = send(alice, mailbox, body("psst"), sealed_sender=True)
-    assert alice.keys.address not in msgspec.msgpack.encode(item.changeset)
+    assert bytes(alice.keys.address) not in msgspec.msgpack.encode(item.changeset)
     bob.replica.apply(mailbox.dataset, [item])
     (change,) = changes_of(bob, mailbox)
     assert change.author == alice.keys.address
@@ -401,7 +401,7 @@ def test_the_outbox_and_the_writing_run_survive_a_restart(alice: Person, mailbox
     (second,) = send(alice, mailbox, body("2"))
     header = second.changeset.header
     assert (header.run, header.number) == (first.changeset.header.run, 1)
-    assert header.previous == first.changeset.id
+    assert header.previous == Hash(first.changeset.id)
     assert header.hlc > first.changeset.header.hlc
     for item in (first, second):
         alice.replica.settle(mailbox.dataset, item.changeset.id, [])
@@ -444,7 +444,7 @@ def test_a_forgotten_dataset_leaves_nothing_and_does_not_come_back(
     with pytest.raises(UnknownDataset):
         bob.replica.known(notes.dataset)
     with bob.store.snapshot() as snapshot:
-        keys = [key for key, _ in snapshot.scan(b"\x00", b"\xff") if notes.dataset in key]
+        keys = [key for key, _ in snapshot.scan(b"\x00", b"\xff") if bytes(notes.dataset) in key]
     assert keys == [b"t" + notes.dataset]
     assert bob.replica.is_used(notes.dataset)
     assert not bob.replica.add_manifests([signed(notes, bob.keys)])
