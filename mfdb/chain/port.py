@@ -414,6 +414,10 @@ class Chain(Protocol):
         """Return a chequebook's state, or None if our factory did not make it."""
         ...
 
+    async def chequebook_of(self, issuer: Address) -> Address | None:
+        """Return the newest chequebook that an identity made through our factory, or None."""
+        ...
+
     async def deposit(self, provider: Address) -> DepositState:
         """Return a provider's deposit."""
         ...
