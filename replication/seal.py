@@ -107,15 +107,6 @@ def union(lists: Iterable[Iterable[HotEntry]]) -> tuple[ChangesetId, ...]:
     return tuple(sorted(chosen))
 
 
-def same_bytes(variants: Iterable[bytes]) -> bytes:
-    """Return which bytes of a changeset all replicas seal when they hold different valid ones.
-
-    The id covers the header, not the signature, and a signer can sign one header twice: then
-    replicas hold different bytes under one id. The lowest stand; the rows in them are the same.
-    """
-    return min(variants)
-
-
 def missing(ids: Iterable[ChangesetId], held: Set[ChangesetId]) -> tuple[ChangesetId, ...]:
     """Return which listed changesets a replica must fetch before it can check a certificate."""
     return tuple(changeset for changeset in ids if changeset not in held)

@@ -2,8 +2,8 @@
 
 Bytes of a segment (docs/format.md), all integers big-endian: u8 format = 1, u64 number, u32 count,
 then for every changeset in strictly ascending order of id: 32 bytes id, u32 length, the
-changeset's bytes. Content follows from number and id list alone, whoever builds it; where two
-signatures over one header exist, `seal.same_bytes` says which bytes stand.
+changeset's bytes. Content follows from number and id list alone, whoever builds it, because an id
+names a changeset's bytes.
 """
 
 from __future__ import annotations

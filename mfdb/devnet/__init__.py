@@ -1,1 +1,1 @@
-"""A whole network on this machine, and the demonstration that runs on it."""
+"""A whole network on this machine: chain, contracts, providers as processes on loopback."""

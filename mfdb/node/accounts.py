@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import CashCheque
+from mfdb.kernel.account import recover
 from mfdb.kernel.codec import decode, encode
-from mfdb.kernel.errors import MfdbError, NetworkError, StaleCheque
+from mfdb.kernel.errors import BadSignature, MfdbError, NetworkError, StaleCheque
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, Wei
 from mfdb.kernel.limits import RECORD_BYTES
-from mfdb.node.messages import PayCheque
+from mfdb.node.messages import PayCheque, Standing
 from mfdb.pay.cheque import ChequeTerms, accept, is_resend, next_cheque, sign_cheque
 from mfdb.pay.ledger import Account, Ledger
 from mfdb.pay.ledger_state import load, save
@@ -103,6 +104,35 @@ class Accounts:
     def known(self) -> dict[Address, PeerAccount]:
         """Return all accounts in memory, for reports."""
         return dict(self._accounts)
+
+    # ---- what a peer remembers for us
+
+    def standing(self, peer: Address) -> Standing:
+        """Return what we know of a peer's account with us, should it have lost it."""
+        account = self.of(peer)
+        return Standing(served=Wei(account.ledger.account.served), cheque=account.received)
+
+    def adopt(self, peer: Address, offer: Offer | None, standing: Standing) -> None:
+        """Take up an account that was lost with its directory, by what the peer remembers.
+
+        Our own signature proves the cheque; what was served is believed as far as the peer would
+        have served on credit. An account that is known here is never overwritten.
+        """
+        account = self.of(peer)
+        if account.issued is not None or standing.cheque is None or offer is None:
+            return
+        cheque = standing.cheque.cheque
+        if cheque.chequebook != self.chequebook or cheque.beneficiary != peer:
+            return
+        signer = recover(cheque.digest(self._chain.network.chain_id), standing.cheque.signature)
+        if signer != self._keys.account.address:
+            raise BadSignature("a peer shows a cheque of ours that we did not sign")
+        _, ledger = _terms(offer, account.ledger)
+        most = cheque.cumulative_payout + ledger.theirs.limit
+        kept = replace(ledger.account, consumed=min(standing.served, most))
+        account.issued = standing.cheque
+        account.ledger = replace(ledger, account=kept).paid(cheque.cumulative_payout)
+        account.is_changed = True
 
     # ---- we consume
 
@@ -276,7 +306,7 @@ def _terms(offer: Offer | None, ledger: Ledger) -> tuple[PriceTable, Ledger]:
         return NO_CHARGE, ledger
     table = price_table(offer.price_per_request, offer.price_per_kib)
     theirs = Thresholds(payment=offer.payment_threshold)
-    return table, Ledger(ours=ledger.ours, theirs=theirs, account=ledger.account)
+    return table, replace(ledger, theirs=theirs)
 
 
 def price_table(per_request: Wei, per_kib: Wei) -> PriceTable:

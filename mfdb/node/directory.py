@@ -215,6 +215,7 @@ class Directory:
         hello = encode(Hello(version=VERSION, record=self.me))
         welcome = open_answer(Welcome, await peer.request(hello, timeout_s=timeout_s))
         found = self._sessions.admit(peer, welcome.version, welcome.record)
+        self._accounts.adopt(found.identity, welcome.offer, welcome.standing)
         return Correspondent(
             peer,
             found,

@@ -238,12 +238,23 @@ class PayCheque(Record, frozen=True, tag="cheque"):
 # ---- answers
 
 
+class Standing(Record, frozen=True):
+    """How the accounts stand, for a peer that has lost its own.
+
+    What it was served so far, and its last cheque, which only it can have signed.
+    """
+
+    served: Wei
+    cheque: PayCheque | None
+
+
 class Welcome(Record, frozen=True, tag="welcome"):
     """Answer to Hello."""
 
     version: int
     record: SignedNodeRecord
     offer: Offer | None
+    standing: Standing
 
 
 class Peers(Record, frozen=True, tag="peers"):

@@ -1,7 +1,8 @@
 """The changeset: the unit of atomic writing, signing, replication and billing (DESIGN 5).
 
-A changeset id is the hash of its header, which commits to every operation by a Merkle root; a
-version id names one operation of it. Validity never depends on the order of arrival.
+A changeset id is the hash of its header, which commits to every operation by a Merkle root, and of
+its signature; a version id names one operation of it. Validity never depends on the order of
+arrival.
 """
 
 from __future__ import annotations
@@ -84,11 +85,6 @@ class Header(Record, frozen=True):
     DOMAIN: ClassVar[str] = "mfdb.changeset.v1"
 
     @property
-    def id(self) -> ChangesetId:
-        """Id of the changeset."""
-        return ChangesetId(digest_of(self))
-
-    @property
     def stamp(self) -> Hlc:
         """The hybrid logical time of the write."""
         return Hlc(self.hlc)
@@ -109,8 +105,10 @@ class Changeset(Record, frozen=True):
 
     @property
     def id(self) -> ChangesetId:
-        """Id of the changeset."""
-        return self.header.id
+        """Id of the changeset: header and signature, so that equal ids have equal bytes."""
+        return ChangesetId(
+            tagged_hash("mfdb.changeset-id.v1", digest_of(self.header), self.signature)
+        )
 
 
 def operations_root(operations: tuple[Operation, ...]) -> Hash:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from mfdb.chain.port import CreateChequebook, Delegate, RecordKind, SetRecord, Stake
+from mfdb.chain.port import Delegate, RecordKind, SetRecord, Stake
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import MfdbError
-from mfdb.kernel.ids import Address, Wei
+from mfdb.kernel.ids import Wei
 from mfdb.node import messages
 from mfdb.node.accounts import Accounts, price_table
+from mfdb.node.chequebook import open_chequebook
 from mfdb.node.commit import Committer
 from mfdb.node.directory import Directory
 from mfdb.node.provider.auditing import Auditing
@@ -193,21 +194,6 @@ async def _forever(name: str, work: Callable[[], Awaitable[None]], every_s: floa
             await work()
         except MfdbError as error:
             log.warning("%s failed, will be tried again: %s", name, error)
-
-
-async def open_chequebook(
-    keys: IdentityKeys, ports: Ports, committer: Committer, amount: Wei
-) -> Address:
-    """Return the identity's chequebook, made and funded on first use."""
-    with ports.store.snapshot() as view:
-        known = view.get(b"Kchequebook")
-    if known is not None:
-        return Address(known)
-    mined = await ports.chain.send(CreateChequebook(amount=amount), keys.account)
-    assert mined.created is not None, "the factory names the chequebook that it made"
-    made = mined.created
-    await committer.submit(lambda transaction: transaction.put(b"Kchequebook", made))
-    return made
 
 
 def _reading(

@@ -94,5 +94,6 @@ class Server:
     def _on_hello(self, peer: Peer, request: Hello) -> Welcome:
         if self._me is None or self._offer is None:
             raise NotSupportedError("this node does not serve yet", hint="try again in a moment")
-        self._sessions.admit(peer, request.version, request.record)
-        return Welcome(version=VERSION, record=self._me, offer=self._offer())
+        caller = self._sessions.admit(peer, request.version, request.record)
+        standing = self._accounts.standing(caller.identity)
+        return Welcome(version=VERSION, record=self._me, offer=self._offer(), standing=standing)

@@ -19,7 +19,6 @@ from replication.seal import (
     check_before_signing,
     may_release,
     missing,
-    same_bytes,
     seal_reason,
     union,
 )
@@ -75,10 +74,6 @@ def test_what_does_not_fit_waits_the_youngest_first() -> None:
     assert union([entries, [huge]]) == ()
     shrunk = HotEntry(changeset=_id(9), hlc=1, length_bytes=-SEGMENT_LIMIT_BYTES)
     assert union([entries, [shrunk]]) == (_id(2), _id(3), _id(9))
-
-
-def test_variants_of_one_changeset_are_settled_alike() -> None:
-    assert same_bytes([b"b", b"a", b"c"]) == same_bytes([b"c", b"b", b"a"]) == b"a"
 
 
 def test_missing_ids_are_listed() -> None:

@@ -1,0 +1,171 @@
+"""Processes of a network on this machine: started, awaited until ready, found again, stopped.
+
+A process announces itself by one line `ready ...` on its standard output, which goes to its log
+file. Its pid file names process id and start time, so that a pid that was given to somebody else
+since is never signalled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import DevnetFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.kernel.clock import Clock
+
+POLL_S = 0.05
+STOP_S = 10.0
+READY = "ready "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process by name: what to run, and where its pid file and log lie."""
+
+    name: str
+    command: Sequence[str]
+    directory: Path
+
+    @property
+    def log(self) -> Path:
+        """Its standard output and error."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def pid_file(self) -> Path:
+        """Where its process id is kept while it runs."""
+        return self.directory / f"{self.name}.pid"
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id, or None if it does not run."""
+        try:
+            kept = json.loads(self.pid_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        pid = int(kept["pid"])
+        return pid if _started_at(pid) == kept["started"] != "" else None
+
+
+def start(process: Process) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, so that Ctrl-C reaches us only.
+
+    Raises:
+        DevnetFailed: it runs already.
+    """
+    if process.pid is not None:
+        raise DevnetFailed(f"{process.name} runs already", hint="`mfdb devnet down` stops it")
+    process.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with process.log.open("wb") as log:
+        child = subprocess.Popen(
+            list(process.command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    process.pid_file.write_text(json.dumps({"pid": child.pid, "started": _started_at(child.pid)}))
+    return child
+
+
+async def wait_ready(
+    process: Process, child: subprocess.Popen[bytes], clock: Clock, *, timeout_s: float
+) -> str:
+    """Return what a process said of itself once it is ready.
+
+    Raises:
+        DevnetFailed: it ended before, or took longer than `timeout_s`; with the end of its log.
+    """
+    deadline_s = clock.monotonic_s() + timeout_s
+    while clock.monotonic_s() < deadline_s:
+        for line in process.log.read_text(errors="replace").splitlines():
+            if line.startswith(READY):
+                return line.removeprefix(READY)
+        if child.poll() is not None:
+            raise DevnetFailed(
+                f"{process.name} ended with code {child.returncode} before it was ready: "
+                f"{last_words(process)}",
+                hint=f"its log is {process.log}",
+            )
+        await asyncio.sleep(POLL_S)
+    raise DevnetFailed(
+        f"{process.name} was not ready within {timeout_s:.0f} s", hint=f"its log is {process.log}"
+    )
+
+
+async def stop(processes: Sequence[Process], clock: Clock) -> None:
+    """End processes: politely, then by force; returns when none is left."""
+    pids = {process.name: process.pid for process in processes}
+    running = {name: pid for name, pid in pids.items() if pid is not None}
+    for pid in running.values():
+        _signal(pid, signal.SIGTERM)
+    deadline_s = clock.monotonic_s() + STOP_S
+    forced = False
+    while any(_is_running(pid) for pid in running.values()):
+        if not forced and clock.monotonic_s() > deadline_s:
+            forced = True
+            for pid in running.values():
+                _signal(pid, signal.SIGKILL)
+        await asyncio.sleep(POLL_S)
+    for process in processes:
+        process.pid_file.unlink(missing_ok=True)
+
+
+def kill(process: Process) -> None:
+    """End a process at once, as a crash would.
+
+    Raises:
+        DevnetFailed: it does not run.
+    """
+    pid = process.pid
+    if pid is None:
+        raise DevnetFailed(f"{process.name} does not run")
+    _signal(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    process.pid_file.unlink(missing_ok=True)
+
+
+def last_words(process: Process) -> str:
+    """Return the last line of a process's log."""
+    lines = process.log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether a process runs; a child of ours that has ended is reaped on the way."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return _started_at(pid) != ""
+
+
+def _started_at(pid: int) -> str:
+    """Return something that tells a process from a later one with its pid; empty if it is gone."""
+    status = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        return "" if fields[0] == "Z" else fields[19]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    return "running"

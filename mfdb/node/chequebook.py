@@ -1,0 +1,37 @@
+"""A node's chequebook on chain: made once, by the factory, and found again after a restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import CreateChequebook
+from mfdb.kernel.ids import Address
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Wei
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.node.commit import Committer
+    from mfdb.node.ports import Ports
+
+_KEY = b"Kchequebook"
+
+
+async def open_chequebook(
+    keys: IdentityKeys, ports: Ports, committer: Committer, amount: Wei
+) -> Address:
+    """Return the identity's chequebook: kept here, else found on chain, else made and funded."""
+    with ports.store.snapshot() as view:
+        known = view.get(_KEY)
+    if known is not None:
+        return Address(known)
+    made = await ports.chain.chequebook_of(keys.address)
+    if made is None:
+        made = await _create(keys, ports, amount)
+    await committer.submit(lambda transaction: transaction.put(_KEY, made))
+    return made
+
+
+async def _create(keys: IdentityKeys, ports: Ports, amount: Wei) -> Address:
+    mined = await ports.chain.send(CreateChequebook(amount=amount), keys.account)
+    assert mined.created is not None, "the factory names the chequebook that it made"
+    return mined.created
