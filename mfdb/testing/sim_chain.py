@@ -45,7 +45,26 @@ _DepositsCall = (
     | port.ReleaseCompensation
 )
 SIM_CHAIN_ID = 1_414_742_093
-GAS: dict[type[ChainCall], int] = {}
+GAS: dict[type[ChainCall], int] = {
+    port.TransferMft: 34_000,
+    port.CreateChequebook: 147_000,
+    port.CashCheque: 71_000,
+    port.Stake: 48_000,
+    port.Unstake: 48_000,
+    port.Delegate: 46_000,
+    port.RegisterAgreement: 278_000,
+    port.RegisterByMandate: 371_000,
+    port.ReleaseAgreement: 101_000,
+    port.ClaimFees: 113_000,
+    port.SetRecord: 84_000,
+    port.RecordBeacon: 48_000,
+    port.OpenCase: 317_000,
+    port.AnswerCase: 105_000,
+    port.PushVerdict: 244_000,
+    port.SettleRepair: 94_000,
+    port.ReleaseCompensation: 51_000,
+}
+"""Gas that the contracts typically use, measured on the rules of Prague."""
 
 
 class SimChainWorld:
@@ -240,6 +259,10 @@ class SimChain:
     async def chequebook(self, chequebook: Address, beneficiary: Address) -> ChequebookState | None:
         """Return a chequebook's state, or None if our factory did not make it."""
         return self._world.chequebooks.state(chequebook, beneficiary)
+
+    async def chequebook_of(self, issuer: Address) -> Address | None:
+        """Return the newest chequebook that an identity made through our factory, or None."""
+        return self._world.chequebooks.newest_of(issuer)
 
     async def deposit(self, provider: Address) -> DepositState:
         """Return a provider's deposit."""

@@ -46,11 +46,13 @@ class Chequebooks:
         self._issuers: Table[Address, Address | None] = Table(journal, None)
         self._accounts: Table[tuple[Address, Address], _Account] = Table(journal, _Account())
         self._unpaid: Table[Address, int] = Table(journal, 0)
+        self._newest: Table[Address, Address | None] = Table(journal, None)
 
     def create(self, sender: Address, amount: int) -> Address:
         """Make the sender's chequebook and fund it."""
         made = derived_address(self._seed, "chequebook", len(self._issuers.items()))
         self._issuers[made] = sender
+        self._newest[sender] = made
         if amount > 0:
             self._ledger.move(sender, made, amount)
         return made
@@ -80,6 +82,10 @@ class Chequebooks:
         self._journal.emit(event)
         if paid > 0:
             self._ledger.move(cheque.chequebook, cheque.beneficiary, paid)
+
+    def newest_of(self, issuer: Address) -> Address | None:
+        """Return the newest chequebook that an identity made."""
+        return self._newest[issuer]
 
     def state(self, chequebook: Address, beneficiary: Address) -> ChequebookState | None:
         """Return a chequebook's state towards a beneficiary."""

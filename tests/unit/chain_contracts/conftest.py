@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.fixtures.court_scene import EvmGround, Scene, ground
-from tests.fixtures.evm import Evm
+
+if TYPE_CHECKING:
+    from tests.fixtures.evm import Evm
 
 
 @pytest.fixture(params=["contracts", "twin"])

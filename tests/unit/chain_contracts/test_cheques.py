@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,10 +16,12 @@ from mfdb.chain.port import (
     SetRecord,
     TransferMft,
 )
-from mfdb.kernel.account import Account
 from mfdb.kernel.ids import MFT, ZERO_ADDRESS, Address, Wei
-from mfdb.rules.evidence import Cheque
 from tests.fixtures.court_scene import ALICE, BOB, STRANGER, Scene, run
+
+if TYPE_CHECKING:
+    from mfdb.kernel.account import Account
+    from mfdb.rules.evidence import Cheque
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -105,6 +107,14 @@ def test_nobody_can_forge_change_or_move_a_cheque(scene: Scene) -> None:
         changed = CashCheque(cheque=scene.cheque(book, **change), signature=good.signature)
         scene.refused(BOB, changed, bad)
     scene.do(BOB, good)
+
+
+def test_the_newest_chequebook_of_an_issuer_is_known(scene: Scene) -> None:
+    assert run(scene.chain.chequebook_of(ALICE.address)) is None
+    for _ in range(2):
+        book = scene.chequebook()
+        assert run(scene.chain.chequebook_of(ALICE.address)) == book
+    assert run(scene.chain.chequebook_of(BOB.address)) is None
 
 
 def test_a_chequebook_of_another_factory_is_none(scene: Scene) -> None:

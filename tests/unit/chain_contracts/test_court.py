@@ -30,6 +30,7 @@ from tests.fixtures.court_scene import (
     Scene,
     run,
 )
+from tests.fixtures.evm import account
 
 
 def status(scene: Scene, case: CaseId) -> CaseStatus:
@@ -145,9 +146,9 @@ def test_wrong_answers_are_refused_and_the_right_one_still_counts(scene: Scene) 
     other = (state.unit + 1) % 6
     right = scene.answer(case)
     damaged = bytes([right.unit[0] ^ 1]) + right.unit[1:]
-    swapped = right.path[1:] + right.path[:1]
+    swapped = [*right.path[1:], right.path[0]]
     elsewhere = {"unit": unit_of(SHARD, other), "path": tree.path(other)}
-    for changes, reason in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"unit": damaged}, "wrong unit or path"),
         ({"path": swapped}, "wrong unit or path"),
         (elsewhere, "wrong unit or path"),
@@ -155,7 +156,8 @@ def test_wrong_answers_are_refused_and_the_right_one_still_counts(scene: Scene) 
         ({"path": [*right.path, bytes(32)]}, "wrong path length"),
         ({"unit": right.unit[:-1]}, "wrong unit length"),
         ({"receipt": scene.receipt(agreement, shard=4)}, "other claim"),
-    ]:
+    ]
+    for changes, reason in cases:
         scene.refused(PROVIDER, scene.answer(case, **changes), reason)
     scene.do(PROVIDER, right)
     assert status(scene, case) is CaseStatus.NOT_GUILTY
@@ -181,7 +183,7 @@ def test_bad_accusations_are_refused(scene: Scene) -> None:
     epoch = scene.beacon()
     signed = scene.sign(receipt, PROVIDER)
     forged = scene.sign(receipt, BOB)
-    for changes, reason in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"signature": forged}, "bad receipt signature"),
         ({"signature": signed[:64]}, "bad receipt signature"),
         ({"signature": bytes(65)}, "bad receipt signature"),
@@ -189,11 +191,10 @@ def test_bad_accusations_are_refused(scene: Scene) -> None:
         ({"epoch": epoch + 1}, "no beacon"),
         ({"epoch": 2**256 - 1}, "no beacon"),
         ({"epoch": epoch - 2}, "epoch outside term"),
-    ]:
+    ]
+    for changes, reason in cases:
         scene.refused(ACCUSER, scene.accusation(receipt, epoch, **changes), reason)
     broke = scene.accusation(receipt, epoch)
-    from tests.fixtures.evm import account
-
     scene.refused(account(30), broke, "balance too small")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,6 @@ from mfdb.chain.port import (
     ReleaseCompensation,
     SettleRepair,
 )
-from mfdb.kernel.account import Account
 from mfdb.kernel.ids import MFT, ZERO_ADDRESS, CaseId, Hash, SegmentId, Wei
 from tests.fixtures.court_scene import (
     ALICE,
@@ -28,6 +27,9 @@ from tests.fixtures.court_scene import (
     replace_record,
     run,
 )
+
+if TYPE_CHECKING:
+    from mfdb.kernel.account import Account
 
 
 def convict(scene: Scene) -> CaseId:
