@@ -27,7 +27,14 @@ class PublishingOpener(FakeOpener):
         loop.add_signal_handler(
             signal.SIGUSR1, lambda: connection.publish({"body": "you have mail"})
         )
+        self.watcher = asyncio.ensure_future(_announce_slow(connection))
         return connection
+
+
+async def _announce_slow(connection: FakeConnection) -> None:
+    await connection.slow.wait()
+    sys.stdout.write("[slow runs]\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
