@@ -94,8 +94,8 @@ def add_manifest(working: Working, signed: SignedManifest, network: Hash) -> boo
     """Take a manifest into its chain; return whether it was new.
 
     Raises:
-        WrongNetwork, BadSignature, BadProof, SchemaViolation: it may not stand, its predecessors
-            are missing, or another manifest of its number stands.
+        WrongNetwork, BadSignature, BadProof, SchemaViolation: it may not stand, it does not fit
+            its neighbours, or another manifest of its number stands.
     """
     manifest = signed.manifest
     stored = load(working, SignedManifest, manifest_key(manifest.dataset, manifest.number))
@@ -104,15 +104,22 @@ def add_manifest(working: Working, signed: SignedManifest, network: Hash) -> boo
     check_manifest(signed, network)
     if stored is not None:
         raise BadProof(f"the owner signed two manifests of number {manifest.number}")
-    if manifest.number:
-        before = load(working, SignedManifest, manifest_key(manifest.dataset, manifest.number - 1))
-        if before is None:
-            raise BadProof("the manifest's predecessor is not known here")
-        check_successor(before.manifest, manifest)
+    _check_neighbours(working, manifest)
     save(working, manifest_key(manifest.dataset, manifest.number), signed)
     if find_dataset(working, manifest.owner, manifest.name) is None:
         working.put(name_key(manifest.owner, manifest.name), manifest.dataset)
     return True
+
+
+def _check_neighbours(working: Working, manifest: Manifest) -> None:
+    """The newest manifest may come first; whatever comes later must fit what is there."""
+    for number in (manifest.number - 1, manifest.number + 1):
+        if number < 0:
+            continue
+        other = load(working, SignedManifest, manifest_key(manifest.dataset, number))
+        if other is not None:
+            pair = sorted((manifest, other.manifest), key=lambda one: one.number)
+            check_successor(*pair)
 
 
 def forget(working: Working, known: Known, *, reason: str) -> None:

@@ -61,7 +61,8 @@ class RowChanged:
 
     `sequence` counts the changes of a dataset in this replica without a gap; `version` names the
     change in every replica (the version that is shown since, or the last one that was), so that a
-    consumer who reads from several replicas can drop what it has seen.
+    consumer who reads from several replicas can drop what it has seen. With `is_partial`, `old` has
+    only the clear and key columns (the others None), because the row was shredded.
     """
 
     op: str
@@ -72,6 +73,7 @@ class RowChanged:
     author: bytes
     hlc: int
     sequence: int
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

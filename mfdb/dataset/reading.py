@@ -6,6 +6,7 @@ has a condition.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset import catalogue
@@ -21,6 +22,7 @@ from mfdb.dataset.layout import (
     former_version_key,
     key_locator,
     of_dataset,
+    row_key,
     shown_key,
     unique_prefix,
     version_key,
@@ -137,11 +139,30 @@ class Reading:
             entry = parse(FeedEntry, value)
             old = self._side(known, contents, sees, entry.old)
             new = self._side(known, contents, sees, entry.new)
+            is_partial = False
             if old is not None and not entry.new:
-                old = self._recently(known, sequence) or _kept(known, entry)
+                recent = self._recently(known, sequence)
+                old, is_partial = recent or _kept(known, entry), recent is None
             change = _change(entry, old, new, sequence)
             if change is not None:
-                yield change
+                yield replace(change, is_partial=is_partial)
+
+    def placed(self, known: Known) -> Iterator[tuple[int, StoredRow]]:
+        """Yield the rows that may be subscribed to, with the change that first showed each.
+
+        They come in the order of those changes; only their places are held in memory.
+        """
+        dataset = known.manifest.dataset
+        found = []
+        for _, value in self._snapshot.scan(of_dataset(b"w", dataset)):
+            state = parse(RowState, value)
+            if state.shown:
+                found.append((state.place, state.locator))
+        sees = self._visibility(known, Action.SUBSCRIBE)
+        for place, locator in sorted(found):
+            row = load(self._snapshot, StoredRow, shown_key(dataset, locator))
+            if row is not None and (sees.all or self._sees(sees, row)):
+                yield int.from_bytes(place, "big"), row
 
     def _side(
         self, known: Known, contents: Contents, sees: Visibility, version: bytes
@@ -171,6 +192,11 @@ class Reading:
             envelope = parse(Envelope, value)
             if envelope.verdict is not Verdict.APPLIED:
                 yield from _waiting(envelope)
+
+    def shown_version(self, known: Known, row: RowId) -> VersionId | None:
+        """Return the version in which a row is shown, or None."""
+        state = load(self._snapshot, RowState, row_key(known.manifest.dataset, row))
+        return VersionId(state.shown) if state and state.shown else None
 
     # ---- headers, for revocations
 

@@ -427,13 +427,27 @@ def test_manifests_of_another_network_owner_or_chain_are_refused(
     foreign = msgspec.structs.replace(mailbox, network=ZERO_HASH)
     with pytest.raises(WrongNetwork):
         bob.replica.add_manifests([signed(foreign, bob.keys)])
-    second = msgspec.structs.replace(mailbox, number=2, previous=mailbox.hash)
-    with pytest.raises(BadProof, match="predecessor"):
+    second = msgspec.structs.replace(mailbox, number=1, previous=Hash(b"x" * 32))
+    with pytest.raises(BadProof, match="follow"):
         bob.replica.add_manifests([signed(second, bob.keys)])
     rival = msgspec.structs.replace(mailbox, retention_s=5)
     with pytest.raises(BadProof, match="two manifests"):
         bob.replica.add_manifests([signed(rival, bob.keys)])
     assert not bob.replica.add_manifests([signed(mailbox, bob.keys)])
+
+
+def test_the_newest_manifest_may_come_first_and_must_fit_what_follows(
+    alice: Person, bob: Person
+) -> None:
+    first = mailbox_of(bob.keys)
+    second = msgspec.structs.replace(first, number=1, previous=first.hash, retention_s=7)
+    alice.replica.add_manifests([signed(second, bob.keys)])
+    assert alice.replica.known(first.dataset).manifest == second
+    rival = msgspec.structs.replace(first, retention_s=5)
+    with pytest.raises(BadProof, match="follow"):
+        alice.replica.add_manifests([signed(rival, bob.keys)])
+    assert alice.replica.add_manifests([signed(first, bob.keys), signed(second, bob.keys)])
+    assert alice.replica.known(first.dataset).manifests == (first, second)
 
 
 def test_a_forgotten_dataset_leaves_nothing_and_does_not_come_back(
