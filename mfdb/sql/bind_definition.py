@@ -1,0 +1,276 @@
+"""Binding definitions and rights: columns, checks and grants in the words of the manifest."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from mfdb.kernel.errors import (
+    DuplicateColumn,
+    InvalidDefinition,
+    InvalidText,
+    MfdbError,
+    NotSupportedError,
+)
+from mfdb.kernel.ids import ZERO_ADDRESS, DatasetId, parse_address
+from mfdb.rules.manifest import Action
+from mfdb.rules.manifest import Column as ManifestColumn
+from mfdb.sql import statement as st
+from mfdb.sql.bind_expression import Scope, bind_condition, unknown_column
+from mfdb.sql.bind_expression import bind as bind_expression
+from mfdb.sql.bound import BoundCreate, BoundGrant, BoundRevoke
+from mfdb.sql.catalogue import ColumnSchema, TableSchema
+from mfdb.sql.coerce import coerce
+from mfdb.sql.convert import parse_text, placed
+from mfdb.sql.lower import lower, lower_default
+from mfdb.sql.types import KEYABLE, TIMESTAMPTZ, make_type
+
+if TYPE_CHECKING:
+    from mfdb.sql.types import SqlType
+
+COLUMNS = 256
+NAME_CHARACTERS = 128
+MAILBOX_COLUMNS = (("body", "BYTEA"),)
+"""What a mailbox holds unless its CREATE says otherwise."""
+_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "SUBSCRIBE")
+_WITH_COLUMNS = ("UPDATE",)
+
+
+def bind_create(node: st.CreateDataset) -> BoundCreate:
+    """Return the columns and checks of a new dataset, in the words of the manifest.
+
+    Raises:
+        DuplicateColumn, InvalidDefinition, UnknownType, NotSupportedError: they cannot stand.
+    """
+    definitions = [part for part in node.elements if isinstance(part, st.ColumnDef)]
+    if not definitions and node.mailbox:
+        definitions = [_plain(node.position, *column) for column in MAILBOX_COLUMNS]
+    _check_names(node, definitions)
+    key, unique = _keys(node, definitions)
+    draft = TableSchema(
+        name=node.table.name,
+        owner=ZERO_ADDRESS,
+        dataset=DatasetId(b""),
+        columns=tuple(
+            ColumnSchema(name=column.name.text, type=_type(column)) for column in definitions
+        ),
+    )
+    columns = tuple(
+        _column(column, schema, key=key, unique=unique)
+        for column, schema in zip(definitions, draft.columns, strict=True)
+    )
+    return BoundCreate(statement=node, columns=columns, checks=_checks(node, definitions, draft))
+
+
+def _plain(position: int, name: str, kind: str) -> st.ColumnDef:
+    return st.ColumnDef(
+        position=position,
+        name=st.Name(position=position, text=name),
+        type=st.TypeName(position=position, name=kind),
+    )
+
+
+def _check_names(node: st.CreateDataset, definitions: list[st.ColumnDef]) -> None:
+    seen: set[str] = set()
+    if not 1 <= len(definitions) <= COLUMNS:
+        raise InvalidDefinition(f"a dataset has 1 to {COLUMNS} columns", position=node.position)
+    if len(node.table.name) > NAME_CHARACTERS:
+        raise InvalidDefinition(
+            f"a name has at most {NAME_CHARACTERS} characters", position=node.table.position
+        )
+    for column in definitions:
+        name = column.name
+        if name.text in seen:
+            raise DuplicateColumn(f"column {name.text} is named twice", position=name.position)
+        if len(name.text) > NAME_CHARACTERS:
+            raise InvalidDefinition(
+                f"a name has at most {NAME_CHARACTERS} characters", position=name.position
+            )
+        seen.add(name.text)
+
+
+def _keys(node: st.CreateDataset, definitions: list[st.ColumnDef]) -> tuple[list[str], set[str]]:
+    """Return the columns of the primary key in order, and those that are UNIQUE alone."""
+    found = [[column.name] for column in definitions if column.primary_key]
+    unique = {column.name.text for column in definitions if column.unique}
+    names = {column.name.text for column in definitions}
+    for part in node.elements:
+        if not isinstance(part, st.KeyConstraint):
+            continue
+        for name in part.columns:
+            if name.text not in names:
+                raise InvalidDefinition(
+                    f"there is no column {name.text} to be a key", position=name.position
+                )
+        if part.primary:
+            found.append(list(part.columns))
+        elif len(part.columns) == 1:
+            unique.add(part.columns[0].text)
+        else:
+            raise NotSupportedError(
+                "UNIQUE over several columns is not supported yet",
+                hint="PRIMARY KEY (a, b) is",
+                position=part.position,
+            )
+    if len(found) > 1:
+        raise InvalidDefinition("there is more than one PRIMARY KEY", position=found[1][0].position)
+    key = [name.text for name in found[0]] if found else []
+    if len(set(key)) != len(key):
+        raise DuplicateColumn("a column stands twice in the key", position=found[0][0].position)
+    return key, unique
+
+
+def _type(column: st.ColumnDef) -> SqlType:
+    return make_type(column.type.name, column.type.numbers, column.type.position)
+
+
+def _column(
+    column: st.ColumnDef, schema: ColumnSchema, *, key: list[str], unique: set[str]
+) -> ManifestColumn:
+    name = column.name.text
+    place = key.index(name) + 1 if name in key else 0
+    if place and schema.type.family not in KEYABLE:
+        raise InvalidDefinition(
+            f"{schema.type} is no type for a primary key",
+            hint="use an integer, text, bytes, a date, time, UUID or IDENTITY",
+            position=column.type.position,
+        )
+    return ManifestColumn(
+        name=name,
+        type=str(schema.type),
+        clear=column.clear,
+        not_null=column.not_null or bool(place),
+        key=place,
+        default=_default(column, schema),
+        unique=name in unique,
+    )
+
+
+def _default(column: st.ColumnDef, schema: ColumnSchema) -> Any:
+    if column.default is None:
+        return None
+    scope = Scope(None)
+    bound = bind_expression(column.default, scope)
+    _refuse_parameters(scope, column.default.position)
+    what = f"DEFAULT of {schema.name}"
+    return lower_default(coerce(bound, schema.type, scope.parameters, assign=True, what=what))
+
+
+def _checks(
+    node: st.CreateDataset, definitions: list[st.ColumnDef], draft: TableSchema
+) -> tuple[Any, ...]:
+    written = [condition for column in definitions for condition in column.checks]
+    written += [part.condition for part in node.elements if isinstance(part, st.CheckConstraint)]
+    return tuple(_lowered(condition, draft, "CHECK") for condition in written)
+
+
+def _lowered(condition: st.Expression, table: TableSchema, what: str) -> Any:
+    scope = Scope(table)
+    bound = bind_condition(condition, scope, what)
+    _refuse_parameters(scope, condition.position)
+    assert bound is not None
+    return lower(bound, what)
+
+
+def _refuse_parameters(scope: Scope, position: int) -> None:
+    if scope.parameters.style:
+        raise NotSupportedError(
+            "a definition takes no parameters", hint="write the value", position=position
+        )
+
+
+# ---- rights
+
+
+def bind_grant(node: st.Grant, table: TableSchema) -> BoundGrant:
+    """Return rights to give, in the words of the manifest.
+
+    Raises:
+        InvalidDefinition: the condition names a sealed column, or the grant contradicts itself.
+        UnknownColumn, InvalidText: a column or time is none.
+    """
+    condition = None
+    if node.condition is not None:
+        condition = _lowered(node.condition, table, "a condition of a GRANT")
+        _refuse_sealed(condition, node.condition, table)
+    _check_grantees(node.grantees)
+    return BoundGrant(
+        statement=node,
+        table=table,
+        rights=_rights(node.privileges, table),
+        condition=condition,
+        until=_until(node.until),
+    )
+
+
+def bind_revoke(node: st.Revoke, table: TableSchema) -> BoundRevoke:
+    """Return rights to take back.
+
+    Raises:
+        UnknownColumn, InvalidDefinition: a column or grantee is none.
+    """
+    _check_grantees(node.grantees)
+    return BoundRevoke(statement=node, table=table, rights=_rights(node.privileges, table))
+
+
+def _refuse_sealed(condition: Any, node: st.Expression, table: TableSchema) -> None:
+    from mfdb.rules.expression import columns_of
+
+    clear = {column.name for column in table.columns if column.clear}
+    sealed = sorted(columns_of(condition) - clear)
+    if sealed:
+        raise InvalidDefinition(
+            f"a condition names column {sealed[0]}, which providers cannot read",
+            hint="only CLEAR columns, row_author() and current_identity() can be judged there",
+            position=node.position,
+        )
+
+
+def _check_grantees(grantees: tuple[st.Grantee, ...]) -> None:
+    for grantee in grantees:
+        if grantee.kind == "IDENTITY" and grantee.name.lower().startswith("0x"):
+            try:
+                parse_address(grantee.name)
+            except MfdbError as error:
+                raise placed(error, grantee.position) from None
+
+
+def _rights(
+    privileges: tuple[st.Privilege, ...], table: TableSchema
+) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Return (actions, columns) groups: those on whole rows together, each column list apart."""
+    if not privileges:
+        return ((sum(int(Action[name]) for name in _ALL), ()),)
+    plain = 0
+    limited: list[tuple[int, tuple[str, ...]]] = []
+    for privilege in privileges:
+        if not privilege.columns:
+            plain |= int(Action[privilege.action])
+            continue
+        if privilege.action not in _WITH_COLUMNS:
+            raise NotSupportedError(
+                f"{privilege.action} is granted on whole rows",
+                hint="UPDATE takes a list of columns",
+                position=privilege.position,
+            )
+        for name in privilege.columns:
+            if table.place(name.text) is None:
+                raise unknown_column(name.text, table, name.position)
+        names = tuple(name.text for name in privilege.columns)
+        limited.append((int(Action[privilege.action]), names))
+    return (*(((plain, ()),) if plain else ()), *limited)
+
+
+def _until(until: st.Constant | None) -> int:
+    """Return the end of a grant in seconds since 1970, 0 for none."""
+    if until is None:
+        return 0
+    try:
+        value = parse_text(str(until.value), TIMESTAMPTZ)
+    except InvalidText as error:
+        raise placed(error, until.position) from None
+    assert isinstance(value, int)
+    if value <= 0:
+        first = datetime.datetime.fromtimestamp(0, datetime.UTC).date()
+        raise InvalidDefinition(f"a grant ends after {first}", position=until.position)
+    return value // 1_000_000

@@ -1,0 +1,454 @@
+"""Binding expressions: names become places, operators get types, errors point at the word."""
+
+from __future__ import annotations
+
+import difflib
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from mfdb.kernel.errors import (
+    BadType,
+    MfdbError,
+    UngroupedColumn,
+    UnknownColumn,
+    UnknownDataset,
+    UnknownFunction,
+)
+from mfdb.sql import statement as st
+from mfdb.sql.bind_function import bind_call
+from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Value
+from mfdb.sql.coerce import ParameterList, boolean, coerce, settle, strict, unify
+from mfdb.sql.convert import caster, placed
+from mfdb.sql.functions import (
+    COMPARISONS,
+    FLOAT_COMPARISONS,
+    NEGATE,
+    NUMBER_OPERATORS,
+    RESULT_OF,
+    concatenate,
+    like,
+)
+from mfdb.sql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTEA,
+    DATE,
+    DECIMAL,
+    DOUBLE,
+    INTEGER,
+    NUMBERS,
+    RANGES,
+    TEXT,
+    UNKNOWN,
+    SqlType,
+    bounded,
+    make_type,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mfdb.sql.catalogue import TableSchema
+
+
+class Scope:
+    """What names mean in one statement, and what its expressions were found to need."""
+
+    def __init__(self, table: TableSchema | None, alias: str | None = None) -> None:
+        self.table = table
+        self.alias = alias
+        self.parameters = ParameterList()
+        self.aggregates: list[Aggregate] = []
+        self.aggregates_allowed = False
+        self.inside_aggregate = False
+        self.bare_columns: list[Field] = []
+
+    def column(self, ref: st.ColumnRef) -> Bound:
+        """Return the column that a name means.
+
+        Raises:
+            UnknownColumn, UnknownDataset: it means none here.
+        """
+        if self.table is None:
+            raise UnknownColumn(
+                f"there is no column {ref.name}",
+                hint="a string is written in single quotes; a column needs FROM",
+                position=ref.position,
+            )
+        if ref.table is not None and ref.table != (self.alias or self.table.name):
+            raise UnknownDataset(
+                f"{ref.table} is no dataset of this statement",
+                hint=f"write {self.alias or self.table.name}.{ref.name}",
+                position=ref.position,
+            )
+        index = self.table.place(ref.name)
+        if index is None:
+            raise unknown_column(ref.name, self.table, ref.position)
+        column = self.table.columns[index]
+        field = Field(type=column.type, position=ref.position, index=index, name=column.name)
+        if not self.inside_aggregate:
+            self.bare_columns.append(field)
+        return field
+
+
+def unknown_column(name: str, table: TableSchema, position: int) -> UnknownColumn:
+    """Return the error for a column that a dataset lacks, with the nearest name."""
+    names = [column.name for column in table.columns]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else f"columns: {', '.join(names[:12])}"
+    return UnknownColumn(f"dataset {table.name} has no column {name}", hint=hint, position=position)
+
+
+def bind(node: st.Expression, scope: Scope) -> Bound:
+    """Return the typed form of an expression.
+
+    Raises:
+        ProgrammingError, DataError: with the position of what is wrong.
+    """
+    return _BINDERS[type(node)](node, scope)
+
+
+def bind_condition(node: st.Expression | None, scope: Scope, what: str) -> Bound | None:
+    """Return a WHERE or CHECK, which must be BOOLEAN and without aggregates."""
+    if node is None:
+        return None
+    allowed, scope.aggregates_allowed = scope.aggregates_allowed, False
+    condition = boolean(bind(node, scope), scope.parameters, what)
+    scope.aggregates_allowed = allowed
+    return condition
+
+
+def _constant(node: st.Constant, _scope: Scope) -> Bound:
+    value = node.value
+    if node.kind == "boolean":
+        return Value(type=BOOLEAN, position=node.position, value=value)
+    if node.kind == "blob":
+        return Value(type=BYTEA, position=node.position, value=value)
+    if node.kind == "integer" and isinstance(value, int):
+        for kind in (INTEGER, BIGINT):
+            if value in RANGES[kind.name]:
+                return Value(type=kind, position=node.position, value=value)
+        return _decimal(Decimal(value), node.position)
+    if node.kind == "decimal" and isinstance(value, str):
+        return _decimal(Decimal(value), node.position)
+    return Value(type=UNKNOWN, position=node.position, value=value)
+
+
+def _decimal(value: Decimal, position: int) -> Value:
+    try:
+        return Value(type=DECIMAL, position=position, value=bounded(value))
+    except MfdbError as error:
+        raise placed(error, position) from None
+
+
+def _parameter(node: st.Parameter, scope: Scope) -> Bound:
+    return scope.parameters.saw(node)
+
+
+def _column(node: st.ColumnRef, scope: Scope) -> Bound:
+    return scope.column(node)
+
+
+def _unary(node: st.Unary, scope: Scope) -> Bound:
+    operand = bind(node.operand, scope)
+    if node.sign == "NOT":
+        return negated(boolean(operand, scope.parameters, "NOT"))
+    operand = settle(operand, scope.parameters, DECIMAL)
+    if operand.type.family not in NUMBERS:
+        raise _no_operator(node.sign, operand.type, None, node.position)
+    if node.sign == "+":
+        return operand
+    family = operand.type.family
+    return strict("negative", (operand,), RESULT_OF[family], NEGATE[family], node.position)
+
+
+def negated(condition: Bound, *, when: bool = True) -> Bound:
+    """Return NOT of a condition, or the condition itself."""
+    if not when:
+        return condition
+    return strict("not", (condition,), BOOLEAN, lambda value: not value, condition.position)
+
+
+def _no_operator(sign: str, left: SqlType, right: SqlType | None, position: int) -> UnknownFunction:
+    shown = f"{left} {sign} {right}" if right is not None else f"{sign} {left}"
+    return UnknownFunction(
+        f"there is no operator {shown}",
+        hint="cast the operands: CAST(... AS ...)",
+        position=position,
+    )
+
+
+def _binary(node: st.Binary, scope: Scope) -> Bound:
+    left, right = bind(node.left, scope), bind(node.right, scope)
+    if node.sign in COMPARISONS:
+        return compare(node.sign, left, right, scope.parameters, node.position)
+    if node.sign == "||":
+        return _concatenation(left, right, scope, node.position)
+    return _arithmetic(node.sign, left, right, scope, node.position)
+
+
+def compare(
+    sign: str, left: Bound, right: Bound, parameters: ParameterList, position: int
+) -> Bound:
+    """Return a comparison of two operands in their common type."""
+    (left, right), kind = unify((left, right), parameters, position, sign)
+    if kind.family == "json":
+        raise _no_operator(sign, kind, kind, position)
+    calls = FLOAT_COMPARISONS if kind.family == "float" else COMPARISONS
+    return strict(sign, (left, right), BOOLEAN, calls[sign], position)
+
+
+def _concatenation(left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
+    if "bytes" in (left.type.family, right.type.family):
+        operands = tuple(coerce(side, BYTEA, scope.parameters) for side in (left, right))
+        return strict("||", operands, BYTEA, concatenate, position)
+    if {left.type.family, right.type.family}.isdisjoint(("text", "unknown")):
+        raise _no_operator("||", left.type, right.type, position)
+    operands = tuple(_as_text(side, scope) for side in (left, right))
+    return strict("||", operands, TEXT, concatenate, position)
+
+
+def _as_text(node: Bound, scope: Scope) -> Bound:
+    if node.type.family in ("text", "unknown"):
+        return coerce(node, TEXT, scope.parameters)
+    change = caster(node.type, TEXT)
+    assert change is not None
+    return strict("cast", (node,), TEXT, change, node.position)
+
+
+def _arithmetic(sign: str, left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
+    families = {left.type.family, right.type.family}
+    if "date" in families and families <= {"date", "integer", "unknown"}:
+        return _date_arithmetic(sign, left, right, scope, position)
+    if not families <= {*NUMBERS, "unknown"}:
+        raise _no_operator(sign, left.type, right.type, position)
+    if families == {"unknown"}:
+        left, right = (settle(side, scope.parameters, DECIMAL) for side in (left, right))
+    (left, right), kind = unify((left, right), scope.parameters, position, sign)
+    if sign == "^" and kind.family == "integer":
+        left, right = (coerce(side, DOUBLE, scope.parameters) for side in (left, right))
+        kind = DOUBLE
+    call = NUMBER_OPERATORS[sign].get(kind.family)
+    if call is None:
+        raise _no_operator(sign, left.type, right.type, position)
+    left, right = (coerce(side, RESULT_OF[kind.family], scope.parameters) for side in (left, right))
+    return strict(sign, (left, right), RESULT_OF[kind.family], call, position)
+
+
+def _date_arithmetic(sign: str, left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
+    if left.type.family == "date" and sign == "-" and right.type.family != "integer":
+        right = coerce(right, DATE, scope.parameters)
+        return strict("-", (left, right), INTEGER, lambda late, early: late - early, position)
+    if sign in ("+", "-") and (left.type.family == "date" or sign == "+"):
+        day, count = (left, right) if left.type.family == "date" else (right, left)
+        count = coerce(count, INTEGER, scope.parameters)
+        factor = 1 if sign == "+" else -1
+        return strict(sign, (day, count), DATE, lambda a, b: a + factor * b, position)
+    raise _no_operator(sign, left.type, right.type, position)
+
+
+def _logical(node: st.Logical, scope: Scope) -> Bound:
+    operands = tuple(
+        boolean(bind(operand, scope), scope.parameters, node.sign) for operand in node.operands
+    )
+    return Lazy(type=BOOLEAN, position=node.position, operator=node.sign.lower(), operands=operands)
+
+
+def _test(node: st.Test, scope: Scope) -> Bound:
+    operand = bind(node.operand, scope)
+    operator = "is_null"
+    if node.truth == "NULL":
+        operand = settle(operand, scope.parameters)
+    else:
+        operand = boolean(operand, scope.parameters, f"IS {node.truth}")
+        operator = {"TRUE": "is_true", "FALSE": "is_false", "UNKNOWN": "is_null"}[node.truth]
+    test = Lazy(type=BOOLEAN, position=node.position, operator=operator, operands=(operand,))
+    return negated(test, when=node.negated)
+
+
+def _distinct(node: st.Distinct, scope: Scope) -> Bound:
+    sides = (bind(node.left, scope), bind(node.right, scope))
+    operands, _ = unify(sides, scope.parameters, node.position, "IS DISTINCT FROM")
+    same = Lazy(type=BOOLEAN, position=node.position, operator="same", operands=tuple(operands))
+    return negated(same, when=not node.negated)
+
+
+def _between(node: st.Between, scope: Scope) -> Bound:
+    operand, low, high = (bind(part, scope) for part in (node.operand, node.low, node.high))
+    bounds = (
+        compare(">=", operand, low, scope.parameters, node.position),
+        compare("<=", operand, high, scope.parameters, node.position),
+    )
+    both = Lazy(type=BOOLEAN, position=node.position, operator="and", operands=bounds)
+    return negated(both, when=node.negated)
+
+
+def _like(node: st.Like, scope: Scope) -> Bound:
+    parts = [node.operand, node.pattern, *([node.escape] if node.escape is not None else [])]
+    operands = tuple(
+        coerce(bind(part, scope), TEXT, scope.parameters, what="LIKE") for part in parts
+    )
+    operator = "ilike" if node.folded else "like"
+    test = strict(operator, operands, BOOLEAN, like(folded=node.folded), node.position)
+    return negated(test, when=node.negated)
+
+
+def _in_list(node: st.InList, scope: Scope) -> Bound:
+    parts = [bind(part, scope) for part in (node.operand, *node.choices)]
+    operands, _ = unify(parts, scope.parameters, node.position, "IN")
+    test = Lazy(type=BOOLEAN, position=node.position, operator="in", operands=tuple(operands))
+    return negated(test, when=node.negated)
+
+
+def _cast(node: st.Cast, scope: Scope) -> Bound:
+    target = make_type(node.type.name, node.type.numbers, node.type.position)
+    operand = bind(node.operand, scope)
+    if target.name == "VARCHAR" and target.numbers:
+        return _cut(operand, target, scope)
+    if operand.type.family == "unknown" and isinstance(operand, Value):
+        return coerce(operand, target, scope.parameters)
+    operand = settle(operand, scope.parameters)
+    change = caster(operand.type, target)
+    if change is None:
+        raise BadType(f"{operand.type} cannot be cast to {target}", position=node.position)
+    return strict("cast", (operand,), target, change, node.position)
+
+
+def _cut(operand: Bound, target: SqlType, scope: Scope) -> Bound:
+    """An explicit cast to VARCHAR(n) cuts, as in PostgreSQL; an assignment refuses."""
+    limit = target.numbers[0]
+    text = _as_text(operand, scope)
+    return strict("cast", (text,), target, lambda value: value[:limit], operand.position)
+
+
+def _case(node: st.Case, scope: Scope) -> Bound:
+    results = [bind(branch.result, scope) for branch in node.branches]
+    if node.otherwise is not None:
+        results.append(bind(node.otherwise, scope))
+    results, kind = unify(results, scope.parameters, node.position, "CASE")
+    subject = bind(node.subject, scope) if node.subject is not None else None
+    operands: list[Bound] = []
+    for branch, result in zip(node.branches, results, strict=False):
+        condition = bind(branch.condition, scope)
+        if subject is not None:
+            condition = compare("=", subject, condition, scope.parameters, branch.position)
+        operands += (boolean(condition, scope.parameters, "WHEN"), result)
+    operands += results[len(node.branches) :]
+    return Lazy(type=kind, position=node.position, operator="case", operands=tuple(operands))
+
+
+def _call(node: st.Call, scope: Scope) -> Bound:
+    if node.name in ("count", "sum", "min", "max", "avg"):
+        return _aggregate(node, scope)
+    if node.distinct or node.star:
+        raise UnknownFunction(
+            f"{node.name} is no aggregate", hint="DISTINCT and * suit count", position=node.position
+        )
+    arguments = [bind(argument, scope) for argument in node.arguments]
+    call = bind_call(node, arguments, scope.parameters)
+    if isinstance(call, Context) and call.what in ("author", "row_id", "written_at"):
+        if scope.table is None:
+            raise UnknownColumn(f"{node.name}() needs FROM", position=node.position)
+        if not scope.inside_aggregate:
+            scope.bare_columns.append(
+                Field(type=call.type, position=call.position, index=-1, name=node.name)
+            )
+    return call
+
+
+def _aggregate(node: st.Call, scope: Scope) -> Bound:
+    if not scope.aggregates_allowed or scope.inside_aggregate:
+        raise UngroupedColumn(
+            f"the aggregate {node.name} may not stand here",
+            hint="aggregates belong into the items of a SELECT",
+            position=node.position,
+        )
+    if (
+        node.star != (not node.arguments)
+        or len(node.arguments) > 1
+        or (node.star and node.name != "count")
+    ):
+        raise UnknownFunction(f"{node.name} takes one argument", position=node.position)
+    operand = None
+    if node.arguments:
+        scope.inside_aggregate = True
+        operand = settle(bind(node.arguments[0], scope), scope.parameters, TEXT)
+        scope.inside_aggregate = False
+    aggregate = Aggregate(
+        type=_aggregate_type(node, operand),
+        position=node.position,
+        index=len(scope.aggregates),
+        kind=cast("Literal['count', 'sum', 'min', 'max', 'avg']", node.name),
+        operand=operand,
+        distinct=node.distinct,
+    )
+    scope.aggregates.append(aggregate)
+    return aggregate
+
+
+def _aggregate_type(node: st.Call, operand: Bound | None) -> SqlType:
+    if node.name == "count" or operand is None:
+        return BIGINT
+    kind = operand.type
+    if node.name in ("min", "max"):
+        if kind.family in ("json", "boolean"):
+            raise _no_aggregate(node, kind)
+        return kind
+    if kind.family not in NUMBERS:
+        raise _no_aggregate(node, kind)
+    if kind.family == "integer":
+        return BIGINT if node.name == "sum" and kind.name != "BIGINT" else DECIMAL
+    return RESULT_OF[kind.family]
+
+
+def _no_aggregate(node: st.Call, kind: SqlType) -> UnknownFunction:
+    return UnknownFunction(f"there is no {node.name}({kind})", position=node.position)
+
+
+_BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
+    st.Constant: _constant,
+    st.Parameter: _parameter,
+    st.ColumnRef: _column,
+    st.Unary: _unary,
+    st.Binary: _binary,
+    st.Logical: _logical,
+    st.Test: _test,
+    st.Distinct: _distinct,
+    st.Between: _between,
+    st.Like: _like,
+    st.InList: _in_list,
+    st.Cast: _cast,
+    st.Case: _case,
+    st.Call: _call,
+}
+
+
+def children(node: Bound) -> tuple[Bound, ...]:
+    """Return the operands of a bound expression."""
+    found = getattr(node, "operands", ())
+    return found if isinstance(found, tuple) else ()
+
+
+def is_free_of_rows(node: Bound) -> bool:
+    """Return whether an expression has one value for the whole statement."""
+    left = [node]
+    while left:
+        part = left.pop()
+        if isinstance(part, Field | Aggregate):
+            return False
+        if isinstance(part, Context) and part.what not in ("caller", "now"):
+            return False
+        left.extend(children(part))
+    return True
+
+
+__all__ = [
+    "Scope",
+    "bind",
+    "bind_condition",
+    "children",
+    "compare",
+    "is_free_of_rows",
+    "negated",
+    "unknown_column",
+]

@@ -1,0 +1,132 @@
+"""Binding function calls: which overload is meant, and in what types its arguments come."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from mfdb.kernel.errors import UnknownFunction
+from mfdb.sql.bound import Bound, Context, Lazy
+from mfdb.sql.coerce import ParameterList, coerce, strict, unify
+from mfdb.sql.convert import DAY_US
+from mfdb.sql.functions import CONTEXTS, FUNCTIONS, KNOWN, LAZY_FUNCTIONS, Overload
+from mfdb.sql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTEA,
+    DATE,
+    DECIMAL,
+    DOUBLE,
+    IDENTITY,
+    NUMBERS,
+    TEXT,
+    TIMESTAMPTZ,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.sql import statement as st
+
+_OF_FAMILY = {
+    "integer": BIGINT,
+    "decimal": DECIMAL,
+    "float": DOUBLE,
+    "text": TEXT,
+    "bytes": BYTEA,
+    "boolean": BOOLEAN,
+}
+_CONTEXT_TYPES = {
+    "now": TIMESTAMPTZ,
+    "caller": IDENTITY,
+    "author": IDENTITY,
+    "row_id": BYTEA,
+    "written_at": TIMESTAMPTZ,
+}
+
+
+def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) -> Bound:
+    """Return the call of a scalar function.
+
+    Raises:
+        UnknownFunction: there is none of that name, or none that takes these arguments.
+    """
+    if node.name in LAZY_FUNCTIONS:
+        return _lazy(node, arguments, parameters)
+    if node.name in CONTEXTS or node.name == "current_date":
+        return _context(node, arguments)
+    overloads = FUNCTIONS.get(node.name)
+    if overloads is None:
+        raise _unknown(node)
+    overload = _choose(overloads, arguments)
+    if overload is None:
+        given = ", ".join(str(argument.type) for argument in arguments)
+        raise UnknownFunction(
+            f"there is no {node.name}({given})",
+            hint="it takes " + " or ".join(_shown(node.name, form) for form in overloads),
+            position=node.position,
+        )
+    operands = tuple(
+        coerce(argument, _OF_FAMILY[family], parameters)
+        for argument, family in zip(arguments, overload.families, strict=True)
+    )
+    kind = overload.result or operands[0].type
+    return strict(node.name, operands, kind, overload.call, node.position)
+
+
+def _shown(name: str, overload: Overload) -> str:
+    return f"{name}({', '.join(_OF_FAMILY[family].name for family in overload.families)})"
+
+
+def _unknown(node: st.Call) -> UnknownFunction:
+    near = difflib.get_close_matches(node.name, sorted(KNOWN), n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else ""
+    return UnknownFunction(f"there is no function {node.name}", hint=hint, position=node.position)
+
+
+def _choose(overloads: Sequence[Overload], arguments: list[Bound]) -> Overload | None:
+    """Return the overload with the fewest conversions, the first of equals."""
+    best: tuple[int, Overload] | None = None
+    for overload in overloads:
+        cost = _cost(overload, arguments)
+        if cost is not None and (best is None or cost < best[0]):
+            best = (cost, overload)
+    return best[1] if best else None
+
+
+def _cost(overload: Overload, arguments: list[Bound]) -> int | None:
+    if len(arguments) != len(overload.families):
+        return None
+    total = 0
+    for argument, family in zip(arguments, overload.families, strict=True):
+        have = argument.type.family
+        if have == family:
+            continue
+        if have == "unknown":
+            # A literal of unknown type is text if it can be (PostgreSQL prefers strings).
+            total += 1 if family == "text" else 2
+        elif have in NUMBERS and family in NUMBERS and NUMBERS.index(have) < NUMBERS.index(family):
+            total += NUMBERS.index(family) - NUMBERS.index(have)
+        else:
+            return None
+    return total
+
+
+def _lazy(node: st.Call, arguments: list[Bound], parameters: ParameterList) -> Bound:
+    wanted = 2 if node.name == "nullif" else None
+    if not arguments or (wanted is not None and len(arguments) != wanted):
+        raise UnknownFunction(
+            f"{node.name} takes {wanted or 'at least one'} argument(s)", position=node.position
+        )
+    operands, kind = unify(arguments, parameters, node.position, node.name.upper())
+    return Lazy(type=kind, position=node.position, operator=node.name, operands=tuple(operands))
+
+
+def _context(node: st.Call, arguments: list[Bound]) -> Bound:
+    if arguments:
+        raise UnknownFunction(f"{node.name} takes no arguments", position=node.position)
+    what: Any = CONTEXTS.get(node.name, "now")
+    context = Context(type=_CONTEXT_TYPES[what], position=node.position, what=what)
+    if node.name != "current_date":
+        return context
+    return strict("today", (context,), DATE, lambda now: now // DAY_US, node.position)

@@ -1,0 +1,231 @@
+"""Bound trees: every name resolved, every expression typed. Made by bind*.py, read by the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from mfdb.sql import statement as st
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mfdb.rules.manifest import Column
+    from mfdb.sql.catalogue import TableSchema
+    from mfdb.sql.types import Scalar, SqlType
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """A typed expression; `position` is its place in the statement."""
+
+    type: SqlType
+    position: int
+
+
+class Value(Bound, frozen=True, kw_only=True):
+    """A constant in working form."""
+
+    value: Scalar
+
+
+class Slot(Bound, frozen=True, kw_only=True):
+    """A parameter; `index` counts (parameter, type) pairs, see `Parameters`, -1 while untyped."""
+
+    key: int | str
+    index: int = -1
+
+
+class Field(Bound, frozen=True, kw_only=True):
+    """A column of the row, by place."""
+
+    index: int
+    name: str
+
+
+class Context(Bound, frozen=True, kw_only=True):
+    """What the execution knows; `author`, `row_id` and `written_at` are the row's."""
+
+    what: Literal["caller", "now", "author", "row_id", "written_at"]
+
+
+class Strict(Bound, frozen=True, kw_only=True):
+    """A function whose result is NULL if an operand is; `call` computes the rest."""
+
+    operator: str
+    operands: tuple[Bound, ...]
+    call: Callable[..., Any]
+
+
+class Lazy(Bound, frozen=True, kw_only=True):
+    """What decides itself how to treat NULL: and, or, is_null, same, in, case, coalesce."""
+
+    operator: str
+    operands: tuple[Bound, ...] = ()
+
+
+class Aggregate(Bound, frozen=True, kw_only=True):
+    """The place of an aggregate's result; `operand` None means count(*)."""
+
+    index: int
+    kind: Literal["count", "sum", "min", "max", "avg"]
+    operand: Bound | None
+    distinct: bool
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """What a statement asks for: `slots` are (key, type, position); style is "", ?, $ or :."""
+
+    style: str
+    count: int
+    slots: tuple[tuple[int | str, SqlType, int], ...]
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A column of a result."""
+
+    name: str
+    type: SqlType
+
+
+class KeyPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What WHERE says of the key: equal values of its first columns, then perhaps a range.
+
+    `whole` says that every column of the key is given, `choices` is an IN list for the whole of a
+    one-column key instead.
+    """
+
+    equal: tuple[Bound, ...] = ()
+    whole: bool = False
+    low: Bound | None = None
+    low_open: bool = False
+    high: Bound | None = None
+    high_open: bool = False
+    choices: tuple[Bound, ...] = ()
+
+
+class Sort(msgspec.Struct, frozen=True):
+    """One sort key of a bound SELECT."""
+
+    expression: Bound
+    descending: bool
+    nulls_first: bool
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of a dataset: which to look at, and which of them to keep."""
+
+    table: TableSchema
+    where: Bound | None
+    access: KeyPart | None
+
+
+class BoundSelect(msgspec.Struct, frozen=True, kw_only=True):
+    """A query of the row route; `condition` is the WHERE where there is no FROM."""
+
+    outputs: tuple[Output, ...]
+    items: tuple[Bound, ...]
+    source: Source | None
+    condition: Bound | None
+    aggregates: tuple[Aggregate, ...]
+    order_by: tuple[Sort, ...]
+    limit: Bound | None
+    offset: Bound | None
+    parameters: Parameters
+
+
+class BoundInsert(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows to insert: one expression per column of the dataset, None for its default."""
+
+    table: TableSchema
+    rows: tuple[tuple[Bound | None, ...], ...]
+    outputs: tuple[Output, ...]
+    returning: tuple[Bound, ...]
+    parameters: Parameters
+
+
+class BoundUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows to change: (column place, new value or None for its default)."""
+
+    source: Source
+    assignments: tuple[tuple[int, Bound | None], ...]
+    outputs: tuple[Output, ...]
+    returning: tuple[Bound, ...]
+    parameters: Parameters
+
+
+class BoundDelete(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows to delete."""
+
+    source: Source
+    outputs: tuple[Output, ...]
+    returning: tuple[Bound, ...]
+    parameters: Parameters
+
+
+class BoundCreate(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset to create, in the words of the manifest."""
+
+    statement: st.CreateDataset
+    columns: tuple[Column, ...]
+    checks: tuple[Any, ...]
+
+
+class BoundGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Rights to give: one (actions, columns) pair per group of privileges; `until` in seconds."""
+
+    statement: st.Grant
+    table: TableSchema
+    rights: tuple[tuple[int, tuple[str, ...]], ...]
+    condition: Any
+    until: int
+
+
+class BoundRevoke(msgspec.Struct, frozen=True, kw_only=True):
+    """Rights to take back."""
+
+    statement: st.Revoke
+    table: TableSchema
+    rights: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+class BoundSubscribe(msgspec.Struct, frozen=True, kw_only=True):
+    """A standing query; `since` is a cursor's text, a slot or None."""
+
+    query: BoundSelect
+    since: Bound | None
+    parameters: Parameters
+
+
+class BoundDescribe(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset to describe."""
+
+    table: TableSchema
+
+
+class BoundExplain(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement to explain."""
+
+    statement: BoundSelect | BoundInsert | BoundUpdate | BoundDelete
+
+
+Query = BoundSelect | BoundInsert | BoundUpdate | BoundDelete
+BoundStatement = (
+    Query
+    | BoundCreate
+    | BoundGrant
+    | BoundRevoke
+    | BoundSubscribe
+    | BoundDescribe
+    | BoundExplain
+    | st.CreateIdentity
+    | st.DropDataset
+    | st.SealDataset
+    | st.AlterOptions
+    | st.Show
+    | st.SetOption
+    | st.Begin
+    | st.Commit
+    | st.Rollback
+)
+"""Statements that name no column are carried out as parsed."""

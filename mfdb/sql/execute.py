@@ -1,0 +1,212 @@
+"""The row route: SELECT over one dataset, by closures, without a thread or a wait.
+
+1. the key access of the bound statement gets its values;
+2. `Tables.scan` yields rows, WHERE keeps some;
+3. aggregates, or sorting, OFFSET and LIMIT;
+4. items are computed and handed out as Python values, lazily where nothing has to be sorted.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mfdb.kernel.errors import DataError
+from mfdb.sql.aggregate import compile_aggregate
+from mfdb.sql.compile import compile_expression, order_key
+from mfdb.sql.convert import to_python
+from mfdb.sql.parameters import environment
+from mfdb.sql.tables import Access, FullScan, KeyLookup, KeyRange
+from mfdb.sql.types import to_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mfdb.sql.bound import Bound, BoundSelect, KeyPart, Output, Sort, Source
+    from mfdb.sql.compile import Compiled, Environment
+    from mfdb.sql.parameters import ExecutionContext, Given
+    from mfdb.sql.tables import StoredRow, Tables
+
+_PLAIN = frozenset({"integer", "float", "text", "boolean", "bytes", "decimal", "json", "unknown"})
+"""Families whose working values are what applications get."""
+
+
+class Result(msgspec.Struct):
+    """The columns of an answer, and its rows as an iterator of tuples of Python values."""
+
+    columns: tuple[Output, ...]
+    rows: Iterator[tuple[object, ...]]
+
+
+class CompiledSelect:
+    """A bound SELECT with its closures: make it once, run it often."""
+
+    def __init__(self, bound: BoundSelect) -> None:
+        self._bound = bound
+        self._items = [compile_expression(item) for item in bound.items]
+        self._finish = finisher([item.type for item in bound.items])
+        self._rows = CompiledSource(bound.source) if bound.source is not None else None
+        self._sorts = [(compile_expression(sort.expression), sort) for sort in bound.order_by]
+        self._aggregates = [compile_aggregate(aggregate) for aggregate in bound.aggregates]
+        self._condition = _compiled(bound.condition)
+        self._limit = _compiled(bound.limit)
+        self._offset = _compiled(bound.offset)
+
+    def run(self, tables: Tables, given: Given, context: ExecutionContext) -> Result:
+        """Return the answer; rows are computed as they are taken.
+
+        Raises:
+            WrongParameters, DataError: now, or while rows are taken.
+        """
+        bound = self._bound
+        about = environment(bound.parameters, given, context)
+        rows = self._answer(self._found(tables, about), about)
+        first, last = self._window(about)
+        return Result(bound.outputs, islice(rows, first, last))
+
+    def _found(self, tables: Tables, about: Environment) -> Iterable[StoredRow | None]:
+        if self._rows is None:
+            kept = self._condition is None or self._condition((), about) is True
+            return (None,) if kept else ()
+        return self._rows.rows(tables, about)
+
+    def _answer(
+        self, found: Iterable[StoredRow | None], about: Environment
+    ) -> Iterator[tuple[object, ...]]:
+        if self._aggregates:
+            about.aggregates = self._totals(found, about)
+            found = (None,)
+        if self._sorts and not self._aggregates:
+            return self._sorted(found, about)
+        return (self._item(row, about) for row in found)
+
+    def _item(self, row: StoredRow | None, about: Environment) -> tuple[object, ...]:
+        about.row = row
+        values = row.values if row is not None else ()
+        return self._finish([item(values, about) for item in self._items])
+
+    def _totals(self, found: Iterable[StoredRow | None], about: Environment) -> list[Any]:
+        running = [aggregate() for aggregate in self._aggregates]
+        for row in found:
+            about.row = row
+            values = row.values if row is not None else ()
+            for total in running:
+                total.add(values, about)
+        return [total.result() for total in running]
+
+    def _sorted(
+        self, found: Iterable[StoredRow | None], about: Environment
+    ) -> Iterator[tuple[object, ...]]:
+        keyed: list[tuple[list[Any], StoredRow | None]] = []
+        for row in found:
+            about.row = row
+            values = row.values if row is not None else ()
+            keyed.append(([key(values, about) for key, _ in self._sorts], row))
+        for index in reversed(range(len(self._sorts))):
+            _sort_by(keyed, index, self._sorts[index][1])
+        return (self._item(row, about) for _, row in keyed)
+
+    def _window(self, about: Environment) -> tuple[int, int | None]:
+        first = _count(self._offset, about, self._bound.offset) or 0
+        limit = _count(self._limit, about, self._bound.limit)
+        return first, None if limit is None else first + limit
+
+
+def run_select(
+    bound: BoundSelect, tables: Tables, given: Given, context: ExecutionContext
+) -> Result:
+    """Return the answer of a bound SELECT; keep a `CompiledSelect` to run it more than once."""
+    return CompiledSelect(bound).run(tables, given, context)
+
+
+def _sort_by(keyed: list[tuple[list[Any], Any]], index: int, sort: Sort) -> None:
+    """Sort stably by one key: NULLs to their end, NaN above every number."""
+    known = [pair for pair in keyed if pair[0][index] is not None]
+    unknown = [pair for pair in keyed if pair[0][index] is None]
+    known.sort(key=lambda pair: order_key(pair[0][index]), reverse=sort.descending)
+    keyed[:] = unknown + known if sort.nulls_first else known + unknown
+
+
+def _count(compiled: Compiled | None, about: Environment, bound: Bound | None) -> int | None:
+    value = compiled((), about) if compiled is not None else None
+    if value is None:
+        return None
+    if value < 0:
+        position = bound.position if bound is not None else None
+        raise DataError("LIMIT and OFFSET must not be negative", position=position)
+    return min(int(value), 2**62)
+
+
+def finisher(kinds: list[Any]) -> Callable[[list[Any]], tuple[object, ...]]:
+    """Return the function that makes a result row of working values."""
+    if all(kind.family in _PLAIN for kind in kinds):
+        return tuple
+    return lambda values: tuple(
+        to_python(value, kind) for value, kind in zip(values, kinds, strict=True)
+    )
+
+
+class CompiledSource:
+    """Which rows of a dataset a statement looks at and keeps."""
+
+    def __init__(self, source: Source) -> None:
+        self.table = source.table
+        self._access = CompiledAccess(source.access) if source.access is not None else None
+        self._where = compile_expression(source.where) if source.where is not None else None
+
+    def rows(self, tables: Tables, about: Environment) -> Iterator[StoredRow]:
+        """Return the rows that satisfy WHERE."""
+        access = self.access(about)
+        if access is None:
+            return
+        where = self._where
+        for row in tables.scan(self.table, access):
+            if where is not None:
+                about.row = row
+                if where(row.values, about) is not True:
+                    continue
+            yield row
+
+    def access(self, about: Environment) -> Access | None:
+        """Return how to find the rows, or None if there can be none."""
+        return self._access.resolve(about) if self._access is not None else FullScan()
+
+
+class CompiledAccess:
+    """The key access of a statement, waiting for the values of its parameters."""
+
+    def __init__(self, part: KeyPart) -> None:
+        self._part = part
+        self._equal = [compile_expression(bound) for bound in part.equal]
+        self._low = _compiled(part.low)
+        self._high = _compiled(part.high)
+        self._choices = [compile_expression(bound) for bound in part.choices]
+
+    def resolve(self, about: Environment) -> Access | None:
+        """Return the access; None if a comparison with NULL leaves no row."""
+        if self._choices:
+            found = {choice((), about) for choice in self._choices} - {None}
+            return KeyLookup(tuple((to_storage(value),) for value in sorted(found)))
+        prefix = tuple(to_storage(value((), about)) for value in self._equal)
+        low = to_storage(self._low((), about)) if self._low is not None else None
+        high = to_storage(self._high((), about)) if self._high is not None else None
+        missing = (self._low is not None and low is None) or (
+            self._high is not None and high is None
+        )
+        if missing or None in prefix:
+            return None
+        return self._found(prefix, low, high)
+
+    def _found(self, prefix: tuple[Any, ...], low: Any, high: Any) -> Access:
+        part = self._part
+        if part.whole:
+            return KeyLookup((prefix,))
+        return KeyRange(
+            prefix=prefix, low=low, low_open=part.low_open, high=high, high_open=part.high_open
+        )
+
+
+def _compiled(bound: Bound | None) -> Compiled | None:
+    return compile_expression(bound) if bound is not None else None

@@ -1,0 +1,384 @@
+"""Scalar functions and operators: which operands they take, what they give, how they compute.
+
+A function sees no NULL: the compiler answers NULL before it is called. Arguments come in working
+form, already converted to the family that the overload names.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mfdb.kernel.errors import BadType, DataError, DivisionByZero, NumberOutOfRange, ValueTooLarge
+from mfdb.kernel.limits import ROW_BYTES
+from mfdb.rules.pattern import like_matcher
+from mfdb.sql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTEA,
+    DECIMAL,
+    DOUBLE,
+    EXACT,
+    INTEGER,
+    RANGES,
+    TEXT,
+    SqlType,
+    bounded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BIG = RANGES["BIGINT"]
+
+
+class Overload(NamedTuple):
+    """One form of a function: families of its arguments, type of its result, how to compute it.
+
+    A result of None means the type of the first argument. `more` repeats the last argument.
+    """
+
+    families: tuple[str, ...]
+    result: SqlType | None
+    call: Callable[..., Any]
+    more: bool = False
+
+
+# ---- arithmetic
+
+
+def whole(value: int) -> int:
+    """Return an integer that fits BIGINT."""
+    if value not in _BIG:
+        raise NumberOutOfRange("the result is out of the range of BIGINT")
+    return value
+
+
+def _real(value: float) -> float:
+    if math.isinf(value):
+        raise NumberOutOfRange("the result is out of the range of DOUBLE PRECISION")
+    return value
+
+
+def _float(compute: Callable[[float, float], float]) -> Callable[[float, float], float]:
+    """Only finite operands overflow; infinity in, infinity out."""
+
+    def call(left: float, right: float) -> float:
+        try:
+            value = compute(left, right)
+        except OverflowError:
+            value = math.inf
+        except ValueError:
+            raise NumberOutOfRange("the result is no real number") from None
+        return value if math.isinf(left) or math.isinf(right) else _real(value)
+
+    return call
+
+
+def _nonzero(divisor: Any) -> Any:
+    if divisor == 0:
+        raise DivisionByZero("division by zero")
+    return divisor
+
+
+def _divide_whole(left: int, right: int) -> int:
+    quotient: int = abs(left) // abs(_nonzero(right))
+    return whole(quotient if (left < 0) == (right < 0) else -quotient)
+
+
+def _remainder_whole(left: int, right: int) -> int:
+    rest: int = abs(left) % abs(_nonzero(right))
+    return -rest if left < 0 else rest
+
+
+def divide_decimal(left: Decimal, right: Decimal) -> Decimal:
+    """Return a quotient with as many digits as PostgreSQL shows: 16 significant ones at least."""
+    _nonzero(right)
+    weight = _weight(left) - _weight(right)
+    if _leading(left) <= _leading(right):
+        weight -= 1
+    scale = max(16 - 4 * weight, _scale(left), _scale(right), 0)
+    quotient = EXACT.divide(left, right)
+    return bounded(quotient.quantize(Decimal(1).scaleb(-min(scale, 1000)), context=EXACT))
+
+
+def _weight(value: Decimal) -> int:
+    """The place of the first digit, counted in base 10,000 as PostgreSQL does."""
+    return value.adjusted() // 4 if value else 0
+
+
+def _leading(value: Decimal) -> int:
+    """The first digit of base 10,000."""
+    return int(abs(value).scaleb(-4 * _weight(value), context=EXACT)) if value else 0
+
+
+def _scale(value: Decimal) -> int:
+    exponent = int(value.as_tuple().exponent)
+    return max(-exponent, 0)
+
+
+def _power_decimal(left: Decimal, right: Decimal) -> Decimal:
+    if left == 0 and right < 0:
+        raise DivisionByZero("zero to a negative power")
+    if left < 0 and right != right.to_integral_value():
+        raise NumberOutOfRange("a negative number to a fractional power is no real number")
+    if left and abs(right) * (abs(left.adjusted()) + 1) > 1_100:
+        raise NumberOutOfRange("the result is out of the range of DECIMAL")
+    exact = right == right.to_integral_value() and right >= 0
+    value = EXACT.power(left, right) if exact else Decimal(repr(float(left) ** float(right)))
+    return bounded(value)
+
+
+NUMBER_OPERATORS: dict[str, dict[str, Callable[..., Any]]] = {
+    "+": {
+        "integer": lambda left, right: whole(left + right),
+        "decimal": lambda left, right: bounded(EXACT.add(left, right)),
+        "float": _float(lambda left, right: left + right),
+    },
+    "-": {
+        "integer": lambda left, right: whole(left - right),
+        "decimal": lambda left, right: bounded(EXACT.subtract(left, right)),
+        "float": _float(lambda left, right: left - right),
+    },
+    "*": {
+        "integer": lambda left, right: whole(left * right),
+        "decimal": lambda left, right: bounded(EXACT.multiply(left, right)),
+        "float": _float(lambda left, right: left * right),
+    },
+    "/": {
+        "integer": _divide_whole,
+        "decimal": divide_decimal,
+        "float": _float(lambda left, right: left / _nonzero(right)),
+    },
+    "%": {
+        "integer": _remainder_whole,
+        "decimal": lambda left, right: EXACT.remainder(left, _nonzero(right)),
+    },
+    "^": {
+        "decimal": _power_decimal,
+        "float": _float(lambda left, right: left**right if left or right >= 0 else _nonzero(left)),
+    },
+}
+NEGATE: dict[str, Callable[[Any], Any]] = {
+    "integer": lambda value: whole(-value),
+    "decimal": lambda value: -value,
+    "float": lambda value: -value,
+}
+RESULT_OF = {"integer": BIGINT, "decimal": DECIMAL, "float": DOUBLE}
+
+
+# ---- comparisons: NaN equals NaN and is above every other number, as in PostgreSQL
+
+
+def _float_comparison(test: Callable[[int], bool]) -> Callable[[float, float], bool]:
+    def call(left: float, right: float) -> bool:
+        nan_left, nan_right = math.isnan(left), math.isnan(right)
+        if nan_left or nan_right:
+            return test(nan_left - nan_right)
+        return test((left > right) - (left < right))
+
+    return call
+
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": lambda left, right: left == right,
+    "<>": lambda left, right: left != right,
+    "<": lambda left, right: left < right,
+    "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
+    ">=": lambda left, right: left >= right,
+}
+FLOAT_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "=": _float_comparison(lambda order: order == 0),
+    "<>": _float_comparison(lambda order: order != 0),
+    "<": _float_comparison(lambda order: order < 0),
+    "<=": _float_comparison(lambda order: order <= 0),
+    ">": _float_comparison(lambda order: order > 0),
+    ">=": _float_comparison(lambda order: order >= 0),
+}
+
+
+# ---- text and bytes
+
+
+def concatenate(left: Any, right: Any) -> Any:
+    """Return two texts or byte strings as one."""
+    if len(left) + len(right) > ROW_BYTES:
+        raise ValueTooLarge(f"the result is over {ROW_BYTES} bytes")
+    return left + right
+
+
+def like(*, folded: bool) -> Callable[..., bool]:
+    """Return LIKE, or ILIKE if `folded`."""
+
+    def call(text: str, pattern: str, escape: str = "\\") -> bool:
+        matcher = like_matcher(pattern, escape, folded=folded)
+        if matcher is None:
+            raise DataError(
+                "no LIKE pattern: too long, ends in its escape, or the escape is no one character"
+            )
+        return matcher(text)
+
+    return call
+
+
+def _substr(text: Any, start: int, count: int | None = None) -> Any:
+    if count is None:
+        return text[max(start - 1, 0) :]
+    if count < 0:
+        raise DataError("substr takes no negative length")
+    return text[max(start - 1, 0) : max(start - 1 + count, 0)]
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    if not old:
+        return text
+    grown = len(text) + text.count(old) * (len(new) - len(old))
+    if grown > ROW_BYTES:
+        raise ValueTooLarge(f"the result is over {ROW_BYTES} bytes")
+    return text.replace(old, new)
+
+
+def _repeat(text: str, count: int) -> str:
+    if len(text) * max(count, 0) > ROW_BYTES:
+        raise ValueTooLarge(f"the result is over {ROW_BYTES} bytes")
+    return text * max(count, 0)
+
+
+def _encode(data: bytes, how: str) -> str:
+    if how == "hex":
+        return data.hex()
+    if how == "base64":
+        return base64.b64encode(data).decode()
+    raise BadType(f"no encoding {how[:20]!r}", hint="hex and base64 are known")
+
+
+def _decode(text: str, how: str) -> bytes:
+    try:
+        if how == "hex":
+            return bytes.fromhex(text)
+        if how == "base64":
+            return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise DataError(f"the text is no {how}") from error
+    raise BadType(f"no encoding {how[:20]!r}", hint="hex and base64 are known")
+
+
+def _round(value: Decimal, digits: int = 0) -> Decimal:
+    if not -1000 <= digits <= 1000:
+        raise NumberOutOfRange("round takes -1000 to 1000 digits")
+    rounded = value.quantize(Decimal(1).scaleb(-digits), context=EXACT)
+    return rounded if digits >= 0 else Decimal(int(rounded))
+
+
+def _root(value: float) -> float:
+    if value < 0:
+        raise NumberOutOfRange("a negative number has no square root")
+    return math.sqrt(value)
+
+
+def _rounded_float(value: float) -> float:
+    return float(round(value)) if math.isfinite(value) else value
+
+
+def _integral(name: str) -> list[Overload]:
+    compute = math.floor if name == "floor" else math.ceil
+    return [
+        Overload(("integer",), None, int),
+        Overload(("decimal",), DECIMAL, lambda value: Decimal(compute(value))),
+        Overload(
+            ("float",),
+            DOUBLE,
+            lambda value: float(compute(value)) if math.isfinite(value) else value,
+        ),
+    ]
+
+
+def _sign(value: Any) -> Any:
+    return type(value)((value > 0) - (value < 0))
+
+
+def _power_whole(left: int, right: int) -> float:
+    power: float = NUMBER_OPERATORS["^"]["float"](float(left), float(right))
+    return power
+
+
+def _trim(strip: Callable[[str, str], str]) -> list[Overload]:
+    return [
+        Overload(("text",), TEXT, lambda text: strip(text, " ")),
+        Overload(("text", "text"), TEXT, strip),
+    ]
+
+
+FUNCTIONS: dict[str, list[Overload]] = {
+    "length": [Overload(("text",), INTEGER, len), Overload(("bytes",), INTEGER, len)],
+    "octet_length": [
+        Overload(("text",), INTEGER, lambda text: len(text.encode("utf-8", "surrogatepass"))),
+        Overload(("bytes",), INTEGER, len),
+    ],
+    "lower": [Overload(("text",), TEXT, str.lower)],
+    "upper": [Overload(("text",), TEXT, str.upper)],
+    "abs": [
+        Overload(("integer",), None, lambda value: whole(abs(value))),
+        Overload(("decimal",), DECIMAL, abs),
+        Overload(("float",), DOUBLE, abs),
+    ],
+    "sign": [
+        Overload(("decimal",), DECIMAL, _sign),
+        Overload(("float",), DOUBLE, _sign),
+    ],
+    "mod": [
+        Overload(("integer", "integer"), BIGINT, _remainder_whole),
+        Overload(("decimal", "decimal"), DECIMAL, NUMBER_OPERATORS["%"]["decimal"]),
+    ],
+    "power": [
+        Overload(("integer", "integer"), DOUBLE, _power_whole),
+        Overload(("decimal", "decimal"), DECIMAL, _power_decimal),
+        Overload(("float", "float"), DOUBLE, NUMBER_OPERATORS["^"]["float"]),
+    ],
+    "sqrt": [Overload(("float",), DOUBLE, _root)],
+    "floor": _integral("floor"),
+    "ceil": _integral("ceil"),
+    "round": [
+        Overload(("integer",), None, int),
+        Overload(("decimal",), DECIMAL, _round),
+        Overload(("float",), DOUBLE, _rounded_float),
+        Overload(("decimal", "integer"), DECIMAL, _round),
+    ],
+    "substr": [
+        Overload(("text", "integer"), TEXT, _substr),
+        Overload(("text", "integer", "integer"), TEXT, _substr),
+        Overload(("bytes", "integer"), BYTEA, _substr),
+        Overload(("bytes", "integer", "integer"), BYTEA, _substr),
+    ],
+    "replace": [Overload(("text", "text", "text"), TEXT, _replace)],
+    "repeat": [Overload(("text", "integer"), TEXT, _repeat)],
+    "strpos": [Overload(("text", "text"), INTEGER, lambda text, part: text.find(part) + 1)],
+    "starts_with": [Overload(("text", "text"), BOOLEAN, str.startswith)],
+    "trim": _trim(str.strip),
+    "ltrim": _trim(str.lstrip),
+    "rtrim": _trim(str.rstrip),
+    "encode": [Overload(("bytes", "text"), TEXT, _encode)],
+    "decode": [Overload(("text", "text"), BYTEA, _decode)],
+    "hex": [Overload(("bytes",), TEXT, bytes.hex)],
+}
+FUNCTIONS |= {
+    "char_length": FUNCTIONS["length"],
+    "character_length": FUNCTIONS["length"],
+    "ceiling": FUNCTIONS["ceil"],
+    "substring": FUNCTIONS["substr"],
+    "btrim": FUNCTIONS["trim"],
+    "pow": FUNCTIONS["power"],
+}
+AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
+LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
+CONTEXTS = {
+    "now": "now",
+    "current_identity": "caller",
+    "row_author": "author",
+    "row_id": "row_id",
+    "row_written_at": "written_at",
+}
+KNOWN = frozenset(FUNCTIONS) | AGGREGATES | LAZY_FUNCTIONS | set(CONTEXTS) | {"current_date"}

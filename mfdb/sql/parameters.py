@@ -1,0 +1,76 @@
+"""What a statement runs with: who asks, when, and the values for its parameters."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mfdb.kernel.errors import MfdbError, WrongParameters
+from mfdb.sql.compile import Environment
+from mfdb.sql.convert import placed, to_working
+from mfdb.sql.types import fit
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Address
+    from mfdb.sql.bound import Parameters
+
+Given = Sequence[object] | Mapping[str, object]
+"""Values for `?` and `$1` in order, or for `:name` by name."""
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Who runs a statement (None: nobody we know) and when, from the node's Clock, with a zone."""
+
+    identity: Address | None
+    now: datetime.datetime
+
+
+def environment(parameters: Parameters, given: Given, context: ExecutionContext) -> Environment:
+    """Return the environment of one execution, with every parameter in its type.
+
+    Raises:
+        WrongParameters: too few, too many, or by name where places are meant.
+        BadType, InvalidText, NumberOutOfRange: a value does not suit its place.
+    """
+    _check_given(parameters, given)
+    return Environment(
+        parameters=tuple(_slot_value(slot, given) for slot in parameters.slots),
+        caller=context.identity,
+        now_us=(context.now - _EPOCH) // datetime.timedelta(microseconds=1),
+    )
+
+
+def _slot_value(slot: tuple[int | str, Any, int], given: Given) -> Any:
+    key, kind, position = slot
+    value = given[key]  # type: ignore[index] # _check_given matched key and container
+    try:
+        return fit(to_working(value, kind), kind)
+    except MfdbError as error:
+        shown = f":{key}" if isinstance(key, str) else f"{key + 1}"
+        error.message = f"parameter {shown}: {error.message}"
+        error.args = (error.message,)
+        raise placed(error, position) from None
+
+
+def _check_given(parameters: Parameters, given: Given) -> None:
+    if parameters.style == ":":
+        if not isinstance(given, Mapping):
+            raise WrongParameters("the statement names its parameters", hint="pass a mapping")
+        missing = [key for key, _, _ in parameters.slots if key not in given]
+        if missing:
+            raise WrongParameters(f"there is no value for :{missing[0]}")
+        return
+    if isinstance(given, Mapping):
+        if given or parameters.count:
+            raise WrongParameters(
+                "the statement numbers its parameters", hint="pass a sequence of values"
+            )
+    elif isinstance(given, str | bytes) or len(given) != parameters.count:
+        raise WrongParameters(
+            f"the statement has {parameters.count} parameters, {len(given)} values were given",
+            hint="pass one value for each parameter, in a list or tuple",
+        )

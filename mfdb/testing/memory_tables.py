@@ -1,0 +1,157 @@
+"""Datasets in memory behind the SQL room's ports, to try statements without a node."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.clock import hlc_at
+from mfdb.kernel.digest import tagged_hash
+from mfdb.kernel.ids import Address, DatasetId, RowId
+from mfdb.sql.catalogue import ColumnSchema, TableSchema
+from mfdb.sql.dml import key_of
+from mfdb.sql.tables import (
+    Access,
+    FullScan,
+    KeyLookup,
+    KeyRange,
+    Mutation,
+    RowDelete,
+    RowInsert,
+    RowUpdate,
+    StoredRow,
+    ValueLookup,
+)
+from mfdb.sql.types import parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mfdb.sql.bound import BoundCreate
+    from mfdb.sql.statement import TableName
+    from mfdb.sql.tables import Values
+
+
+class MemoryTables:
+    """A catalogue and its rows; `scanned` counts the rows handed out, to see what access did."""
+
+    def __init__(self, owner: Address, now_s: float = 0.0) -> None:
+        self.owner = owner
+        self.scanned = 0
+        self._now_s = now_s
+        self._schemas: dict[str, TableSchema] = {}
+        self._rows: dict[str, dict[RowId, StoredRow]] = {}
+        self._numbers = count(1)
+
+    # ---- Catalogue
+
+    def table(self, name: TableName) -> TableSchema | None:
+        """Return a dataset by name; owners other than ours have none."""
+        mine = name.owner in (None, "0x" + self.owner.hex())
+        return self._schemas.get(name.name) if mine else None
+
+    def names(self) -> list[str]:
+        """Return the names of all datasets."""
+        return sorted(self._schemas)
+
+    def create(self, bound: BoundCreate) -> TableSchema:
+        """Add the dataset that a bound CREATE describes."""
+        name = bound.statement.table.name
+        keyed = sorted((column.key, place) for place, column in enumerate(bound.columns))
+        options = {option.name: option.value for option in bound.statement.options}
+        schema = TableSchema(
+            name=name,
+            owner=self.owner,
+            dataset=DatasetId(tagged_hash("mfdb.test.dataset", name.encode())),
+            columns=tuple(
+                ColumnSchema(
+                    name=column.name,
+                    type=parse_type(column.type),
+                    not_null=column.not_null,
+                    clear=column.clear,
+                    unique=column.unique,
+                    default=column.default,
+                )
+                for column in bound.columns
+            ),
+            key=tuple(place for number, place in keyed if number),
+            checks=bound.checks,
+            owner_ordered=options.get("ordering", "owner") == "owner",
+        )
+        self._schemas[name] = schema
+        self._rows[name] = {}
+        return schema
+
+    def drop(self, name: str) -> None:
+        """Forget a dataset."""
+        del self._schemas[name], self._rows[name]
+
+    # ---- Tables
+
+    def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
+        """Return the rows that `access` describes."""
+        for row in self._found(table, access):
+            self.scanned += 1
+            yield row
+
+    def _found(self, table: TableSchema, access: Access) -> list[StoredRow]:
+        rows = list(self._rows[table.name].values())
+        match access:
+            case FullScan():
+                return rows
+            case KeyLookup(keys):
+                return [row for row in rows if key_of(table, row.values) in keys]
+            case ValueLookup(column, values):
+                return [row for row in rows if row.values[column] in values]
+            case KeyRange():
+                inside = [row for row in rows if _in_range(table, row.values, access)]
+                return sorted(inside, key=lambda row: key_of(table, row.values))
+
+    # ---- writing
+
+    def apply(self, mutation: Mutation, author: Address | None) -> None:
+        """Make a planned mutation true."""
+        for change in mutation.changes:
+            match change:
+                case RowInsert(values):
+                    self._put(mutation.table, self._row_id(mutation.table, values), values, author)
+                case RowUpdate(row_id, values, _):
+                    self._put(mutation.table, row_id, values, author)
+                case RowDelete(row_id, _):
+                    del self._rows[mutation.table.name][row_id]
+
+    def _put(
+        self, table: TableSchema, row_id: RowId, values: Values, author: Address | None
+    ) -> None:
+        stamp = hlc_at(self._now_s)
+        self._rows[table.name][row_id] = StoredRow(row_id, values, author, stamp)
+
+    def _row_id(self, table: TableSchema, values: Values) -> RowId:
+        if table.owner_ordered and table.key:
+            return RowId(repr(key_of(table, values)).encode())
+        return RowId(next(self._numbers).to_bytes(4, "big"))
+
+
+def _in_range(table: TableSchema, values: Values, bounds: KeyRange) -> bool:
+    key = key_of(table, values)
+    if key[: len(bounds.prefix)] != bounds.prefix:
+        return False
+    if bounds.low is None and bounds.high is None:
+        return True
+    value = key[len(bounds.prefix)]
+    assert value is not None
+    return _above(value, bounds) and _below(value, bounds)
+
+
+def _above(value: object, bounds: KeyRange) -> bool:
+    low = bounds.low
+    if low is None:
+        return True
+    return bool(value > low or (value == low and not bounds.low_open))  # type: ignore[operator] # keys of one type
+
+
+def _below(value: object, bounds: KeyRange) -> bool:
+    high = bounds.high
+    if high is None:
+        return True
+    return bool(value < high or (value == high and not bounds.high_open))  # type: ignore[operator] # as above
