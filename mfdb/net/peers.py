@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from mfdb.kernel.errors import DeadlineExceeded, InterfaceError, PeerUnreachable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from mfdb.kernel.ids import TransportKey
     from mfdb.net.session import Session
@@ -50,9 +52,40 @@ class PeerTable:
         """Return the open connections in the order they were made."""
         return list(self._open.values())
 
+    async def connect(
+        self,
+        key: TransportKey,
+        address: str,
+        attempt: Callable[[TransportKey, str], Awaitable[Session]],
+        *,
+        timeout_s: float,
+    ) -> Session:
+        """Return the connection to a peer: the open one, or what `attempt` makes.
+
+        Attempts for one key run one at a time, so that concurrent callers share a connection.
+
+        Raises:
+            InterfaceError: the transport is closed.
+            PeerUnreachable: that is our own key, or what `attempt` raised.
+            DeadlineExceeded: it took longer than `timeout_s`.
+        """
+        if self.closing:
+            raise InterfaceError("the transport is closed")
+        present = self._open.get(key)
+        if present is not None:
+            return present
+        if key == self._own:
+            raise PeerUnreachable("that is this node's own key")
+        try:
+            async with asyncio.timeout(timeout_s):
+                with self._turn(key) as lock:
+                    async with lock:
+                        return self._open.get(key) or await attempt(key, address)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no handshake with {address} within {timeout_s:g} s") from error
+
     @contextmanager
-    def dialling(self, key: TransportKey) -> Iterator[asyncio.Lock]:
-        """Count a dial; yields the lock that lets one dial per key run at a time."""
+    def _turn(self, key: TransportKey) -> Iterator[asyncio.Lock]:
         lock = self._locks.setdefault(key, asyncio.Lock())
         self._dialling[key] = self._dialling.get(key, 0) + 1
         try:
@@ -86,8 +119,16 @@ class PeerTable:
             if not waiter.done():
                 waiter.set_result(session)
 
-    async def arrival(self, key: TransportKey) -> Session:
-        """Wait for the peer's own dial to come in; the caller sets the deadline."""
+    async def turned_away(self, key: TransportKey, address: str, verdict: Verdict) -> Session:
+        """Return the peer's own connection if it said DUPLICATE; the caller sets the deadline.
+
+        Raises:
+            PeerUnreachable: the peer takes no connection from us.
+        """
+        if verdict is not Verdict.DUPLICATE:
+            raise PeerUnreachable(
+                f"the node at {address} takes no connection", hint=f"it said {verdict.name}"
+            )
         present = self._open.get(key)
         if present is not None:
             return present

@@ -14,7 +14,6 @@ import socket
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import (
-    DeadlineExceeded,
     InterfaceError,
     MalformedMessage,
     MfdbError,
@@ -88,20 +87,7 @@ class TlsTransport:
 
     async def dial(self, key: TransportKey, address: str, *, timeout_s: float) -> Session:
         """Return a connection to the node that proves `key`, an existing one if it is open."""
-        if self._table.closing:
-            raise InterfaceError("the transport is closed")
-        present = self._table.get(key)
-        if present is not None:
-            return present
-        if key == self.key:
-            raise PeerUnreachable("that is this node's own key")
-        try:
-            async with asyncio.timeout(timeout_s):
-                with self._table.dialling(key) as turn:
-                    async with turn:
-                        return self._table.get(key) or await self._dial(key, address)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no handshake with {address} within {timeout_s:g} s") from error
+        return await self._table.connect(key, address, self._dial, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Close every connection and stop listening; returns when nothing is left running."""
@@ -127,11 +113,7 @@ class TlsTransport:
         if verdict is Verdict.WELCOME:
             return self._enter(key, channel, dialled_here=True)
         channel.abort()
-        if verdict is Verdict.DUPLICATE:
-            return await self._table.arrival(key)
-        raise PeerUnreachable(
-            f"the node at {address} takes no connection", hint=f"it said {verdict.name}"
-        )
+        return await self._table.turned_away(key, address, verdict)
 
     async def _connect(self, address: str) -> TlsChannel:
         loop = asyncio.get_running_loop()
