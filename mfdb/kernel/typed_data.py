@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.digest import keccak256
+from mfdb.kernel.errors import MalformedMessage
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, Hash
@@ -20,6 +21,7 @@ _DOMAIN_TYPE = keccak256(
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )
 _VERSION = keccak256(b"1")
+_SIZES = {"address": 20, "bytes32": 32}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,46 @@ def word(value: int | bytes) -> bytes:
     """Return the 32-byte word of an unsigned integer, an address or a bytes32.
 
     Integers and addresses (20 bytes) stand right-aligned, bytes32 as they are.
+
+    Raises:
+        MalformedMessage: it is none of these.
     """
     if isinstance(value, int):
+        if not 0 <= value < 2**256:
+            raise MalformedMessage("a number in evidence has 0 to 256 bits and no sign")
         return value.to_bytes(32, "big")
     if len(value) not in (20, 32):
-        raise ValueError(f"a word is an integer, an address or 32 bytes, not {len(value)} bytes")
+        raise MalformedMessage(f"a word is a number, 20 or 32 bytes, not {len(value)} bytes")
     return value.rjust(32, b"\x00")
+
+
+def words(signature: str, *fields: int | bytes) -> bytes:
+    """Return the words of a struct, one per field, in the order of its type string.
+
+    Every field must fit the type that the string gives it. Evidence is decoded from hostile bytes,
+    and an address of 32 bytes would hash like the one of 20 that was signed.
+
+    Raises:
+        MalformedMessage: a field does not fit.
+    """
+    typed = zip(_field_types(signature), fields, strict=True)
+    return b"".join([_typed_word(kind, value) for kind, value in typed])
+
+
+def _typed_word(kind: str, value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        fits = kind == "uint256" or (kind == "uint64" and value < 2**64)
+    else:
+        fits = len(value) == _SIZES.get(kind)
+    if not fits:
+        raise MalformedMessage(f"a field of evidence is no {kind}")
+    return word(value)
+
+
+@lru_cache(maxsize=64)
+def _field_types(signature: str) -> tuple[str, ...]:
+    fields = signature[signature.index("(") + 1 : -1].split(",")
+    return tuple(field.split(" ")[0] for field in fields)
 
 
 @lru_cache(maxsize=64)
@@ -50,8 +86,12 @@ def type_hash(signature: str) -> Hash:
 
 
 def struct_hash(signature: str, *fields: int | bytes) -> Hash:
-    """Return the EIP-712 struct hash of fixed-width fields in the order of the type string."""
-    return keccak256(type_hash(signature) + b"".join(map(word, fields)))
+    """Return the EIP-712 struct hash of fixed-width fields in the order of the type string.
+
+    Raises:
+        MalformedMessage: a field does not fit the type that the string gives it.
+    """
+    return keccak256(type_hash(signature) + words(signature, *fields))
 
 
 @lru_cache(maxsize=64)

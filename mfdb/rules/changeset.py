@@ -15,7 +15,7 @@ import msgspec
 from mfdb.kernel.clock import Hlc
 from mfdb.kernel.codec import Record, decode, encode
 from mfdb.kernel.digest import tagged_hash
-from mfdb.kernel.errors import BadProof
+from mfdb.kernel.errors import BadProof, MalformedMessage
 from mfdb.kernel.ids import (
     ZERO_HASH,
     Address,
@@ -31,6 +31,8 @@ from mfdb.rules.merkle import MerkleTree, leaf_hash
 from mfdb.rules.signing import check_network, check_signature, digest_of
 
 FORMAT = 1
+RUN_BYTES = 16
+NONCE_BYTES = 16
 
 
 class OperationKind(IntEnum):
@@ -146,10 +148,11 @@ def check_changeset(changeset: Changeset, *, network: Hash, dataset: DatasetId) 
     Whether its signer was allowed to is another question (`authorise`).
 
     Raises:
-        WrongNetwork, BadSignature, BadProof: something is not.
+        WrongNetwork, BadSignature, BadProof, MalformedMessage: something is not.
     """
     header = changeset.header
     check_network(header.network, network)
+    _check_sizes(header)
     if header.dataset != dataset or header.format != FORMAT:
         raise BadProof("the changeset belongs to another dataset or format")
     if not 1 <= len(changeset.operations) <= OPERATIONS:
@@ -166,12 +169,34 @@ def check_changeset(changeset: Changeset, *, network: Hash, dataset: DatasetId) 
     _check_operations(changeset)
 
 
+def _check_sizes(header: Header) -> None:
+    """Providers keep headers for ever and use ids as keys, so nothing in them may be long."""
+    hashes = (
+        header.dataset,
+        header.manifest,
+        header.previous,
+        header.key_commitment,
+        header.operations_root,
+    )
+    if any(len(value) != 32 for value in hashes) or len(header.signer) != 20:
+        raise MalformedMessage("a hash in a header has 32 bytes, its signer 20")
+    if len(header.run) != RUN_BYTES or len(header.nonce) != NONCE_BYTES:
+        raise MalformedMessage(f"run and nonce have {RUN_BYTES} and {NONCE_BYTES} bytes")
+    if not 0 <= header.acl_epoch < 2**63 or not 0 <= header.key_epoch < 2**63:
+        raise MalformedMessage("an epoch is out of range")
+
+
 def _check_operations(changeset: Changeset) -> None:
     rows = set()
     for operation in changeset.operations:
         inserts = operation.kind is OperationKind.INSERT
         if inserts != (operation.parent == b"") or len(operation.parent) not in (0, 32):
             raise BadProof("an insert has no parent version, every other operation has one")
+        if any(
+            len(value) != 32
+            for value in (operation.row, operation.salt_commitment, operation.commitment)
+        ):
+            raise MalformedMessage("row id and commitments of an operation have 32 bytes")
         check_values(operation.clear)
         rows.add(operation.row)
     if len(rows) != len(changeset.operations):

@@ -109,8 +109,15 @@ def open_row(
 
 
 def wrap_key(data_key: bytes, public: bytes) -> bytes:
-    """Return an envelope: the data key, sealed so that only the read key opens it."""
-    return SealedBox(PublicKey(public)).encrypt(data_key)
+    """Return an envelope: the data key, sealed so that only the read key opens it.
+
+    Raises:
+        BadProof: no secret key belongs to this public one (a manifest may say anything).
+    """
+    try:
+        return SealedBox(PublicKey(public)).encrypt(data_key)
+    except CryptoError as error:
+        raise BadProof("a read key is not a public key of X25519") from error
 
 
 def unwrap_key(envelope: bytes, private: PrivateKey) -> bytes:

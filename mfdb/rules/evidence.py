@@ -2,7 +2,8 @@
 
 Each is a frozen struct of fixed-width fields with one EIP-712 type string. `struct_hash()` gives
 its id; `Network.digest(...)` the digest that is signed. The Vyper contracts hash the same words in
-the same order; `docs/format.md` lists them and `tests/conformance/vectors/` pins them.
+the same order; `docs/format.md` lists them and `tests/conformance/vectors/` pins them. All of them
+raise MalformedMessage if a field does not fit its type (`typed_data.words`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mfdb.kernel.codec import Record
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import BadSignature
 from mfdb.kernel.ids import Address, AgreementId, DatasetId, Hash, SegmentId, Wei
-from mfdb.kernel.typed_data import SigningDomain, struct_hash, typed_digest, word
+from mfdb.kernel.typed_data import SigningDomain, struct_hash, typed_digest, word, words
 
 CHEQUE_DOMAIN = "mfdb chequebook"
 NETWORK_DOMAIN = "mfdb"
@@ -172,16 +173,22 @@ class WriteAck(Record, frozen=True):
     log_head: Hash
     expiry: int
 
+    LAYOUT: ClassVar[str] = (
+        "WriteAck(bytes32 agreement,bytes32 changeset,bytes32 root,uint64 units,"
+        "uint64 logNumber,bytes32 logHead,uint64 expiry)"
+    )
+
     def words(self) -> bytes:
-        """Return the seven 32-byte words that are hashed as the leaf."""
-        return (
-            word(self.agreement)
-            + word(self.changeset)
-            + word(self.root)
-            + word(self.units)
-            + word(self.log_number)
-            + word(self.log_head)
-            + word(self.expiry)
+        """Return the seven 32-byte words that are hashed as the leaf; no type hash before them."""
+        return words(
+            self.LAYOUT,
+            self.agreement,
+            self.changeset,
+            self.root,
+            self.units,
+            self.log_number,
+            self.log_head,
+            self.expiry,
         )
 
 
@@ -286,6 +293,7 @@ def check_signer(network: Network, evidence: Typed, signature: bytes, signer: Ad
     """Return quietly if `signer` signed this evidence on this network.
 
     Raises:
+        MalformedMessage: a field does not fit its type.
         BadSignature: it did not.
     """
     found = recover(network.digest(evidence), signature)

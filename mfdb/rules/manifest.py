@@ -13,12 +13,22 @@ import msgspec
 
 from mfdb.kernel.codec import Record
 from mfdb.kernel.digest import tagged_hash
-from mfdb.kernel.errors import BadProof, SchemaViolation, UnknownColumn
+from mfdb.kernel.errors import (
+    BadProof,
+    MalformedMessage,
+    SchemaViolation,
+    UnknownColumn,
+    WrongVersion,
+)
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
+from mfdb.rules import expression
 from mfdb.rules.evidence import subject_of
-from mfdb.rules.signing import check_signature, digest_of
+from mfdb.rules.signing import check_network, check_signature, digest_of
 
 FORMAT = 1
+NAME_CHARACTERS = 128
+DEFAULT_NOW = ["now"]
+"""The one default that is no expression: the time of writing."""
 
 
 class Action(IntFlag):
@@ -223,12 +233,17 @@ def check_manifest(signed: SignedManifest, network: Hash) -> None:
     """Return quietly if a manifest may stand on its own: id, signature and numbers are right.
 
     Raises:
-        WrongNetwork, BadSignature, BadProof, SchemaViolation: it may not.
+        WrongVersion: another release's format.
+        WrongNetwork, BadSignature, BadProof, MalformedMessage, SchemaViolation: it may not stand.
     """
-    from mfdb.rules.signing import check_network
-
     manifest = signed.manifest
     check_network(manifest.network, network)
+    if manifest.format != FORMAT:
+        raise WrongVersion(
+            f"a manifest of format {manifest.format}, this release reads {FORMAT}",
+            hint="the dataset's owner runs another release of mfdb",
+        )
+    _check_sizes(manifest)
     if manifest.dataset != dataset_id(manifest.owner, manifest.nonce):
         raise BadProof("the dataset id does not follow from owner and nonce")
     if (manifest.number == 0) != (manifest.previous == ZERO_HASH):
@@ -249,10 +264,34 @@ def check_successor(current: Manifest, successor: Manifest) -> None:
         raise BadProof("manifest numbers grow by one and access epochs never go back")
 
 
+def _check_sizes(manifest: Manifest) -> None:
+    hashes = [manifest.nonce, manifest.previous, manifest.salt]
+    hashes += [head for revoked in manifest.revocations for head in revoked.frontier]
+    if any(len(value) != 32 for value in hashes):
+        raise MalformedMessage("a hash in a manifest has 32 bytes")
+    if not 0 <= manifest.number < 2**31 or not 0 <= manifest.acl_epoch < 2**63:
+        raise MalformedMessage("a manifest's number or access epoch is out of range")
+
+
 def _check_schema(manifest: Manifest) -> None:
     names = [column.name for column in manifest.columns]
     if not names or len(names) > 256 or len(set(names)) != len(names):
         raise SchemaViolation("a dataset has 1 to 256 columns with distinct names")
+    if any(len(name) > NAME_CHARACTERS for name in (manifest.name, *names)):
+        raise SchemaViolation(f"a name has at most {NAME_CHARACTERS} characters")
     if not manifest.read_keys or any(len(key.public) != 32 for key in manifest.read_keys):
         raise SchemaViolation("a dataset has at least one read key of 32 bytes")
+    _check_expressions(manifest)
     manifest.profile.check()
+
+
+def _check_expressions(manifest: Manifest) -> None:
+    """Else a stranger's manifest would decide how deep and for how long every node evaluates."""
+    conditions = [grant.condition for grant in manifest.grants if grant.condition is not None]
+    defaults = [
+        column.default
+        for column in manifest.columns
+        if column.default is not None and column.default != DEFAULT_NOW
+    ]
+    for written in (*manifest.checks, *conditions, *defaults):
+        expression.check(written)

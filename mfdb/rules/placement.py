@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import AgreementId
 
+SLOTS = 255
+"""Of each role; the code has no more shards (`replication.field.MAX_SHARDS`)."""
+
 
 class Role(IntEnum):
     """What a provider holds: the whole hot log, or one shard of every sealed segment."""
@@ -79,6 +82,7 @@ class SignedPlacement(Record, frozen=True):
 class Placement:
     """Where a dataset stands after an entry of its log."""
 
+    dataset: DatasetId | None = None
     number: int = -1
     head: Hash = ZERO_HASH
     replicas: Mapping[int, Address] = field(default_factory=dict)
@@ -135,6 +139,7 @@ def extend(
     check_network(entry.network, network.id)
     if (entry.number, entry.previous) != (placement.number + 1, placement.head):
         raise BadProof("the placement entry does not follow the log's head")
+    _check_shape(entry, placement)
     mandate = entry.mandate or placement.mandate
     _check_author(signed, placement, owner=owner, mandate=mandate, network=network)
     for agreement in entry.agreements:
@@ -143,6 +148,7 @@ def extend(
     agreements.update({made.agreement.provider: made for made in entry.agreements})
     after = replace(
         placement,
+        dataset=entry.dataset,
         number=entry.number,
         head=digest_of(entry),
         replicas=_assigned(placement.replicas, entry, Role.REPLICA),
@@ -153,6 +159,16 @@ def extend(
     if any(provider not in agreements for provider in after.providers):
         raise BadProof("a provider is placed without an agreement")
     return after
+
+
+def _check_shape(entry: PlacementEntry, placement: Placement) -> None:
+    if placement.dataset not in (None, entry.dataset) or len(entry.dataset) != 32:
+        raise BadProof("the placement entry is of another dataset")
+    if len(entry.case) not in (0, 32):
+        raise BadProof("a case id has 32 bytes")
+    for assignment in entry.assignments:
+        if not 0 <= assignment.slot < SLOTS or len(assignment.provider) != 20:
+            raise BadProof(f"a slot is a number below {SLOTS} and is filled by an address")
 
 
 def _assigned(
