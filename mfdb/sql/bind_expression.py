@@ -42,6 +42,7 @@ from mfdb.sql.types import (
     UNKNOWN,
     SqlType,
     bounded,
+    fit,
     make_type,
 )
 
@@ -243,7 +244,7 @@ def _date_arithmetic(sign: str, left: Bound, right: Bound, scope: Scope, positio
         day, count = (left, right) if left.type.family == "date" else (right, left)
         count = coerce(count, INTEGER, scope.parameters)
         factor = 1 if sign == "+" else -1
-        return strict(sign, (day, count), DATE, lambda a, b: a + factor * b, position)
+        return strict(sign, (day, count), DATE, lambda a, b: fit(a + factor * b, DATE), position)
     raise _no_operator(sign, left.type, right.type, position)
 
 

@@ -23,6 +23,7 @@ from mfdb.sql.types import (
     SqlType,
     StoredScalar,
     bounded,
+    cut_short,
     fit,
     from_storage,
     to_storage,
@@ -79,8 +80,7 @@ def to_working(value: object, kind: SqlType) -> Scalar:
 def _shown(value: object) -> str:
     if isinstance(value, bytes):
         return f"of {len(value)} bytes"
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return cut_short(value if isinstance(value, int) else repr(value))
 
 
 def _accept_boolean(value: object) -> Scalar:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql.actions import ACTIONS
 from mfdb.sql.automaton import END, Machine, TooDeep, Unexpected
@@ -86,8 +84,3 @@ def _number(tokens: list[Token]) -> list[Token]:
     return [
         token._replace(text=str(next(numbers))) if token.kind == "?" else token for token in tokens
     ]
-
-
-def plain(statement: Statement) -> object:
-    """Return a statement as plain lists and dicts, for tests and tools."""
-    return msgspec.to_builtins(statement)

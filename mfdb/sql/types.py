@@ -85,6 +85,16 @@ RANGES: Final[dict[str, range]] = {
     "SMALLINT": range(-(2**15), 2**15),
     "INTEGER": range(-(2**31), 2**31),
     "BIGINT": range(-(2**63), 2**63),
+    "DATE": range(-719_162, 2_932_897),
+    "TIMESTAMP": range(-62_135_596_800_000_000, 253_402_300_800_000_000),
+    "TIMESTAMPTZ": range(-62_135_596_800_000_000, 253_402_300_800_000_000),
+}
+"""Stored integers of a type; times run from the year 1 to the year 9999."""
+_WIDER = {
+    "integer": "use a wider type",
+    "date": "dates run from 0001-01-01 to 9999-12-31",
+    "timestamp": "times run from the year 1 to the year 9999",
+    "timestamptz": "times run from the year 1 to the year 9999",
 }
 KEYABLE: Final = frozenset(
     {"integer", "text", "boolean", "bytes", "date", "timestamp", "timestamptz", "uuid", "identity"}
@@ -148,10 +158,11 @@ def fit(value: Scalar, kind: SqlType) -> Scalar:
     """
     if value is None:
         return None
-    if kind.family == "integer":
+    if kind.name in RANGES:
         if value not in RANGES[kind.name]:
             raise NumberOutOfRange(
-                f"{_cut(value)} is out of the range of {kind}", hint="use a wider type"
+                f"{cut_short(value)} is out of the range of {kind}",
+                hint=_WIDER.get(kind.family, ""),
             )
         return value
     if isinstance(value, Decimal):
@@ -195,7 +206,7 @@ def _fit_decimal(value: Decimal, kind: SqlType) -> Decimal:
         rounded = None
     if rounded is None or (rounded and rounded.adjusted() >= precision - scale):
         raise NumberOutOfRange(
-            f"{_cut(value)} is out of the range of {kind}",
+            f"{cut_short(value)} is out of the range of {kind}",
             hint=f"it holds {precision - scale} digits before the point",
         )
     if kind.name == "MFT":
@@ -206,7 +217,7 @@ def _fit_decimal(value: Decimal, kind: SqlType) -> Decimal:
 def bounded(value: Decimal) -> Decimal:
     """Return a DECIMAL of at most `NUMERIC_DIGITS` digits on each side of the point."""
     if not value.is_finite() or (value and abs(value.adjusted()) > NUMERIC_DIGITS):
-        raise NumberOutOfRange(f"{_cut(value)} is out of the range of DECIMAL")
+        raise NumberOutOfRange(f"{cut_short(value)} is out of the range of DECIMAL")
     if not value and value.is_signed():
         return abs(value)  # there is no negative zero among exact numbers
     if int(value.as_tuple().exponent) > 0:
@@ -216,7 +227,10 @@ def bounded(value: Decimal) -> Decimal:
     return value
 
 
-def _cut(value: object) -> str:
+def cut_short(value: object) -> str:
+    """Return a value as an error may show it, however large it is."""
+    if isinstance(value, int) and value.bit_length() > 1_000:
+        return f"an integer of {value.bit_length()} bits"
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
