@@ -238,7 +238,7 @@ def test_a_peer_that_takes_nothing_is_given_up_though_it_talks() -> None:
 
 def test_a_handler_that_cancels_itself_still_answers() -> None:
     class Quitter(Probe):
-        async def on_request(self, peer: Any, body: bytes) -> bytes:
+        async def on_request(self, _peer: Any, _body: bytes) -> bytes:
             raise asyncio.CancelledError
 
     async def main() -> None:
@@ -256,7 +256,7 @@ def test_a_handler_that_cancels_itself_still_answers() -> None:
 
 def test_a_handler_may_close_the_connection_it_serves() -> None:
     class Closer(Probe):
-        async def on_request(self, peer: Any, body: bytes) -> bytes:
+        async def on_request(self, peer: Any, _body: bytes) -> bytes:
             await peer.close()
             return b"never"
 

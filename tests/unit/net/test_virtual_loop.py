@@ -22,11 +22,9 @@ def test_time_jumps_to_the_next_timer_in_order() -> None:
         await asyncio.gather(sleeper("day", 86_400), sleeper("ms", 0.001), sleeper("hour", 3600))
         return woken
 
-    assert run_virtual(main()) == [
-        ("ms", pytest.approx(0.001)),
-        ("hour", pytest.approx(3600)),
-        ("day", pytest.approx(86_400)),
-    ]
+    woken = run_virtual(main())
+    assert [name for name, _ in woken] == ["ms", "hour", "day"]
+    assert [at for _, at in woken] == pytest.approx([0.001, 3600, 86_400])
 
 
 def test_deadlines_work_in_virtual_time() -> None:
