@@ -7,6 +7,7 @@ printed above the prompt while it is being typed at, without disturbing the line
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.document import Document
     from prompt_toolkit.key_binding import KeyPressEvent
 
+    from shell.database import Result
     from shell.session import Session
 
 _CHANGES_CATALOGUE = frozenset({"CREATE", "DROP", "ALTER"})
@@ -81,24 +83,46 @@ class Repl:
 
     async def _run_text(self, text: str) -> None:
         for entry in _entries(text):
-            if not await _cancellable(run_entry(self._session, entry)):
+            if not await self._cancellable(run_entry(self._session, entry)):
                 return
             if not is_meta(entry.text) and first_word(entry.text) in _CHANGES_CATALOGUE:
                 await self._refresh()
+
+    async def _cancellable(self, work: Coroutine[None, None, bool]) -> bool:
+        """Return what the work returns; Ctrl-C cancels it and gives False."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work)
+        before = signal.getsignal(signal.SIGINT)
+        loop.add_signal_handler(signal.SIGINT, self._on_interrupt, task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise  # somebody cancels the whole prompt
+            sys.stderr.write("Cancelled; whether the statement took effect is not known.\n")
+            return False
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            signal.signal(signal.SIGINT, before)
+
+    def _on_interrupt(self, task: asyncio.Future[bool]) -> None:
+        if not self._session.feed.paused:  # else the pager owns the screen, and the key
+            task.cancel()
 
     async def _refresh(self) -> None:
         """Ask the local catalogue for names; completion does without what it refuses to tell."""
         connection = self._session.connection
         try:
-            datasets = [str(row[0]) for row in (await connection.execute("SHOW DATASETS")).rows]
-            columns = {}
-            for name in datasets[:_DATASETS_COMPLETED]:
-                quoted = '"' + name.replace('"', '""') + '"'
-                rows = (await connection.execute(f"DESCRIBE {quoted}")).rows
-                columns[name] = [str(row[0]) for row in rows]
+            listed = await connection.execute("SHOW DATASETS")
         except MfdbError as error:
             self._session.show_error(error)
             return
+        datasets = _column(listed, "name")
+        columns = {}
+        for name in datasets[:_DATASETS_COMPLETED]:
+            quoted = '"' + name.replace('"', '""') + '"'
+            with contextlib.suppress(MfdbError):  # dropped meanwhile, or not ours to describe
+                columns[name] = _column(await connection.execute(f"DESCRIBE {quoted}"), "column")
         self._catalogue = merged(datasets, columns)
 
     def _prompt_text(self) -> str:
@@ -122,6 +146,13 @@ class _Names(Completer):
         del complete_event  # asked for or not, the answer is the same
         for item in suggestions(document.text_before_cursor, self._repl.catalogue):
             yield Completion(item.text, -item.replaces, display_meta=item.kind)
+
+
+def _column(result: Result, name: str) -> list[str]:
+    """Return the texts of the column of that name, or of the first."""
+    names = [column.name for column in result.columns]
+    place = names.index(name) if name in names else 0
+    return [str(row[place]) for row in result.rows]
 
 
 def _entries(text: str) -> list[Entry]:
@@ -148,24 +179,6 @@ def _bindings() -> KeyBindings:
         event.current_buffer.validate_and_handle()
 
     return bindings
-
-
-async def _cancellable(work: Coroutine[None, None, bool]) -> bool:
-    """Return what the work returns; Ctrl-C cancels it and gives False."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
-    before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not task.cancelled():
-            raise  # somebody cancels the whole prompt
-        sys.stderr.write("Cancelled; whether the statement took effect is not known.\n")
-        return False
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)
 
 
 def _private_history(path: Path) -> FileHistory:

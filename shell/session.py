@@ -15,6 +15,7 @@ from shell.output import written
 from shell.pager import page, pager_command
 from shell.script import first_word
 from shell.settings import FOR_PEOPLE
+from shell.values import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,7 @@ class Session:
     def show_notices(self) -> None:
         """Report what the connection has to tell, once."""
         for notice in self.connection.notices:
-            sys.stderr.write(f"NOTICE: {notice}\n")
+            sys.stderr.write(f"NOTICE: {safe(notice)}\n")
         self.connection.notices.clear()
 
     def redirect(self, path: Path | None) -> None:

@@ -7,8 +7,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from shell import __main__ as command
 from shell import start
-from shell.arguments import parse
 from tests.unit.shell.fake_database import FakeConnection, FakeOpener
 
 if TYPE_CHECKING:
@@ -38,4 +38,6 @@ async def _announce_slow(connection: FakeConnection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(start.run(parse(sys.argv[1:]), PublishingOpener()))
+    run = start.run  # the command has no option to work on a fake, and should not
+    start.run = lambda args: run(args, PublishingOpener())  # type: ignore[assignment, misc]
+    sys.exit(command.main())
