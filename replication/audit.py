@@ -74,7 +74,7 @@ def answer(receipt: StoreReceipt, shard: bytes, beacon: Hash, draws: int = DRAWS
         BadProof: the shard is not the one that the receipt promises; do not answer with it.
     """
     tree = ShardTree(shard)
-    if tree.root != receipt.root:
+    if (tree.root, tree.units) != (receipt.root, receipt.units):
         raise BadProof("the shard held is not the one promised")
     proofs = (tree.prove(unit) for unit in units_of(receipt, beacon, draws))
     return AuditAnswer(proofs=tuple(UnitProof(unit=unit, path=path) for unit, path in proofs))

@@ -1,28 +1,34 @@
 """Distinct types for ids, addresses and amounts, so that a checker tells them apart.
 
 All ids are raw bytes; text forms are lower-case hex with a `0x` prefix. Amounts are integers in
-the smallest unit of MFT (18 decimals, "wei").
+the smallest unit of MFT (18 decimals, "wei"). Their sizes are part of the types, so that decoding
+a record refuses an id of another size: ids are joined to hashes and keys without their lengths.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NewType
+from typing import Annotated, NewType
+
+from msgspec import Meta
 
 from mfdb.kernel.errors import BadType
 
-Address = NewType("Address", bytes)
+_Bytes20 = Annotated[bytes, Meta(min_length=20, max_length=20)]
+_Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+Address = NewType("Address", _Bytes20)
 """20 bytes: an identity, an account or a contract."""
-TransportKey = NewType("TransportKey", bytes)
+TransportKey = NewType("TransportKey", _Bytes32)
 """32 bytes: Ed25519 public key of a node's transport."""
-DatasetId = NewType("DatasetId", bytes)
-ChangesetId = NewType("ChangesetId", bytes)
-VersionId = NewType("VersionId", bytes)
-RowId = NewType("RowId", bytes)
-SegmentId = NewType("SegmentId", bytes)
-AgreementId = NewType("AgreementId", bytes)
-CaseId = NewType("CaseId", bytes)
-Hash = NewType("Hash", bytes)
+DatasetId = NewType("DatasetId", _Bytes32)
+ChangesetId = NewType("ChangesetId", _Bytes32)
+VersionId = NewType("VersionId", _Bytes32)
+RowId = NewType("RowId", _Bytes32)
+SegmentId = NewType("SegmentId", _Bytes32)
+AgreementId = NewType("AgreementId", _Bytes32)
+CaseId = NewType("CaseId", _Bytes32)
+Hash = NewType("Hash", _Bytes32)
 """32 bytes."""
 
 

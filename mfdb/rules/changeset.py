@@ -170,16 +170,7 @@ def check_changeset(changeset: Changeset, *, network: Hash, dataset: DatasetId) 
 
 
 def _check_sizes(header: Header) -> None:
-    """Providers keep headers for ever and use ids as keys, so nothing in them may be long."""
-    hashes = (
-        header.dataset,
-        header.manifest,
-        header.previous,
-        header.key_commitment,
-        header.operations_root,
-    )
-    if any(len(value) != 32 for value in hashes) or len(header.signer) != 20:
-        raise MalformedMessage("a hash in a header has 32 bytes, its signer 20")
+    """Providers keep headers for ever, so nothing in them may be long (ids are sized types)."""
     if len(header.run) != RUN_BYTES or len(header.nonce) != NONCE_BYTES:
         raise MalformedMessage(f"run and nonce have {RUN_BYTES} and {NONCE_BYTES} bytes")
     if not 0 <= header.acl_epoch < 2**63 or not 0 <= header.key_epoch < 2**63:
@@ -192,11 +183,6 @@ def _check_operations(changeset: Changeset) -> None:
         inserts = operation.kind is OperationKind.INSERT
         if inserts != (operation.parent == b"") or len(operation.parent) not in (0, 32):
             raise BadProof("an insert has no parent version, every other operation has one")
-        if any(
-            len(value) != 32
-            for value in (operation.row, operation.salt_commitment, operation.commitment)
-        ):
-            raise MalformedMessage("row id and commitments of an operation have 32 bytes")
         check_values(operation.clear)
         rows.add(operation.row)
     if len(rows) != len(changeset.operations):

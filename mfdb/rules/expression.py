@@ -3,13 +3,15 @@
     ["and", [">", ["column", "stars"], ["value", 3]], ["=", ["author"], ["caller"]]]
 
 The first element names the operator (`OPERATORS` has the arities). Values are None, bool, int,
-float, str and bytes. Three-valued like SQL, and total: what has no answer (a type that does not
-fit, an overflow, a division by zero, an operator nobody knows) is None, and None never allows.
+float, str and bytes. Three-valued like SQL, and total: where SQL would raise (a type that does not
+fit, an overflow, a division by zero, an operator nobody knows) the whole is None, so that no IS NULL
+around an error can make it true; and None never allows.
 No clock, no other row, no randomness: the same row gives the same answer everywhere, for ever.
 """
 
 from __future__ import annotations
 
+import math
 from decimal import Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -142,7 +144,14 @@ def evaluate(
 
     `author` is who wrote the row, `caller` who asks. A column that the row lacks is None.
     """
-    return _Evaluation(row, author, caller).of(expression, 0)
+    try:
+        return _Evaluation(row, author, caller).of(expression, 0)
+    except _NoAnswer:
+        return None
+
+
+class _NoAnswer(Exception):
+    """SQL would raise here: the whole expression has no value."""
 
 
 class _Evaluation:
@@ -160,16 +169,21 @@ class _Evaluation:
     def of(self, node: Any, depth: int) -> Any:
         """Return the value of one node."""
         if depth > DEPTH or not isinstance(node, list | tuple) or not node:
-            return None
+            raise _NoAnswer
         operator, operands = node[0], list(node[1:])
         arity = OPERATORS.get(operator) if isinstance(operator, str) else None
         if arity is None or not arity[0] <= len(operands) <= arity[1]:
-            return None
+            raise _NoAnswer
         lazy = _LAZY.get(operator)
         if lazy is not None:
             return lazy(self, operands, depth + 1)
         values = [self.of(operand, depth + 1) for operand in operands]
-        return None if None in values else _STRICT[operator](*values)
+        if None in values:
+            return None
+        result = _STRICT[operator](*values)
+        if result is None:
+            raise _NoAnswer
+        return result
 
     def value(self, operands: list[Any], _depth: int) -> Any:
         """A constant."""
@@ -220,24 +234,22 @@ class _Evaluation:
         """Whether it is false, and not unknown."""
         return self.of(operands[0], depth) is False
 
-    def same(self, operands: list[Any], depth: int) -> bool | None:
+    def same(self, operands: list[Any], depth: int) -> bool:
         """IS NOT DISTINCT FROM: NULL is the same as NULL."""
         left, right = (self.of(operand, depth) for operand in operands)
         if left is None or right is None:
             return left is right
-        return _is(left, right, lambda order: order == 0)
+        return _equal(left, right)
 
     def member(self, operands: list[Any], depth: int) -> bool | None:
         """IN: unknown if no choice matches and one of them, or the subject, is NULL."""
         subject, *choices = (self.of(operand, depth) for operand in operands)
         found: bool | None = False
         for choice in choices:
-            equal = None
-            if subject is not None and choice is not None:
-                equal = _is(subject, choice, lambda order: order == 0)
-            if equal is True:
+            if subject is None or choice is None:
+                found = None
+            elif _equal(subject, choice):
                 return True
-            found = None if equal is None else found
         return found
 
     def coalesce(self, operands: list[Any], depth: int) -> Any:
@@ -293,6 +305,13 @@ def _is(left: Any, right: Any, test: Callable[[int], bool]) -> bool | None:
     return None if order is None else test(order)
 
 
+def _equal(left: Any, right: Any) -> bool:
+    order = _order(left, right)
+    if order is None:
+        raise _NoAnswer
+    return order == 0
+
+
 def _comparison(test: Callable[[int], bool]) -> Callable[[Any, Any], bool | None]:
     return lambda left, right: _is(left, right, test)
 
@@ -303,7 +322,7 @@ def _bounded(value: Any) -> Any:
         return value if value in _INTEGERS else None
     if isinstance(value, Decimal):
         return value if value.is_finite() else None
-    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124 - NaN
+    return value
 
 
 def _arithmetic(operator: str) -> Callable[[Any, Any], Any]:
@@ -316,7 +335,11 @@ def _arithmetic(operator: str) -> Callable[[Any, Any], Any]:
             return _bounded(_DECIMAL[operator](Decimal(left), Decimal(right)))
         if operator in ("/", "%") and right == 0:
             return None
-        return _bounded(_PLAIN[operator](left, right))
+        value = _PLAIN[operator](left, right)
+        overflowed = isinstance(value, float) and math.isinf(value)
+        if overflowed and not (math.isinf(left) or math.isinf(right)):
+            return None
+        return _bounded(value)
 
     return compute
 
@@ -332,7 +355,7 @@ def _divide(left: Any, right: Any) -> Any:
 def _remainder(left: Any, right: Any) -> Any:
     """The remainder has the sign of the dividend, as in PostgreSQL."""
     if isinstance(left, float):
-        return None
+        raise _NoAnswer  # SQL has no remainder of floats
     return left - right * _divide(left, right)
 
 
@@ -341,7 +364,7 @@ _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "-": lambda left, right: left - right,
     "*": lambda left, right: left * right,
     "/": _divide,
-    "%": lambda left, right: _or_nan(_remainder(left, right)),
+    "%": _remainder,
 }
 _DECIMAL: dict[str, Callable[[Decimal, Decimal], Decimal]] = {
     "+": _CONTEXT.add,
@@ -350,10 +373,6 @@ _DECIMAL: dict[str, Callable[[Decimal, Decimal], Decimal]] = {
     "/": _CONTEXT.divide,
     "%": _CONTEXT.remainder,
 }
-
-
-def _or_nan(value: Any) -> Any:
-    return float("nan") if value is None else value
 
 
 def _concatenate(left: Any, right: Any) -> Any:

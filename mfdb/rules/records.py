@@ -79,20 +79,6 @@ def open_record(kind: type[S], data: bytes, *, network: Hash) -> S:
     record = signed.record
     check_network(record.network, network)
     check_signature(record, signed.signature, record.identity)
-    if any(len(address) != 20 for address in _addresses(record)):
-        raise MalformedMessage("an address in the record has not 20 bytes")
-    if any(len(key) != 32 for key in _keys(record)):
-        raise MalformedMessage("a key in the record has not 32 bytes")
+    if len(record.seal_key) != 32:
+        raise MalformedMessage("a seal key has 32 bytes")
     return signed
-
-
-def _addresses(record: NodeRecord | HomeRecord) -> tuple[Address, ...]:
-    if isinstance(record, NodeRecord):
-        return (record.identity, record.signer, record.chequebook)
-    return (record.identity, *record.mailbox_providers, *record.home_providers)
-
-
-def _keys(record: NodeRecord | HomeRecord) -> tuple[bytes, ...]:
-    if isinstance(record, NodeRecord):
-        return (record.transport_key, record.seal_key)
-    return (record.seal_key,)

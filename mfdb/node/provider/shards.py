@@ -8,6 +8,7 @@ from mfdb.kernel.errors import ShardMissing
 from mfdb.node.messages import Proofs, Shard
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Action
+from mfdb.rules.placement import SLOTS
 from replication.audit import answer
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ class Shards:
         Raises:
             ShardMissing: it does not.
         """
-        with self._context.store.snapshot() as view:
-            found = shelf.shard(view, segment, index)
+        found = None
+        if 0 <= index < SLOTS:
+            with self._context.store.snapshot() as view:
+                found = shelf.shard(view, segment, index)
         if found is None:
             raise ShardMissing(f"shard {index} of segment 0x{segment.hex()[:16]} is not here")
         return found

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mfdb.dataset.acceptance import VersionMeta
 from mfdb.kernel.codec import Record, decode, encode
-from mfdb.kernel.errors import CorruptRecord, MfdbError, UnknownDataset
+from mfdb.kernel.errors import CorruptRecord, MalformedMessage, MfdbError, UnknownDataset
 from mfdb.kernel.ids import (
     ZERO_HASH,
     Address,
@@ -75,6 +75,8 @@ def _open(kind: type[K], data: bytes, limit_bytes: int = FRAME_BYTES) -> K:
 
 
 def _number(value: int) -> bytes:
+    if not 0 <= value < 2**64:
+        raise MalformedMessage("a number in a request is out of range")
     return value.to_bytes(8, "big")
 
 
