@@ -66,6 +66,11 @@ class Change(Protocol):
         """Where to go on after this change."""
         ...
 
+    @property
+    def key(self) -> str:
+        """Equal for the same change at every replica, so that a repeat can be told."""
+        ...
+
 
 class Connection(Protocol):
     """An open database."""

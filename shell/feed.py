@@ -28,6 +28,7 @@ def change_json(change: Change) -> str:
             "new": record(change.new),
             "author": change.author,
             "cursor": change.cursor,
+            "key": change.key,
         }
     )
 

@@ -37,6 +37,7 @@ class FakeChange:
     cursor: str
     old: Mapping[str, object] | None = None
     author: str = "alice"
+    key: str = "k"
 
 
 @dataclass
@@ -95,7 +96,7 @@ class FakeConnection:
         """Deliver an insert to every subscriber."""
         self._cursor += 1
         for queue in self._queues:
-            queue.put_nowait(FakeChange("insert", row, f"c{self._cursor}"))
+            queue.put_nowait(FakeChange("insert", row, f"c{self._cursor}", key=f"k{self._cursor}"))
 
     def end_subscriptions(self) -> None:
         for queue in self._queues:

@@ -61,6 +61,7 @@ def test_a_change_for_programs() -> None:
         "new": {"body": "aGk=", "n": 1},
         "author": "alice",
         "cursor": "c7",
+        "key": "k",
     }
 
 
