@@ -11,6 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from mfdb.kernel.errors import MfdbError
 from shell import exit_codes
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_codes.OK
     try:
         return _dispatch(args)
+    except MfdbError as error:
+        from shell import report
+
+        sys.stderr.write(report.error_json(error) if args.json else report.error_text(error))
+        return exit_codes.FAILED
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     except BrokenPipeError:

@@ -7,11 +7,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import BadSeedWords, MfdbError, UnknownIdentity
+from mfdb.kernel.errors import BadSeedWords, UnknownIdentity
 from mfdb.kernel.ids import show
 from mfdb.node.keystore import keystore_in
 from mfdb.node.system import SystemEntropy
-from shell import exit_codes, report
+from shell import exit_codes
 from shell.passphrase import PassphraseSource
 from shell.values import json_text
 
@@ -47,15 +47,15 @@ def _add_protect(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run one sub-command; returns the exit code."""
+    """Run one sub-command and return the exit code.
+
+    Raises:
+        MfdbError: the keystore, the name, the words or the passphrase are not right.
+    """
     source = PassphraseSource(os.environ, terminal=sys.stdin.isatty())
     keystore = keystore_in(args.data, SystemEntropy())
     action = {"new": _new, "list": _list, "show": _show, "restore": _restore, "protect": _protect}
-    try:
-        action[args.action](args, keystore, source)
-    except MfdbError as error:
-        sys.stderr.write(report.error_json(error) if args.json else report.error_text(error))
-        return exit_codes.FAILED
+    action[args.action](args, keystore, source)
     return exit_codes.OK
 
 

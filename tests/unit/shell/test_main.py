@@ -116,3 +116,10 @@ def test_the_pager_is_chosen_by_the_environment() -> None:
     assert pager_command({}) == ["less", "-SRXF"]
     assert pager_command({"PAGER": "more -x"}) == ["more", "-x"]
     assert pager_command({"PAGER": "more", "MFDB_PAGER": ""}) == []
+
+
+def test_an_error_of_a_program_is_reported_with_its_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(tmp_path), "identity", "show", "nobody"]) == 1
+    assert "HINT: mfdb identity list" in capsys.readouterr().err
