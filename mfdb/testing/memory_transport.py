@@ -278,12 +278,10 @@ class MemoryChannel:
         else:
             self.other.arrive(frame)
 
-    # ---- in order, later
+    # ---- in order, later: what is due waits for what stands before it
 
     def _carry(self, parcel: _Parcel) -> None:
         due = self._loop.time() + self._network.delay_s(self.own, self._peer)
-        if self._queue:
-            due = max(due, self._queue[-1][0])
         self._queue.append((due, parcel))
         self._queued_bytes += len(parcel or b"")
         if self._timer is None:

@@ -214,6 +214,26 @@ def test_a_killed_node_is_noticed(power_loss: bool, least_s: float, most_s: floa
     play(body)
 
 
+def test_a_node_that_came_back_replaces_the_connection_it_lost() -> None:
+    async def body(world: World, peer: Peer) -> None:
+        alice_address = await world.alice.listen("127.0.0.1:0")
+        await asyncio.sleep(6)
+        started = world.now_s
+        world.network.kill(B, power_loss=True)
+        assert peer.is_open, "nobody told Alice"
+        again = world.network.transport(BOB, Probe())
+        to_alice = await again.dial(A, alice_address, timeout_s=5)
+        assert await to_alice.request(b"x", timeout_s=5) == b"x"
+        assert not peer.is_open
+        await world.alice_probe.until(lambda: world.alice_probe.closed == [peer])
+        assert world.now_s - started < 1
+        to_bob = await world.dial()
+        assert await to_bob.request(b"y", timeout_s=5) == b"y"
+        await again.close()
+
+    play(body)
+
+
 def test_a_peer_that_reads_slowly_holds_its_sender_back() -> None:
     """A partition fills the simulated link; past its buffer nothing more is taken."""
 
