@@ -220,7 +220,7 @@ def test_a_node_that_came_back_replaces_the_connection_it_lost() -> None:
         await asyncio.sleep(6)
         started = world.now_s
         world.network.kill(B, power_loss=True)
-        assert peer.is_open, "nobody told Alice"
+        assert world.alice_probe.closed == [], "nobody told Alice"
         again = world.network.transport(BOB, Probe())
         to_alice = await again.dial(A, alice_address, timeout_s=5)
         assert await to_alice.request(b"x", timeout_s=5) == b"x"
