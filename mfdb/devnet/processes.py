@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mfdb.kernel.clock import Clock
 
 POLL_S = 0.05
-STOP_S = 10.0
 READY = "ready "
+STOP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

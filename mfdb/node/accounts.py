@@ -63,6 +63,8 @@ class Bill:
         self._table = table
         self._request_bytes = request_bytes
         self.price: Wei | None = None
+        self.is_void = False
+        """Whether nothing was served as long as there is no answer (a stream's next item)."""
         self.reserve = table.price(request_bytes, most_bytes)
 
     def answered(self, answer_bytes: int) -> None:
@@ -144,14 +146,13 @@ class Accounts:
         account = self.of(correspondent.identity)
         table, account.ledger = _terms(correspondent.offer, account.ledger)
         bill = Bill(table, request_bytes, most_bytes)
-        needed = account.ledger.payment_needed(bill.reserve)
-        if needed and self.chequebook != ZERO_ADDRESS:
-            await self._pay(correspondent, account, needed)
+        await self._pay_ahead(correspondent, account, bill.reserve)
         account.ledger, reservation = account.ledger.prepare_consume(bill.reserve)
         try:
             yield bill
         except BaseException as error:
-            is_unsure = not isinstance(error, MfdbError) or isinstance(error, NetworkError)
+            is_refused = isinstance(error, MfdbError) and not isinstance(error, NetworkError)
+            is_unsure = not (is_refused or bill.is_void)
             account.ledger, _ = account.ledger.release_consume(reservation, is_unsure=is_unsure)
             raise
         account.ledger, _ = account.ledger.apply_consume(reservation, bill.price or Wei(0))

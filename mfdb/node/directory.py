@@ -95,8 +95,15 @@ class Correspondent:
         Raises:
             PeerUnreachable: the connection was lost.
         """
-        async for body in self._peer.stream(encode(request)):
+        pages = self._peer.stream(encode(request))
+        while True:
+            # Reserved, and if need be paid, before the page comes: the provider reserves it too.
             async with self._accounts.consuming(self, 0, answer_bytes(request)) as bill:
+                bill.is_void = True
+                try:
+                    body = await anext(pages)
+                except StopAsyncIteration:
+                    return
                 bill.answered(len(body))
             yield open_answer(LogPage, body)
 

@@ -325,7 +325,8 @@ class Sealing:
         dataset, bundle = request.dataset, request.bundle
         known = shelf.segment(transaction, dataset, bundle.certificate.segment)
         if known is not None:
-            bundle = _merged(known, bundle)
+            placement = shelf.placement(transaction, dataset, self._context.network)
+            bundle = _merged(known, bundle, placement)
         receipted = shelf.mark(transaction, dataset, bundle.certificate.number)
         receipted -= _sealed_ids(transaction, dataset, before=bundle.certificate.number)
         shelf.put_segment(transaction, dataset, bundle)
@@ -452,9 +453,14 @@ def _keep_shard(transaction: Transaction, request: PutShard) -> None:
         shelf.put_segment(transaction, request.dataset, request.bundle)
 
 
-def _merged(known: SealedSegment, new: SealedSegment) -> SealedSegment:
-    """Return the bundle with the receipts of both, one per shard and agreement."""
-    receipts = {(s.receipt.shard, s.receipt.agreement): s for s in known.receipts}
-    receipts.update({(s.receipt.shard, s.receipt.agreement): s for s in new.receipts})
-    ordered = tuple(receipts[key] for key in sorted(receipts))
+def _merged(known: SealedSegment, new: SealedSegment, placement: Placement) -> SealedSegment:
+    """Return the bundle with one receipt per shard, that of its present holder if there is one."""
+    receipts = {signed.receipt.shard: signed for signed in new.receipts}
+    for signed in known.receipts:
+        shard = signed.receipt.shard
+        holder = placement.shards.get(shard)
+        due = placement.agreement_of(holder) if holder is not None else None
+        if shard not in receipts or signed.receipt.agreement == due:
+            receipts[shard] = signed
+    ordered = tuple(receipts[shard] for shard in sorted(receipts))
     return msgspec.structs.replace(known, receipts=ordered)

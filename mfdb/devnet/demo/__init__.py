@@ -1,0 +1,1 @@
+"""The mailbox story, told by real processes on real mail and checked act by act."""

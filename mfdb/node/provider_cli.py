@@ -1,0 +1,110 @@
+"""`mfdb provider`: run a provider, and see what it staked, earned and stands accused of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.ids import show, show_mft
+from mfdb.node.keystore import Keystore, read_passphrase_file
+from mfdb.node.network_file import NetworkFile
+from mfdb.node.system import SystemEntropy
+
+if TYPE_CHECKING:
+    import argparse
+
+    from mfdb.kernel.seed import IdentityKeys
+
+IDENTITY = "provider"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `mfdb provider`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    run_ = actions.add_parser("run", help="serve until interrupted")
+    run_.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
+    show_ = actions.add_parser("show", help="deposit, earnings and cases")
+    show_.add_argument("--json", action="store_true", help="print one JSON object")
+    for action in (run_, show_):
+        action.add_argument("--data", type=Path, required=True, help="the provider's directory")
+        action.add_argument("--network", type=Path, required=True, metavar="FILE")
+        action.add_argument("--passphrase-file", type=Path, metavar="FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out `mfdb provider` and return the exit code."""
+    if arguments.action == "run":
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
+        asyncio.run(_serve(arguments))
+        return 0
+    figures = asyncio.run(_figures(arguments))
+    if arguments.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        width = max(map(len, figures))
+        for name, value in figures.items():
+            sys.stdout.write(f"{name:<{width}}  {value}\n")
+    return 0
+
+
+def provider_keys(directory: Path, passphrase_file: Path | None = None) -> IdentityKeys:
+    """Return the keys of the provider in a directory, made on first use."""
+    keystore = Keystore(directory / "keystore", SystemEntropy())
+    passphrase = read_passphrase_file(passphrase_file) if passphrase_file else None
+    if not keystore.list():
+        keystore.create(IDENTITY, passphrase)
+    return keystore.unlock(IDENTITY, passphrase)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    from mfdb.node.wiring import build_provider
+    from mfdb.store.lmdb_store import LmdbStore
+
+    keys = provider_keys(arguments.data, arguments.passphrase_file)
+    store = LmdbStore(arguments.data / "store")
+    with contextlib.closing(store):
+        node = await build_provider(NetworkFile.load(arguments.network), keys, store)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            bound = await node.start(arguments.listen)
+            sys.stdout.write(f"ready {show(keys.address)} {bound}\n")
+            sys.stdout.flush()
+            await stop.wait()
+        finally:
+            await node.close()
+
+
+async def _figures(arguments: argparse.Namespace) -> dict[str, object]:
+    from mfdb.chain.port import CaseClosed, CaseOpened, ChequeCashed
+    from mfdb.chain.web3_chain import Web3Chain
+
+    me = provider_keys(arguments.data, arguments.passphrase_file).address
+    chain = await Web3Chain.connect(NetworkFile.load(arguments.network).deployment)
+    try:
+        deposit = await chain.deposit(me)
+        events = [seen.event for seen in await chain.events()]
+        accused = [e.case for e in events if isinstance(e, CaseOpened) and e.provider == me]
+        closed = {e.case: e.status for e in events if isinstance(e, CaseClosed)}
+        sum(e.amount for e in events if isinstance(e, ChequeCashed) and e.beneficiary == me)
+        return {
+            "provider": show(me),
+            "balance": show_mft(await chain.balance(me)),
+            "deposit": show_mft(deposit.total),
+            "earmarked": show_mft(deposit.earmarked),
+            "cheques cashed": show_mft(sum(cash.amount for cash in cashes)),
+            "cases against it": len(accused),
+            "convictions": sum(1 for case in accused if closed.get(case, 0) == 2),
+        }
+    finally:
+        await chain.close()
