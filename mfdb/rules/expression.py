@@ -3,9 +3,9 @@
     ["and", [">", ["column", "stars"], ["value", 3]], ["=", ["author"], ["caller"]]]
 
 The first element names the operator (`OPERATORS` has the arities). Values are None, bool, int,
-float, str and bytes. Three-valued like SQL, and total: where SQL would raise (a type that does not
-fit, an overflow, a division by zero, an operator nobody knows) the whole is None, so that no IS NULL
-around an error can make it true; and None never allows.
+float, str and bytes. Three-valued like SQL, and total: where SQL would raise (types
+that do not suit, an overflow, a division by zero, an operator nobody knows) the whole is None, so
+that no IS NULL around an error can make it true; and None never allows.
 No clock, no other row, no randomness: the same row gives the same answer everywhere, for ever.
 """
 
@@ -177,9 +177,12 @@ class _Evaluation:
         lazy = _LAZY.get(operator)
         if lazy is not None:
             return lazy(self, operands, depth + 1)
-        values = [self.of(operand, depth + 1) for operand in operands]
-        if None in values:
-            return None
+        values = []
+        for operand in operands:
+            value = self.of(operand, depth + 1)
+            if value is None:
+                return None  # what stands after a NULL is not looked at, so it cannot fail either
+            values.append(value)
         result = _STRICT[operator](*values)
         if result is None:
             raise _NoAnswer
@@ -243,10 +246,13 @@ class _Evaluation:
 
     def member(self, operands: list[Any], depth: int) -> bool | None:
         """IN: unknown if no choice matches and one of them, or the subject, is NULL."""
-        subject, *choices = (self.of(operand, depth) for operand in operands)
+        subject = self.of(operands[0], depth)
+        if subject is None:
+            return None
         found: bool | None = False
-        for choice in choices:
-            if subject is None or choice is None:
+        for operand in operands[1:]:
+            choice = self.of(operand, depth)
+            if choice is None:
                 found = None
             elif _equal(subject, choice):
                 return True

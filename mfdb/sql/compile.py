@@ -108,9 +108,12 @@ def _strict(node: Strict) -> Compiled:
     call, position = node.call, node.position
 
     def many(values: Values, environment: Environment) -> Any:
-        arguments = [operand(values, environment) for operand in operands]
-        if None in arguments:
-            return None
+        arguments = []
+        for operand in operands:
+            argument = operand(values, environment)
+            if argument is None:
+                return None
+            arguments.append(argument)
         try:
             return call(*arguments)
         except MfdbError as error:
