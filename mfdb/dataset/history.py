@@ -88,6 +88,14 @@ class History:
             self.wake(news)
         return verdict
 
+    def check(self, changeset: Changeset) -> None:
+        """Return quietly if a changeset of our own would be accepted, as far as is known here.
+
+        Raises:
+            ProtocolViolation, AccessDenied, SchemaViolation: nobody would accept it.
+        """
+        judge(changeset, self._knowledge(), network=self._known.manifest.network)
+
     def wake(self, missing: Hash) -> None:
         """Judge again whatever waits for something that is known now."""
         queue = deque(self._waiting(missing))
@@ -131,15 +139,8 @@ class History:
     # ---- judging
 
     def _judge(self, changeset: Changeset) -> Verdict:
-        known = Knowledge(
-            manifests=self._known.manifests,
-            version_of=lambda version: load(
-                self._working, VersionMeta, version_key(self._dataset, version)
-            ),
-            header_of=self._header,
-        )
         network = self._known.manifest.network
-        judged = judge(changeset, known, network=network, now_s=self._now_s)
+        judged = judge(changeset, self._knowledge(), network=network, now_s=self._now_s)
         if isinstance(judged, Parked):
             self._park(changeset, judged)
             return Verdict.PARKED
@@ -147,6 +148,15 @@ class History:
         self._keep(changeset, Verdict.APPLIED)
         self.applied.append(changeset.id)
         return Verdict.APPLIED
+
+    def _knowledge(self) -> Knowledge:
+        return Knowledge(
+            manifests=self._known.manifests,
+            version_of=lambda version: load(
+                self._working, VersionMeta, version_key(self._dataset, version)
+            ),
+            header_of=self._header,
+        )
 
     def _news(self, changeset: Changeset, verdict: Verdict) -> Iterator[Hash]:
         """Yield what is known now and was not before."""

@@ -9,12 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mfdb.dataset.layout import RowState, row_key
+from mfdb.dataset.working import load
 from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
+from mfdb.kernel.errors import DuplicateRow, StaleWrite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mfdb.kernel.ids import RowId, VersionId
+    from mfdb.rules.manifest import Manifest
+    from mfdb.store.port import Snapshot
 
 
 @dataclass(slots=True)
@@ -52,3 +57,24 @@ class Pending:
     def changes(self) -> list[RowChange]:
         """Return what is to be written."""
         return list(self._changes.values())
+
+
+def check_current(source: Snapshot, manifest: Manifest, changes: Iterable[RowChange]) -> None:
+    """Return quietly if every change starts from what is shown here now.
+
+    Raises:
+        StaleWrite: a row changed since the change was planned.
+        DuplicateRow: a row with that key came since.
+    """
+    for change in changes:
+        if change.row is None:
+            continue
+        state = load(source, RowState, row_key(manifest.dataset, change.row))
+        shown = state.shown if state else b""
+        if isinstance(change, RowInsert):
+            if shown:
+                raise DuplicateRow(f"dataset {manifest.name} has a row with that key already")
+        elif shown != change.parent:
+            raise StaleWrite(
+                f"a row of {manifest.name} changed since it was read", hint="read again and retry"
+            )

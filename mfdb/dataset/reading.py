@@ -71,6 +71,19 @@ class Reading:
         found = catalogue.all_datasets(self._snapshot)
         return [catalogue.known_dataset(self._snapshot, dataset) for dataset in found]
 
+    def known(self, dataset: DatasetId) -> Known:
+        """Return what is known of a dataset.
+
+        Raises:
+            UnknownDataset: nothing is.
+        """
+        return catalogue.known_dataset(self._snapshot, dataset)
+
+    def find(self, owner: Address, name: str) -> Known | None:
+        """Return an owner's dataset by name, or None."""
+        dataset = catalogue.find_dataset(self._snapshot, owner, name)
+        return None if dataset is None else catalogue.known_dataset(self._snapshot, dataset)
+
     def named(self, owner: Address, name: str) -> Known:
         """Return an owner's dataset.
 

@@ -36,6 +36,7 @@ from mfdb.dataset.layout import (
 )
 from mfdb.dataset.opener import Opened
 from mfdb.dataset.outcome import Applied, Incoming
+from mfdb.dataset.pending import check_current
 from mfdb.dataset.reading import Reading
 from mfdb.dataset.table import Table
 from mfdb.dataset.working import Working, load, parse, save
@@ -55,7 +56,7 @@ from mfdb.kernel.limits import HLC_AHEAD_S
 from mfdb.rules.columns import key_commitment, unwrap_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.layout import StoredRow
@@ -176,26 +177,37 @@ class Replica:
 
     # ---- writing
 
-    def write(self, dataset: DatasetId, changes: Sequence[RowChange]) -> Applied:
-        """Make changes to a dataset that is kept here only: all of them or none.
+    def write(self, changes: Mapping[DatasetId, Sequence[RowChange]]) -> Applied:
+        """Make changes to datasets that are kept here only: all of them or none.
 
         Raises:
             AccessDenied, SchemaViolation, ValueTooLarge: it may not be.
+            StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
             StoreFull: the disk is full; nothing was kept.
         """
+        done = []
         with self._writing() as working:
-            known = catalogue.known_dataset(working, dataset)
-            batch = self._batch(working, known)
-            chain = self._chain(working, dataset)
-            for part in split(changes):
-                draft = self._writer.compose(known.manifest, part, chain)
-                chain = draft.chain
-                self._plain(batch, draft)
-                batch.history.add(draft.changeset, draft.entry)
-            save(working, chain_key(dataset), chain)
-            applied = self._finish(batch)
-        self._notify(dataset)
-        return applied
+            for dataset, planned in changes.items():
+                done.append(self._write(working, dataset, planned))
+        for dataset in changes:
+            self._notify(dataset)
+        return Applied(
+            applied=tuple(one for part in done for one in part.applied),
+            shred=tuple(one for part in done for one in part.shred),
+        )
+
+    def _write(self, working: Working, dataset: DatasetId, changes: Sequence[RowChange]) -> Applied:
+        known = catalogue.known_dataset(working, dataset)
+        batch = self._batch(working, known)
+        check_current(working, known.manifest, changes)
+        chain = self._chain(working, dataset)
+        for part in split(changes):
+            draft = self._writer.compose(known.manifest, part, chain)
+            chain = draft.chain
+            self._plain(batch, draft)
+            batch.history.add(draft.changeset, draft.entry)
+        save(working, chain_key(dataset), chain)
+        return self._finish(batch)
 
     def stage(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
@@ -204,15 +216,23 @@ class Replica:
 
         The writing run and the changesets are durable before anybody sees them, so that a restart
         neither forks the run nor forgets a write that may have spread.
+
+        Raises:
+            AccessDenied, SchemaViolation, ValueTooLarge: no provider would take it.
+            StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
+            StoreFull: the disk is full; nothing was kept.
         """
         drafts = []
         with self._writing() as working:
             known = catalogue.known_dataset(working, dataset)
+            history = self._batch(working, known).history
+            check_current(working, known.manifest, changes)
             chain = self._chain(working, dataset)
             for part in split(changes):
                 draft = self._writer.compose(
                     known.manifest, part, chain, sealed_sender=sealed_sender
                 )
+                history.check(draft.changeset)
                 chain = draft.chain
                 drafts.append(draft)
                 outgoing = Outgoing(draft.changeset, draft.entry)
@@ -299,10 +319,13 @@ class Replica:
         with self._store.snapshot() as snapshot:
             return snapshot.get(mark_key(dataset, name))
 
-    def set_mark(self, dataset: DatasetId, name: str, value: bytes) -> None:
-        """Remember something for the network layer, durably."""
+    def set_mark(self, dataset: DatasetId, name: str, value: bytes | None) -> None:
+        """Remember something for the network layer, durably; None forgets it."""
         with self._writing() as working:
-            working.put(mark_key(dataset, name), value)
+            if value is None:
+                working.delete(mark_key(dataset, name))
+            else:
+                working.put(mark_key(dataset, name), value)
 
     # ---- reading
 

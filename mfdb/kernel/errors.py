@@ -150,6 +150,12 @@ class DuplicateIdentity(ProgrammingError):
     sqlstate = "42710"
 
 
+class BatchFailed(ProgrammingError):
+    """A statement of the open batch failed: nothing but ROLLBACK goes on from there."""
+
+    sqlstate = "25P02"
+
+
 # ---- a value is wrong
 
 

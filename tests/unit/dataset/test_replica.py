@@ -88,9 +88,9 @@ def test_written_rows_are_read_back_in_key_order_and_after_a_restart(
     bob: Person, notes: Manifest
 ) -> None:
     bob.replica.write(
-        notes.dataset, [keyed(bob, notes, 2, "b", "x"), keyed(bob, notes, -1, "a", None)]
+        {notes.dataset: [keyed(bob, notes, 2, "b", "x"), keyed(bob, notes, -1, "a", None)]}
     )
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "c", None)])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "c", None)]})
     expected = [(-1, "a", None), (1, "c", None), (2, "b", "x")]
     assert rows_of(bob, notes) == expected
     bob.restart()
@@ -98,7 +98,7 @@ def test_written_rows_are_read_back_in_key_order_and_after_a_restart(
 
 
 def test_keys_ranges_and_unique_columns_are_found_by_index(bob: Person, notes: Manifest) -> None:
-    bob.replica.write(notes.dataset, [keyed(bob, notes, n, f"b{n}", f"t{n}") for n in range(10)])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, n, f"b{n}", f"t{n}") for n in range(10)]})
     known = bob.replica.known(notes.dataset)
     with bob.replica.reading() as reading:
         found = reading.by_key(known, (3, None, None))
@@ -116,47 +116,47 @@ def test_keys_ranges_and_unique_columns_are_found_by_index(bob: Person, notes: M
 
 
 def test_an_update_moves_indexes_and_a_delete_leaves_nothing(bob: Person, notes: Manifest) -> None:
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "a", "x")])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "a", "x")]})
     known = bob.replica.known(notes.dataset)
     with bob.replica.reading() as reading:
         (row,) = reading.rows(known)
     values = {"id": 1, "body": "b", "tag": "y"}
-    bob.replica.write(notes.dataset, [RowUpdate(row=row.row, parent=row.version, values=values)])
+    bob.replica.write({notes.dataset: [RowUpdate(row=row.row, parent=row.version, values=values)]})
     with bob.replica.reading() as reading:
         (row,) = reading.rows(known)
         assert row.values == (1, "b", "y")
         assert reading.by_unique(known, 2, "x") is None
-    bob.replica.write(notes.dataset, [RowDelete(row=row.row, parent=row.version)])
+    bob.replica.write({notes.dataset: [RowDelete(row=row.row, parent=row.version)]})
     with bob.replica.reading() as reading:
         assert list(reading.rows(known)) == []
         assert reading.by_unique(known, 2, "y") is None
 
 
 def test_a_deleted_key_may_be_used_again(bob: Person, notes: Manifest) -> None:
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "a", None)])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "a", None)]})
     with bob.replica.reading() as reading:
         (row,) = reading.rows(bob.replica.known(notes.dataset))
-    bob.replica.write(notes.dataset, [RowDelete(row=row.row, parent=row.version)])
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "again", None)])
+    bob.replica.write({notes.dataset: [RowDelete(row=row.row, parent=row.version)]})
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "again", None)]})
     assert rows_of(bob, notes) == [(1, "again", None)]
     with bob.replica.reading() as reading:
         assert list(reading.conflicts(bob.replica.known(notes.dataset))) == []
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(bob: Person, notes: Manifest) -> None:
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "a", None)])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "a", None)]})
     bob.disk.full = True
     with pytest.raises(StoreFull):
-        bob.replica.write(notes.dataset, [keyed(bob, notes, n, "b", None) for n in range(2, 5)])
+        bob.replica.write({notes.dataset: [keyed(bob, notes, n, "b", None) for n in range(2, 5)]})
     bob.disk.full = False
     assert rows_of(bob, notes) == [(1, "a", None)]
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 2, "b", None)])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 2, "b", None)]})
     assert rows_of(bob, notes) == [(1, "a", None), (2, "b", None)]
 
 
 def test_a_large_write_is_split_and_still_atomic_here(bob: Person, notes: Manifest) -> None:
     applied = bob.replica.write(
-        notes.dataset, [keyed(bob, notes, n, "", None) for n in range(10_001)]
+        {notes.dataset: [keyed(bob, notes, n, "", None) for n in range(10_001)]}
     )
     assert len(applied.applied) == 2
     assert len(rows_of(bob, notes)) == 10_001
@@ -168,11 +168,11 @@ def test_a_large_write_is_split_and_still_atomic_here(bob: Person, notes: Manife
 def test_every_change_is_told_once_with_old_and_new(bob: Person, notes: Manifest) -> None:
     told: list[bytes] = []
     stop = bob.replica.listen(told.append)
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "a", None)])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "a", None)]})
     with bob.replica.reading() as reading:
         (row,) = reading.rows(bob.replica.known(notes.dataset))
     values = {"id": 1, "body": "b", "tag": None}
-    bob.replica.write(notes.dataset, [RowUpdate(row=row.row, parent=row.version, values=values)])
+    bob.replica.write({notes.dataset: [RowUpdate(row=row.row, parent=row.version, values=values)]})
     with bob.replica.reading() as reading:
         (row,) = reading.rows(bob.replica.known(notes.dataset))
     inserted, updated = changes_of(bob, notes)
@@ -182,7 +182,7 @@ def test_every_change_is_told_once_with_old_and_new(bob: Person, notes: Manifest
     assert updated.author == bob.keys.address
     assert told == [notes.dataset] * 2
     stop()
-    bob.replica.write(notes.dataset, [RowDelete(row=row.row, parent=row.version)])
+    bob.replica.write({notes.dataset: [RowDelete(row=row.row, parent=row.version)]})
     assert len(told) == 2
     (deleted,) = changes_of(bob, notes, after=2)
     assert (deleted.op, deleted.old, deleted.new) == ("delete", values, None)
@@ -191,11 +191,11 @@ def test_every_change_is_told_once_with_old_and_new(bob: Person, notes: Manifest
 def test_a_deleted_row_is_shredded_everywhere_even_in_the_changelog(
     bob: Person, notes: Manifest
 ) -> None:
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "the secret", None)])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "the secret", None)]})
     with bob.replica.reading() as reading:
         (row,) = reading.rows(bob.replica.known(notes.dataset))
     first = next(change for change in changes_of(bob, notes))
-    applied = bob.replica.write(notes.dataset, [RowDelete(row=row.row, parent=row.version)])
+    applied = bob.replica.write({notes.dataset: [RowDelete(row=row.row, parent=row.version)]})
     assert [index for _, index in applied.shred] == [0]
     bob.restart()
     (deleted,) = changes_of(bob, notes)
@@ -453,7 +453,7 @@ def test_the_newest_manifest_may_come_first_and_must_fit_what_follows(
 def test_a_forgotten_dataset_leaves_nothing_and_does_not_come_back(
     bob: Person, notes: Manifest
 ) -> None:
-    bob.replica.write(notes.dataset, [keyed(bob, notes, 1, "a", "x")])
+    bob.replica.write({notes.dataset: [keyed(bob, notes, 1, "a", "x")]})
     bob.replica.forget(notes.dataset, reason="dropped")
     with pytest.raises(UnknownDataset):
         bob.replica.known(notes.dataset)
