@@ -159,30 +159,43 @@ class Accounts:
         account.is_changed = True
         await self._settle(correspondent, account)
 
+    async def _pay_ahead(
+        self, correspondent: Correspondent, account: PeerAccount, price: Wei
+    ) -> None:
+        """Pay until a request of this price fits under the peer's limit, as the peer sees it.
+
+        A cheque on its way counts only once it has arrived, hence the lock.
+        """
+        async with account.paying:
+            needed = account.ledger.payment_needed(price)
+            if needed and self.chequebook != ZERO_ADDRESS:
+                await self._pay(correspondent, account, needed)
+
     async def _settle(self, correspondent: Correspondent, account: PeerAccount) -> None:
         """Pay what is due; a payment that fails is tried again with the next request."""
-        owed = account.ledger.account.owed_by_us
-        if self.chequebook == ZERO_ADDRESS or owed < account.ledger.theirs.early:
-            return
-        try:
-            await self._pay(correspondent, account, owed)
-        except MfdbError as error:
-            log.warning("cheque not delivered to=0x%s %s", correspondent.identity.hex(), error)
+        async with account.paying:
+            owed = account.ledger.account.owed_by_us
+            if self.chequebook == ZERO_ADDRESS or owed < account.ledger.theirs.early:
+                return
+            try:
+                await self._pay(correspondent, account, owed)
+            except MfdbError as error:
+                log.warning("cheque not delivered to=0x%s %s", correspondent.identity.hex(), error)
 
     async def _pay(self, correspondent: Correspondent, account: PeerAccount, amount: Wei) -> None:
-        async with account.paying:
-            cheque = next_cheque(
-                account.issued.cheque if account.issued else None,
-                amount,
-                chequebook=self.chequebook,
-                beneficiary=correspondent.identity,
-                now=int(self._clock.now_s()),
-            )
-            signature = sign_cheque(cheque, self._keys.account, self._chain.network.chain_id)
-            account.issued = PayCheque(cheque=cheque, signature=signature)
-            account.ledger = account.ledger.paid(cheque.cumulative_payout)
-            await self._keep(correspondent.identity, account)
-            await correspondent.pay(encode(account.issued))
+        """Issue and deliver a cheque; the caller holds the account's lock."""
+        cheque = next_cheque(
+            account.issued.cheque if account.issued else None,
+            amount,
+            chequebook=self.chequebook,
+            beneficiary=correspondent.identity,
+            now=int(self._clock.now_s()),
+        )
+        signature = sign_cheque(cheque, self._keys.account, self._chain.network.chain_id)
+        account.issued = PayCheque(cheque=cheque, signature=signature)
+        account.ledger = account.ledger.paid(cheque.cumulative_payout)
+        await self._keep(correspondent.identity, account)
+        await correspondent.pay(encode(account.issued))
 
     # ---- we serve
 

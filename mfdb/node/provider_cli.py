@@ -96,7 +96,7 @@ async def _figures(arguments: argparse.Namespace) -> dict[str, object]:
         events = [seen.event for seen in await chain.events()]
         accused = [e.case for e in events if isinstance(e, CaseOpened) and e.provider == me]
         closed = {e.case: e.status for e in events if isinstance(e, CaseClosed)}
-        sum(e.amount for e in events if isinstance(e, ChequeCashed) and e.beneficiary == me)
+        cashes = [e for e in events if isinstance(e, ChequeCashed) and e.beneficiary == me]
         return {
             "provider": show(me),
             "balance": show_mft(await chain.balance(me)),
