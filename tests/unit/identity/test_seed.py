@@ -6,11 +6,12 @@ import hashlib
 import hmac
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mfdb.kernel.account import recover
 from mfdb.kernel.digest import sha256
 from mfdb.kernel.errors import BadSeedWords
-from mfdb.kernel.ids import show
+from mfdb.kernel.ids import DatasetId, show
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE, IdentityKeys, Seed, checked_words, new_words
 
 JUNK = "test test test test test test test test test test test junk"
@@ -83,6 +84,22 @@ def test_the_other_keys_are_hkdf_of_the_bip39_seed() -> None:
     assert found.transport_seed == hkdf_sha256(bip39, b"mfdb.ed25519.v1")
     assert bytes(found.seal_key(3)) == hkdf_sha256(bip39, b"mfdb.x25519.v1/3")
     assert found.dataset_nonce(HOME_LABEL) == hkdf_sha256(bip39, b"mfdb.dataset.v1/home")
+
+
+def test_every_dataset_and_epoch_has_its_own_read_key() -> None:
+    found = keys()
+    one, other = DatasetId(bytes(32)), DatasetId(b"\x01" * 32)
+    secrets = [bytes(found.read_key(name, epoch)) for name in (one, other) for epoch in (0, 1)]
+    secrets += [found.row_id_key(one), found.row_id_key(other), bytes(found.seal_key(0))]
+    assert len(set(secrets)) == len(secrets)
+    assert bytes(keys().read_key(one, 1)) == secrets[1]
+    assert keys().row_id_key(other) == secrets[5]
+
+
+def test_the_transport_key_is_the_public_half_of_its_seed() -> None:
+    found = keys()
+    private = Ed25519PrivateKey.from_private_bytes(found.transport_seed)
+    assert private.public_key().public_bytes_raw() == found.transport_key
 
 
 def test_every_purpose_has_its_own_key() -> None:
