@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from mfdb.chain.outbox import Outbox, Outgoing
@@ -37,20 +39,25 @@ GAS_FLOOR = 150_000
 FIRST_POLL_S = 0.01
 LAST_POLL_S = 1.0
 REBROADCAST_S = 5.0
-NONCE_TRIES = 5
+NONCE_TRIES = 8
 
 _KNOWN = ("already known", "already imported", "known transaction", "alreadyknown")
-_STALE = ("nonce too low", "nonce is too low", "nonce too small")
+# The last says that another transaction with this nonce waits to be mined.
+_STALE = ("nonce too low", "nonce is too low", "nonce too small", "replacement transaction")
 _EARLY = ("nonce too high", "nonce gap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to send: `data` gives the calldata for a nonce. No `to` deploys a contract."""
+    """What to send: `data` gives the calldata for a nonce. No `to` deploys a contract.
+
+    `value` is an amount of the chain's own coin.
+    """
 
     to: bytes
     data: Callable[[int], bytes]
     purpose: Hash
+    value: int = 0
 
 
 class Sender:
@@ -64,6 +71,9 @@ class Sender:
         self._outbox = outbox
         self._confirmations = confirmations
         self._locks: dict[Address, asyncio.Lock] = {}
+        # Two processes with one key could make the very same transaction for two equal calls, and
+        # both take the one that gets in for theirs. So each asks for a little gas of its own.
+        self._own_gas = int.from_bytes(sha256(f"{os.getpid()}/{id(self)}".encode()).digest()) % 4096
 
     def lock(self, address: Address) -> asyncio.Lock:
         """Return the lock of a key; hold it from the first look at the nonce to the broadcast."""
@@ -100,12 +110,15 @@ class Sender:
             ChainError: the endpoint does not take it; nothing was sent.
             ChainUnavailable: the endpoint is down; nothing was sent.
         """
+        pause = FIRST_POLL_S
         for _ in range(NONCE_TRIES):
             entry = await self._signed(job, account)
             self._outbox.save(entry)
             if await self._broadcast(entry):
                 return entry
             self._outbox.forget(entry)
+            await asyncio.sleep(pause)
+            pause *= 3
         raise ChainError(
             "the nonce was taken again and again",
             hint="does another process send with the same key?",
@@ -166,9 +179,10 @@ class Sender:
                 chain_id=self._chain_id,
                 nonce=nonce,
                 gas_price=read_int(price) * 5 // 4,
-                gas=await self._gas(job.to, data, account.address),
+                gas=await self._gas(job, data, account.address),
                 to=job.to,
                 data=data,
+                value=job.value,
             ),
             account,
         )
@@ -176,17 +190,17 @@ class Sender:
             sender=account.address, nonce=nonce, hash=digest, purpose=job.purpose, raw=raw
         )
 
-    async def _gas(self, to: bytes, data: bytes, sender: Address) -> int:
-        asked = {"from": "0x" + sender.hex(), "data": "0x" + data.hex()}
-        if to:
-            asked["to"] = "0x" + to.hex()
+    async def _gas(self, job: Job, data: bytes, sender: Address) -> int:
+        asked = {"from": "0x" + sender.hex(), "data": "0x" + data.hex(), "value": hex(job.value)}
+        if job.to:
+            asked["to"] = "0x" + job.to.hex()
         try:
             needed = read_int(await self._endpoint.request("eth_estimateGas", asked))
         except RpcRefused as refusal:
             if is_revert(refusal):
                 raise reverted(refusal) from refusal
             raise
-        return max(needed * 5 // 4, GAS_FLOOR)
+        return max(needed * 5 // 4, GAS_FLOOR) + self._own_gas
 
     async def _next_nonce(self, sender: Address) -> int:
         nonce = await self._count(sender)

@@ -163,6 +163,19 @@ class Web3Chain:
             bounced=bool(bounced[0]),
         )
 
+    async def chequebook_of(self, issuer: Address) -> Address | None:
+        """Return the newest chequebook that an identity made through our factory, or None."""
+        wanted = {
+            "address": show(self._contracts["chequebook_factory"]),
+            "topics": [
+                show(topic("chequebook_factory", "ChequebookCreated")),
+                "0x" + issuer.hex().rjust(64, "0"),
+            ],
+        }
+        last = await self._endpoint.height()
+        made = await self._logs.range(wanted, first=self._first_block, last=last)
+        return Address(made[-1].topics[2][-20:]) if made else None
+
     async def deposit(self, provider: Address) -> DepositState:
         """Return a provider's deposit."""
         at = await self._endpoint.height()

@@ -170,14 +170,20 @@ class Engine:
         transaction = self._execution.decode(raw)
         if self._storage.get(_transaction_key(bytes(transaction.hash))) is not None:
             raise Refused("already known")
-        _, nonce, _ = self.account(self.head, bytes(transaction.sender))
+        self._check_sender(transaction)
+        self._mine(transaction, raw)
+        return bytes(transaction.hash)
+
+    def _check_sender(self, transaction: Any) -> None:
+        balance, nonce, _ = self.account(self.head, bytes(transaction.sender))
         if transaction.nonce < nonce:
             raise Refused(f"nonce too low: next nonce {nonce}, tx nonce {transaction.nonce}")
         if transaction.nonce > nonce:
             # One transaction per block leaves nothing to wait in a queue.
             raise Refused(f"nonce too high: next nonce {nonce}, tx nonce {transaction.nonce}")
-        self._mine(transaction, raw)
-        return bytes(transaction.hash)
+        cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
+        if cost > balance:
+            raise Refused(f"insufficient funds for gas * price + value: have {balance} want {cost}")
 
     def mine(self) -> Block:
         """Mine an empty block and return it."""

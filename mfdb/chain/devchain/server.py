@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +28,7 @@ HOST = "127.0.0.1"
 BODY_BYTES = 4 * 2**20
 BATCH = 200
 MAX_SOCKETS = 200
+NESTING = 1_000
 
 _encoder = msgspec.json.Encoder()
 
@@ -125,7 +127,7 @@ class RpcServer:
 
     def _answer(self, body: bytes, listener: Listener | None) -> Any:
         try:
-            asked = msgspec.json.decode(body)
+            asked = _decoded(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             return _refusal(None, ParseError(f"not JSON: {str(error)[:100]}"))
         if not isinstance(asked, list):
@@ -152,6 +154,17 @@ class RpcServer:
         if listener is not None and method == "eth_unsubscribe":
             return listener.unsubscribe(params)
         return run(self._engine, method, params)
+
+
+def _decoded(body: bytes) -> Any:
+    # Importing py-evm raises Python's recursion limit so far that a body of nothing but brackets
+    # would overflow the C stack and kill the process (seen); here the limit is back to normal.
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(NESTING)
+    try:
+        return msgspec.json.decode(body)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _read_request(asked: Any) -> tuple[str, list[Any]]:
