@@ -10,15 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATTERN_CHARACTERS = 1_024
+WORK = 2 * 10**8
+"""Most comparisons of letters that a match may need: texts come from strangers."""
 
 
 @lru_cache(maxsize=256)
-def like_matcher(pattern: str, escape: str, *, folded: bool) -> Callable[[str], bool] | None:
+def like_matcher(pattern: str, escape: str, *, folded: bool) -> Callable[[str], bool | None] | None:
     """Return a test for `text LIKE pattern`, or None if the pattern is no pattern.
 
     `escape` is one character or empty. A pattern that ends in its escape, or is longer than
-    `PATTERN_CHARACTERS`, is none. The pieces between `%` are searched from left to right, so the
-    work is bounded by text times pattern, without the backtracking of a regular expression.
+    `PATTERN_CHARACTERS`, is none; the test is None where it would need more than `WORK`. The pieces
+    between `%` are searched from left to right, so that the work is bounded by text times pattern,
+    without the backtracking of a regular expression.
     """
     if len(pattern) > PATTERN_CHARACTERS or len(escape) > 1:
         return None
@@ -26,9 +29,14 @@ def like_matcher(pattern: str, escape: str, *, folded: bool) -> Callable[[str], 
     if pieces is None:
         return None
     compiled = [re.compile(piece, re.DOTALL) for piece in pieces]
-    if folded:
-        return lambda text: _matches(compiled, text.lower())
-    return lambda text: _matches(compiled, text)
+    longest = max((_length(piece) for piece in pieces if "." in piece), default=1)
+
+    def matches(text: str) -> bool | None:
+        if len(text) * longest > WORK:
+            return None
+        return _matches(compiled, text.lower() if folded else text)
+
+    return matches
 
 
 def _pieces(pattern: str, escape: str) -> list[str] | None:
@@ -46,6 +54,11 @@ def _pieces(pattern: str, escape: str) -> list[str] | None:
         else:
             pieces[-1] += "." if letter == "_" else re.escape(letter)
     return pieces
+
+
+def _length(piece: str) -> int:
+    """Return how many letters a piece matches."""
+    return len(re.sub(r"\\(.)", r"\1", piece, flags=re.DOTALL))
 
 
 def _matches(pieces: list[re.Pattern[str]], text: str) -> bool:
@@ -67,6 +80,5 @@ def _ends(piece: re.Pattern[str], text: str, place: int) -> bool:
     """Return whether the last piece stands at the end; its length is that of its one match."""
     if not piece.pattern:
         return True
-    length = len(re.sub(r"\\(.)", r"\1", piece.pattern, flags=re.DOTALL))
-    start = len(text) - length
+    start = len(text) - _length(piece.pattern)
     return start >= place and piece.match(text, start) is not None

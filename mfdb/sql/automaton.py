@@ -169,9 +169,18 @@ def _build(
     action = _listed if rule.action.startswith("_") else actions[rule.action]
     if keep == list(range(rule.size)):
         return action
+    if keep[:1] == [SPLICED] and all(0 <= index < SPLICED for index in keep[1:]):
+        # A list that grows to the right takes its next members in place: no copy per member.
+        return lambda children, place: action(_grown(keep, children), place)
     if all(0 <= index < SPLICED for index in keep):
         return lambda children, place: action([children[index] for index in keep], place)
     return lambda children, place: action(_pick(keep, children), place)
+
+
+def _grown(keep: list[int], children: list[Any]) -> list[Any]:
+    members: list[Any] = children[0]
+    members.extend(children[index] for index in keep[1:])
+    return members
 
 
 def _pick(keep: list[int], children: list[Any]) -> list[Any]:

@@ -51,6 +51,10 @@ if TYPE_CHECKING:
     from mfdb.sql.catalogue import Catalogue, ColumnSchema, TableSchema
 
 
+ITEMS = 1_664
+"""Most items of a SELECT or RETURNING, and most sort keys (PostgreSQL's limit)."""
+
+
 def bind(statement: st.Statement, catalogue: Catalogue) -> BoundStatement:
     """Return a statement with every name resolved and every expression typed.
 
@@ -93,7 +97,11 @@ def _select(node: st.Select, catalogue: Catalogue) -> BoundSelect:
     scope = Scope(table, node.alias)
     scope.aggregates_allowed = True
     names, items = _items(node.items, scope)
-    where = bind_condition(node.where, scope, "WHERE") if node.where is not None else None
+    where = bind_condition(node.where, scope, "WHERE")
+    if len(node.order_by) > ITEMS:
+        raise SqlSyntax(
+            f"there are more than {ITEMS} sort keys", position=node.order_by[ITEMS].position
+        )
     order_by = tuple(_sort(item, names, items, scope) for item in node.order_by)
     scope.aggregates_allowed = False
     limit, offset = _count(node.limit, scope, "LIMIT"), _count(node.offset, scope, "OFFSET")
@@ -132,6 +140,8 @@ def _refuse_bare_columns(node: st.Select, scope: Scope) -> None:
 
 
 def _items(items: tuple[st.Item | st.Star, ...], scope: Scope) -> tuple[list[str], list[Bound]]:
+    if len(items) > ITEMS:
+        raise SqlSyntax(f"there are more than {ITEMS} items", position=items[ITEMS].position)
     names: list[str] = []
     found: list[Bound] = []
     for item in items:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mfdb.sql.types import SqlType
 
 COLUMNS = 256
-NAME_CHARACTERS = 128
 MAILBOX_COLUMNS = (("body", "BYTEA"),)
 """What a mailbox holds unless its CREATE says otherwise."""
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "SUBSCRIBE")
@@ -74,18 +73,10 @@ def _check_names(node: st.CreateDataset, definitions: list[st.ColumnDef]) -> Non
     seen: set[str] = set()
     if not 1 <= len(definitions) <= COLUMNS:
         raise InvalidDefinition(f"a dataset has 1 to {COLUMNS} columns", position=node.position)
-    if len(node.table.name) > NAME_CHARACTERS:
-        raise InvalidDefinition(
-            f"a name has at most {NAME_CHARACTERS} characters", position=node.table.position
-        )
     for column in definitions:
         name = column.name
         if name.text in seen:
             raise DuplicateColumn(f"column {name.text} is named twice", position=name.position)
-        if len(name.text) > NAME_CHARACTERS:
-            raise InvalidDefinition(
-                f"a name has at most {NAME_CHARACTERS} characters", position=name.position
-            )
         seen.add(name.text)
 
 

@@ -36,7 +36,7 @@ class ParameterList:
     def __init__(self) -> None:
         self.style = ""
         self.count = 0
-        self.slots: list[tuple[int | str, SqlType, int]] = []
+        self.slots: dict[tuple[int | str, SqlType, int], int] = {}
 
     def saw(self, parameter: st.Parameter) -> Slot:
         """Return a parameter that has no type yet."""
@@ -48,9 +48,7 @@ class ParameterList:
     def typed(self, slot: Slot, kind: SqlType) -> Slot:
         """Return the parameter with a type."""
         entry = (slot.key, kind, slot.position)
-        if entry not in self.slots:
-            self.slots.append(entry)
-        index = self.slots.index(entry)
+        index = self.slots.setdefault(entry, len(self.slots))
         return Slot(type=kind, position=slot.position, key=slot.key, index=index)
 
 

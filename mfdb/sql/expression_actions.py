@@ -20,6 +20,7 @@ DEPTH_LIMIT = 150
 """Most levels of an expression; chains of AND, of OR and lists count as one."""
 INTEGER_DIGITS = 2_000
 PARAMETERS = 65_535
+NAME_CHARACTERS = 128
 
 Children = list[Any]
 
@@ -36,14 +37,19 @@ def unquote(token: Token) -> str:
 def name(children: Children, position: int) -> st.Name:
     """Return an unquoted name, folded."""
     child = children[0]
-    text = child.text if hasattr(child, "kind") else child
-    return st.Name(position=position, text=fold(text))
+    return st.Name(position=position, text=_bounded(fold(child.text), position))
 
 
 def quoted(children: Children, position: int) -> st.Name:
     """Return a quoted name as it stands."""
     text = children[0].text[1:-1].replace('""', '"')
-    return st.Name(position=position, text=text, quoted=True)
+    return st.Name(position=position, text=_bounded(text, position), quoted=True)
+
+
+def _bounded(text: str, position: int) -> str:
+    if len(text) > NAME_CHARACTERS:
+        raise SqlSyntax(f"a name has at most {NAME_CHARACTERS} characters", position=position)
+    return text
 
 
 def word(children: Children, _position: int) -> Token:
@@ -70,10 +76,7 @@ def deeper(position: int, parts: Iterable[st.Expression | None]) -> int:
 
 def _logical(sign: Any) -> Callable[[Children, int], st.Logical]:
     def build(children: Children, position: int) -> st.Logical:
-        left, right = children
-        operands: tuple[st.Expression, ...] = (left, right)
-        if isinstance(left, st.Logical) and left.sign == sign:
-            operands = (*left.operands, right)
+        operands = tuple(children)
         depth = deeper(position, operands)
         return st.Logical(position=position, sign=sign, operands=operands, depth=depth)
 

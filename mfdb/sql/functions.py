@@ -219,7 +219,10 @@ def like(*, folded: bool) -> Callable[..., bool]:
             raise DataError(
                 "no LIKE pattern: too long, ends in its escape, or the escape is no one character"
             )
-        return matcher(text)
+        found = matcher(text)
+        if found is None:
+            raise DataError("the text is too long for a LIKE pattern with that many _")
+        return found
 
     return call
 

@@ -15,6 +15,8 @@ from mfdb.sql.automaton import END, Token, keywords
 
 STATEMENT_CHARACTERS = 16 * 2**20
 """Longest statement that is looked at."""
+STATEMENT_TOKENS = 500_000
+"""Most words of a statement; long values are single words."""
 
 RESERVED = frozenset(
     """ALL ANALYSE ANALYZE AND ANY ARRAY AS ASC ASYMMETRIC AUTHORIZATION BINARY BOTH CASE CAST CHECK
@@ -108,6 +110,12 @@ def tokenise(text: str) -> list[Token]:
             add(Token(kind or "", word, place))
             _refuse_tail(text, found.end(), kind)
         place = skip(text, found.end())
+        if len(tokens) > STATEMENT_TOKENS:
+            raise SqlSyntax(
+                f"a statement has more than {STATEMENT_TOKENS} words",
+                hint="split it up, or pass values as parameters",
+                position=place,
+            )
     add(Token(END, "", len(text.rstrip())))
     return tokens
 

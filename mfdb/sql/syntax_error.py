@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mfdb.sql.automaton import Token
 
 SHOWN = 6
+LONGEST_KEYWORD = 24
+"""Longer words are no misspelt keywords, and comparing them would only take time."""
 _HUMAN = {
     "NAME": "a name",
     "STRING": "a string",
@@ -104,6 +106,8 @@ def _open_parenthesis(tokens: Sequence[Token], index: int, words: frozenset[str]
 
 def _misspelt(token: Token, words: frozenset[str]) -> str | None:
     if token.kind not in ("NAME", "QUOTED") and token.kind not in keywords():
+        return None
+    if len(token.text) > LONGEST_KEYWORD:
         return None
     candidates = sorted(word for word in words if word[0].isalpha() and word not in CLASSES)
     near = difflib.get_close_matches(token.text.upper(), candidates, n=1, cutoff=0.7)

@@ -137,6 +137,14 @@ def test_an_expression_at_the_limits_stands() -> None:
     assert columns_of(["and", expression, ["=", ["column", "t"], value("column")]]) == {"n", "t"}
 
 
+def test_a_pattern_that_would_take_minutes_is_unknown() -> None:
+    row = {"t": "a" * 2**20}
+    slow = ["like", ["column", "t"], value("%" + "_" * 1000 + "b")]
+    assert evaluate(slow, row, author=None, caller=None) is None
+    quick = ["like", ["column", "t"], value("%" + "a" * 1000 + "b%")]
+    assert evaluate(quick, row, author=None, caller=None) is False
+
+
 def test_a_result_that_would_explode_is_unknown() -> None:
     expression: Any = ["column", "big"]
     for _ in range(8):

@@ -14,6 +14,7 @@ from mfdb.kernel.errors import (
     DuplicateRow,
     MfdbError,
     NumberOutOfRange,
+    SqlSyntax,
     WrongParameters,
 )
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
@@ -123,6 +124,18 @@ def test_wrong_parameters(tables: MemoryTables, text: str, given: Given) -> None
 def test_a_parameter_without_a_place_that_types_it_keeps_its_own(tables: MemoryTables) -> None:
     assert query(tables, "SELECT ?, ?, ?, ?", (5, "a", b"b", None)) == [(5, "a", b"b", None)]
     assert query(tables, "SELECT CAST(? AS TEXT), ?::INTEGER", (5, "7")) == [("5", 7)]
+
+
+def test_very_many_parameters_items_and_rows(tables: MemoryTables) -> None:
+    count = 60_000
+    marks = ", ".join("?" * count)
+    found = query(tables, f"SELECT count(*) FROM m WHERE id IN ({marks})", range(count))
+    assert found == [(100,)]
+    with pytest.raises(SqlSyntax, match="at most 65535"):
+        query(tables, "SELECT 1 IN (" + ", ".join("?" * 65_536) + ")", range(65_536))
+    for text in ("SELECT " + ", ".join("1" * 2_000), "SELECT 1 ORDER BY " + ", ".join("1" * 2_000)):
+        with pytest.raises(SqlSyntax, match="more than 1664"):
+            query(tables, text)
 
 
 def test_one_parameter_may_have_two_types(tables: MemoryTables) -> None:
