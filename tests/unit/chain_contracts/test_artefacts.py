@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from mfdb.chain.contracts.artefacts import COMPILER, CONTRACTS, EVM_VERSION, load
 from mfdb.chain.contracts.compile import SOURCES, artefact_text, source_hash
+from mfdb.kernel.errors import NotSupportedError
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
@@ -29,6 +32,18 @@ def test_every_source_has_its_artefact() -> None:
     sources = {path.stem for path in SOURCES.glob("*.vy")} - {"evidence", "typed_data"}
     artefacts = {path.stem for path in (SOURCES / "artefacts").glob("*.json")}
     assert sources == artefacts == set(CONTRACTS)
+
+
+def test_a_missing_or_other_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "vyper", None)
+        with pytest.raises(NotSupportedError, match="not installed") as caught:
+            artefact_text("mft")
+        assert "mfdb[test]" in caught.value.hint
+    vyper = pytest.importorskip("vyper", reason="the compiler comes with the test extra")
+    monkeypatch.setattr(vyper, "__version__", "0.5.0")
+    with pytest.raises(NotSupportedError, match=r"not vyper 0\.5\.0"):
+        artefact_text("mft")
 
 
 def test_an_unknown_contract_is_named() -> None:
