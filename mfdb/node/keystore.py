@@ -49,6 +49,8 @@ _MAGIC_FAMILY = b"mfdbkey"
 _MAGIC = _MAGIC_FAMILY + b"1"
 _SUFFIX = ".identity"
 _DEFAULT_FILE = "default"
+DIRECTORY = "keystore"
+"""Where a data directory keeps its identities."""
 _NAME = re.compile(r"[^\W\d][\w.-]{0,62}\Z")
 _PASSPHRASE_BYTES = 1024
 _NONCE_BYTES = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
@@ -264,7 +266,7 @@ class Keystore:
 
 def keystore_in(data: Path | str, entropy: Entropy) -> Keystore:
     """Return the keystore of a data directory."""
-    return Keystore(Path(data) / "keys", entropy)
+    return Keystore(Path(data) / DIRECTORY, entropy)
 
 
 def read_passphrase_file(path: Path | str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.chain.port import RecordKind, SetRecord
+from mfdb.chain.port import OpenCase, RecordBeacon, RecordKind, SetRecord
 from mfdb.dataset.outcome import SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mfdb.dataset.replica import Replica
-    from mfdb.kernel.ids import Address, ChangesetId, DatasetId
+    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
     from mfdb.node.accounts import Accounts
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.reports import Table
@@ -254,6 +254,37 @@ class NodeRemote:
             shards=answer.report.receipts,
             seconds=self._context.clock.monotonic_s() - started_s,
         )
+
+    async def challenge(self, dataset: DatasetId, shard: int) -> CaseId:
+        """Accuse the holder of a shard on chain, unasked; it must show the unit drawn.
+
+        Any owner may do that who holds the store receipt; the bond is lost if the holder answers.
+
+        Raises:
+            UnknownDataset: no sealed segment of the dataset is known.
+            TransactionReverted: the court refuses the case.
+        """
+        found = await self._lookup.look(dataset)
+        signed = next(
+            (s for b in found.segments for s in b.receipts if s.receipt.shard == shard), None
+        )
+        if signed is None:
+            raise UnknownDataset(f"no receipt for shard {shard} is known", hint="seal it first")
+        epoch = await self._next_beacon()
+        call = OpenCase(receipt=signed.receipt, signature=signed.signature, epoch=epoch, draw=0)
+        mined = await self._context.chain.send(call, self._context.keys.account)
+        assert mined.case is not None, "the court names the case that it opened"
+        return mined.case
+
+    async def _next_beacon(self) -> int:
+        """Return the present epoch once its beacon is on chain; we record it if nobody does."""
+        chain = self._context.chain
+        terms = await chain.terms()
+        epoch = (await chain.head()).time_s // terms.epoch_s
+        while await chain.beacon(epoch) is None:
+            await chain.send(RecordBeacon(epoch=epoch), self._context.keys.account)
+            await asyncio.sleep(self._context.node.poll_s)
+        return epoch
 
     async def status(self, what: str, dataset: DatasetId | None) -> Table:
         """Return the rows of a SHOW statement that only the network can answer."""
