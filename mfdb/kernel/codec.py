@@ -14,6 +14,7 @@ import msgspec
 
 from mfdb.kernel.errors import CorruptRecord, MalformedMessage, ValueTooLarge
 from mfdb.kernel.ids import Wei
+from mfdb.kernel.nesting import DEPTH, is_deep, is_untyped
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -56,10 +57,13 @@ def decode(kind: type[R], data: bytes, *, limit_bytes: int) -> R:
 
     Raises:
         ValueTooLarge: there are more than `limit_bytes` bytes.
-        MalformedMessage: the bytes are not the canonical encoding of a `kind`.
+        MalformedMessage: the bytes are not the canonical encoding of a `kind`, or are nested
+            deeper than any node decodes.
     """
     if len(data) > limit_bytes:
         raise ValueTooLarge(f"{_name(kind)} of {len(data)} bytes is over its limit {limit_bytes}")
+    if is_untyped(cast("Hashable", kind)) and is_deep(data):
+        raise MalformedMessage(f"not a {_name(kind)}: nested deeper than {DEPTH} levels")
     try:
         record: R = _decoder(cast("Hashable", kind)).decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -83,4 +87,4 @@ def decode_own(kind: type[R], data: bytes) -> R:
 
 
 def _name(kind: object) -> str:
-    return getattr(kind, "__name__", str(kind))
+    return getattr(kind, "__name__", "known message")
