@@ -1,1 +1,4 @@
-"""What an application imports: connections, cursors, subscriptions."""
+"""What applications use: sessions, the asyncio and the DB-API connection, subscriptions.
+
+text -> sql.parse, sql.bind -> Session -> Replica (this machine), Remote (the network)
+"""

@@ -1,0 +1,210 @@
+"""From bound definitions to signed manifests; whoever asks puts them where they belong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.client import definitions
+from mfdb.client.identities import address_of
+from mfdb.client.options import parse_options
+from mfdb.kernel.errors import (
+    AccessDenied,
+    DuplicateDataset,
+    InvalidDefinition,
+    NotSupportedError,
+    UnknownIdentity,
+)
+from mfdb.kernel.ids import Hash, show
+from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.rules.manifest import Action, Grant, Grantee, Manifest, dataset_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.client.options import DatasetOptions
+    from mfdb.client.state import SessionState
+    from mfdb.rules.manifest import SignedManifest, WrappedKey
+    from mfdb.sql import statement as st
+    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundRevoke
+
+SALT_BYTES = 32
+_GRANTEES = {
+    "PUBLIC": Grantee.PUBLIC,
+    "OWNER": Grantee.OWNER,
+    "AUTHOR": Grantee.AUTHOR,
+    "IDENTITY": Grantee.IDENTITY,
+}
+
+
+class Definer:
+    """Makes the manifests that one session's definitions ask for."""
+
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
+
+    def create(
+        self, bound: BoundCreate, options: DatasetOptions, network: Hash
+    ) -> SignedManifest | None:
+        """Return the first manifest of a new dataset, or None if IF NOT EXISTS finds it there.
+
+        Raises:
+            DuplicateDataset: the name is taken.
+            AccessDenied: the name has another owner.
+        """
+        node, state = bound.statement, self._state
+        self._own_name(node.table)
+        if state.replica.find(state.me, node.table.name) is not None:
+            if node.if_not_exists:
+                return None
+            raise DuplicateDataset(
+                f"dataset {node.table.name} exists already",
+                hint="choose another name, or CREATE ... IF NOT EXISTS",
+                position=node.table.position,
+            )
+        manifest = definitions.first_manifest(
+            bound,
+            options,
+            keyring=state.replica.keyring,
+            network=network,
+            nonce=self._free_nonce(node.table.name, mailbox=node.mailbox),
+            salt=Hash(state.entropy.token(SALT_BYTES)),
+        )
+        return self.sign(manifest)
+
+    def grants(self, bound: BoundGrant) -> list[Grant]:
+        """Return the grants that a statement gives.
+
+        Raises:
+            UnknownIdentity: a grantee is nobody known.
+        """
+        return [
+            Grant(
+                grantee=_GRANTEES[grantee.kind],
+                identity=self._identity(grantee),
+                actions=actions,
+                columns=columns,
+                condition=bound.condition,
+                until=bound.until,
+            )
+            for grantee in bound.statement.grantees
+            for actions, columns in bound.rights
+        ]
+
+    def grant(
+        self, manifest: Manifest, grants: Sequence[Grant], wrapped: Sequence[WrappedKey]
+    ) -> SignedManifest | None:
+        """Return the manifest that gives these grants, or None if they stand already.
+
+        Raises:
+            AccessDenied, NotSupportedError: they may not be given.
+        """
+        self.own(manifest)
+        for grant in grants:
+            _check_readable(manifest, grant)
+        after = definitions.granted(manifest, grants, wrapped)
+        return None if after is manifest else self.sign(after)
+
+    def revoke(self, manifest: Manifest, bound: BoundRevoke) -> Manifest:
+        """Return the manifest without the rights that a statement takes back, not signed yet.
+
+        Raises:
+            AccessDenied: the dataset is somebody else's.
+        """
+        self.own(manifest)
+        lost = [
+            (_GRANTEES[grantee.kind], self._identity(grantee), actions, columns)
+            for grantee in bound.statement.grantees
+            for actions, columns in bound.rights
+        ]
+        replica = self._state.replica
+        with replica.reading() as reading:
+            known = reading.known(manifest.dataset)
+            return definitions.revoked(
+                manifest,
+                lost,
+                frontier_of=lambda signer: reading.frontier(known, signer),
+                keyring=replica.keyring,
+            )
+
+    def alter(self, manifest: Manifest, node: st.AlterOptions) -> SignedManifest:
+        """Return the manifest with other options.
+
+        Raises:
+            AccessDenied, InvalidDefinition, SchemaViolation: they may not be set.
+        """
+        self.own(manifest)
+        options = parse_options(node.options, manifest.profile, creates=False)
+        changes: dict[str, object] = {"profile": options.profile, "revocations": ()}
+        if options.retention_s is not None:
+            changes["retention_s"] = options.retention_s
+        if options.price_ceiling is not None:
+            changes["price_ceiling"] = options.price_ceiling
+        return self.sign(definitions.successor(manifest, **changes))
+
+    def drop(self, manifest: Manifest) -> SignedManifest:
+        """Return the manifest that gives a dataset up.
+
+        Raises:
+            AccessDenied: the dataset is somebody else's.
+        """
+        self.own(manifest)
+        return self.sign(definitions.given_up(manifest))
+
+    def own(self, manifest: Manifest) -> None:
+        """Return quietly if this identity may change the rules of a dataset.
+
+        Raises:
+            AccessDenied: it is not the owner.
+        """
+        if manifest.owner != self._state.me:
+            raise AccessDenied(
+                f"only its owner {show(manifest.owner)} changes the rules of {manifest.name}"
+            )
+
+    def sign(self, manifest: Manifest) -> SignedManifest:
+        """Return a manifest with this identity's signature."""
+        return definitions.signed(manifest, self._state.keys.account)
+
+    def _own_name(self, name: st.TableName) -> None:
+        if name.owner is None:
+            return
+        if address_of(name.owner, self._state.identities) != self._state.me:
+            raise AccessDenied(
+                "a dataset belongs to the identity that creates it",
+                hint="leave the owner out of the name",
+                position=name.position,
+            )
+
+    def _free_nonce(self, name: str, *, mailbox: bool) -> Hash:
+        state = self._state
+        return definitions.free_nonce(
+            name,
+            state.keys.dataset_nonce,
+            lambda nonce: state.replica.is_used(dataset_id(state.me, nonce)),
+            mailbox=mailbox,
+        )
+
+    def _identity(self, grantee: st.Grantee) -> bytes:
+        if grantee.kind != "IDENTITY":
+            return b""
+        try:
+            return address_of(grantee.name, self._state.identities)
+        except UnknownIdentity as error:
+            error.position = grantee.position
+            raise
+
+
+def _check_readable(manifest: Manifest, grant: Grant) -> None:
+    """A right to read is worth nothing without a key, and the mailbox's key opens other keys."""
+    if not grant.actions & Action.SELECT or grant.grantee is Grantee.OWNER:
+        return
+    if manifest.nonce == MAILBOX_NONCE:
+        raise NotSupportedError(
+            "nobody but its owner reads a mailbox: its key is the owner's own",
+            hint="copy what others may read into a dataset",
+        )
+    if grant.grantee is Grantee.AUTHOR and manifest.sealed_columns:
+        raise InvalidDefinition(
+            "authors hold no key to the sealed columns of their rows",
+            hint="grant SELECT to the identity, or make the columns CLEAR",
+        )

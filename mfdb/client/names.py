@@ -1,0 +1,57 @@
+"""Names in statements: which dataset of whom they mean, as this machine knows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.client.definitions import is_given_up
+from mfdb.client.identities import address_of
+from mfdb.kernel.errors import UnknownIdentity
+from mfdb.sql.catalogue import TableSchema, schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mfdb.client.identities import Identities
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.reading import Reading
+    from mfdb.kernel.ids import Address
+    from mfdb.sql.statement import TableName
+
+
+def owner_of(name: TableName, me: Address, identities: Identities) -> Address:
+    """Return whose dataset a name means.
+
+    Raises:
+        UnknownIdentity: the owner is a petname that nobody here has; position says where.
+    """
+    if name.owner is None:
+        return me
+    try:
+        return address_of(name.owner, identities)
+    except UnknownIdentity as error:
+        error.position = name.position
+        raise
+
+
+class LocalCatalogue:
+    """`mfdb.sql.catalogue.Catalogue` over a reading of the replica."""
+
+    def __init__(self, reading: Reading, me: Address, identities: Identities) -> None:
+        self._reading = reading
+        self._me = me
+        self._identities = identities
+
+    def known(self, name: TableName) -> Known | None:
+        """Return what is known of the dataset of that name, or None."""
+        known = self._reading.find(owner_of(name, self._me, self._identities), name.name)
+        return None if known is None or is_given_up(known.manifest) else known
+
+    def table(self, name: TableName) -> TableSchema | None:
+        """Return the dataset of that name, or None."""
+        known = self.known(name)
+        return None if known is None else schema_of(known.manifest)
+
+    def names(self) -> Iterable[str]:
+        """Return the names of all known datasets."""
+        return [known.manifest.name for known in self._reading.datasets()]

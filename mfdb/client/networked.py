@@ -1,0 +1,406 @@
+"""Statements that need the network: found and synced first, then answered as local ones are.
+
+find what is not known here -> judge by the local rules -> sync if it is not fresh enough
+-> the local path -> (a change) the outbox, until a quorum acknowledged it
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.client import show
+from mfdb.client.definitions import is_given_up, readers
+from mfdb.client.local import CHANGES, Local
+from mfdb.client.names import owner_of
+from mfdb.client.options import parse_options
+from mfdb.client.outbox import Outbox
+from mfdb.client.results import Column, Result
+from mfdb.client.state import EMBEDDED, Batch, SessionState
+from mfdb.dataset.keyring import EVERYBODY
+from mfdb.dataset.visibility import demand
+from mfdb.kernel.errors import (
+    AccessDenied,
+    MfdbError,
+    NetworkError,
+    NotSupportedError,
+    StaleWrite,
+    UnknownDataset,
+    UnknownIdentity,
+)
+from mfdb.kernel.ids import Address
+from mfdb.kernel.ids import show as show_id
+from mfdb.rules.manifest import Action, Grantee, Manifest, Ordering
+from mfdb.sql import statement as st
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from mfdb.client.remote import Remote
+    from mfdb.client.results import Change
+    from mfdb.dataset.catalogue import Known
+    from mfdb.kernel.ids import CaseId, DatasetId, Hash
+    from mfdb.rules.manifest import Grant, SignedManifest, WrappedKey
+    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundRevoke
+    from mfdb.sql.parameters import Given
+
+_ACTION = {
+    st.Select: Action.SELECT,
+    st.Insert: Action.INSERT,
+    st.Update: Action.UPDATE,
+    st.Delete: Action.DELETE,
+}
+_ATTEMPTS = 3
+_OF_RULES = st.Grant | st.Revoke | st.AlterOptions | st.DropDataset | st.SealDataset
+
+
+class Networked:
+    """Carries statements out over the replica and the identity's node."""
+
+    def __init__(self, state: SessionState, local: Local, remote: Remote) -> None:
+        self._state = state
+        self._local = local
+        self._remote = remote
+        self._outbox = Outbox(state.replica, remote)
+        self._synced_s: dict[DatasetId, float] = {}
+
+    @property
+    def network(self) -> Hash:
+        """The id of the network."""
+        return self._remote.network.id
+
+    def is_needed(self, statement: st.Statement) -> bool:
+        """Return whether a statement cannot be answered on this machine alone."""
+        match statement:
+            case st.CreateDataset():
+                return not parse_options(statement.options, creates=True).local
+            case st.Commit():
+                batch = self._state.batch
+                return batch is not None and any(map(self._is_remote, batch.tables))
+            case st.Show(what=what):
+                return what in show.OF_NETWORK or self._is_elsewhere(statement.of)
+            case st.Select():
+                return self._is_elsewhere(statement.table) or self._is_stale(statement.table)
+            case st.Insert() | st.Update() | st.Delete():
+                return self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
+            case st.Explain():
+                return self._is_elsewhere(statement.statement.table)
+            case st.Describe():
+                return self._is_elsewhere(statement.table)
+            case _:
+                return isinstance(statement, _OF_RULES) and (
+                    self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
+                )
+
+    async def run(self, statement: st.Statement, params: Given, text: str) -> Result:
+        """Return the result of one statement.
+
+        Raises:
+            MfdbError: it failed. QuorumNotReached: it may yet have been written.
+        """
+        if isinstance(statement, CHANGES):
+            return await self.run_many(statement, [params], text)
+        with self._state.guarded(statement):
+            match statement:
+                case st.Commit():
+                    return await self._commit()
+                case st.CreateDataset():
+                    return await self._create(statement)
+                case st.Show(what=what) if what in show.OF_NETWORK:
+                    return await self._status(statement)
+                case st.Select():
+                    await self._prepare(statement.table, Action.SELECT)
+                    return self._local.run(statement, params, text)
+            if isinstance(statement, _OF_RULES):
+                return await self._rules(statement)
+            await self._find(_named(statement))
+            return self._local.run(statement, params, text)
+
+    async def run_many(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
+        """Return the result of one change, carried out for each set of parameters at once.
+
+        Raises:
+            MfdbError: it failed. QuorumNotReached: it may yet have been written.
+        """
+        with self._state.guarded(statement):
+            if not isinstance(statement, CHANGES):
+                return self._local.run_many(statement, many, text)
+            await self._prepare(statement.table, _ACTION[type(statement)])
+            if self._state.batch is not None:
+                return self._local.plan(statement, many, text, self._state.batch)
+            for attempt in range(_ATTEMPTS):
+                batch = Batch()
+                result = self._local.plan(statement, many, text, batch)
+                try:
+                    await self._write(batch)
+                except StaleWrite:
+                    if attempt + 1 == _ATTEMPTS:
+                        raise
+                    await self._refresh(statement.table)
+                    continue
+                return result
+            raise AssertionError("the last attempt returns or raises")
+
+    async def subscribe(
+        self, statement: st.Statement, params: Given, since: str | None
+    ) -> AsyncIterator[Change]:
+        """Yield the changes of a standing query; see `Local.subscribe`."""
+        query = statement.query if isinstance(statement, st.Subscribe) else statement
+        table = query.table if isinstance(query, st.Select) else None
+        await self._prepare(table, Action.SUBSCRIBE)
+        changes = self._local.subscribe(statement, params, since, self._remote)
+        async for change in changes:
+            yield change
+
+    async def restore(self) -> list[str]:
+        """Bring this identity's datasets here; return their names.
+
+        Raises:
+            NetworkError: the network is in the way.
+        """
+        try:
+            found = await self._remote.restore(self._state.replica)
+        except (UnknownIdentity, UnknownDataset):
+            return []  # this identity has published nothing
+        return [signed.manifest.name for signed in found if not is_given_up(signed.manifest)]
+
+    async def challenge(self, dataset: str, shard: int) -> CaseId:
+        """Accuse the holder of a shard of an own dataset on chain.
+
+        Raises:
+            UnknownDataset: there is no such dataset, or nothing of it is sealed.
+            ChainError: the court does not take the case.
+        """
+        known = self._state.replica.find(self._state.me, dataset)
+        if known is None:
+            raise UnknownDataset(f"you have no dataset {dataset}")
+        return await self._remote.challenge(known.manifest.dataset, shard)
+
+    async def close(self) -> None:
+        """Leave the network."""
+        await self._remote.close()
+
+    # ---- finding and syncing
+
+    def _is_elsewhere(self, name: st.TableName | None) -> bool:
+        return name is not None and self._local.lookup(name) is None
+
+    def _is_remote(self, dataset: DatasetId) -> bool:
+        return self._state.replica.known(dataset).manifest.network != EMBEDDED
+
+    def _is_on_network(self, name: st.TableName | None) -> bool:
+        known = self._local.lookup(name) if name is not None else None
+        return known is not None and known.manifest.network != EMBEDDED
+
+    def _is_stale(self, name: st.TableName | None) -> bool:
+        known = self._local.lookup(name) if name is not None else None
+        if known is None or known.manifest.network == EMBEDDED:
+            return False
+        return self._is_due(known.manifest)
+
+    def _is_due(self, manifest: Manifest) -> bool:
+        synced = self._synced_s.get(manifest.dataset)
+        age_s = None if synced is None else self._state.clock.monotonic_s() - synced
+        if age_s is None and self._state.settings.freshness == "cached":
+            return False
+        return self._state.settings.is_due(age_s)
+
+    async def _prepare(self, name: st.TableName | None, action: Action) -> None:
+        """Know a dataset, judge by its rules, and have its rows here as fresh as was asked for."""
+        if name is None:
+            return
+        known = await self._find(name)
+        if known is None:
+            return  # the binder says so, and points at the name
+        me, manifest = self._state.me, known.manifest
+        if manifest.network == EMBEDDED:
+            return
+        demand(manifest, action, me)
+        reads = action is not Action.INSERT or manifest.ordering is Ordering.OWNER
+        if reads and action is not Action.SUBSCRIBE and self._is_due(manifest):
+            await self._sync(manifest)
+
+    async def _find(self, name: st.TableName) -> Known | None:
+        known = self._local.lookup(name)
+        if known is not None:
+            return known
+        owner = owner_of(name, self._state.me, self._state.identities)
+        try:
+            signed = await self._remote.find(owner, name.name)
+        except (UnknownDataset, UnknownIdentity) as error:
+            if owner == self._state.me:
+                return None
+            error.position = name.position
+            raise
+        self._state.replica.add_manifests([signed])
+        return self._local.lookup(name)
+
+    async def _refresh(self, name: st.TableName) -> None:
+        """Fetch rules and rows again, because providers say that ours are old."""
+        known = self._local.known(name)
+        manifest = known.manifest
+        if manifest.owner != self._state.me:
+            signed = await self._remote.find(manifest.owner, manifest.name)
+            self._state.replica.add_manifests([signed])
+        try:
+            demand(manifest, Action.SELECT, self._state.me)
+        except AccessDenied:
+            return  # who may not read has nothing to sync
+        await self._sync(manifest)
+
+    async def _sync(self, manifest: Manifest) -> None:
+        try:
+            await self._remote.sync(manifest.dataset, self._state.replica)
+        except NetworkError as error:
+            error.hint = error.hint or "SET freshness = cached reads what is here"
+            raise
+        self._synced_s[manifest.dataset] = self._state.clock.monotonic_s()
+
+    # ---- changing
+
+    async def _commit(self) -> Result:
+        batch = self._state.end()
+        if batch is None or batch.failed:
+            return Result(tag="COMMIT" if batch is None else "ROLLBACK")
+        await self._write(batch)
+        return Result(tag="COMMIT")
+
+    async def _write(self, batch: Batch) -> None:
+        changed = {
+            dataset: pending.changes.changes()
+            for dataset, pending in batch.tables.items()
+            if pending.changes.changes()
+        }
+        if not any(map(self._is_remote, changed)):
+            self._local.commit(batch)
+            return
+        if len(changed) > 1:
+            raise NotSupportedError(
+                "a batch over several datasets cannot be atomic on a network",
+                hint="each dataset has its own providers: COMMIT after each",
+            )
+        ((dataset, changes),) = changed.items()
+        foreign = self._state.replica.known(dataset).manifest.owner != self._state.me
+        sealed = self._state.settings.sealed_sender and foreign
+        await self._outbox.write(dataset, changes, sealed_sender=sealed)
+
+    # ---- rules
+
+    async def _create(self, statement: st.CreateDataset) -> Result:
+        self._local.refuse_in_batch()
+        bound: BoundCreate = self._local.bound(statement)
+        options = parse_options(statement.options, creates=True)
+        network = self._remote.network.id
+        signed = self._local.definer.create(bound, options, network)
+        if signed is not None:
+            await self._remote.publish(signed)
+        return self._local.created(bound, signed)
+
+    async def _rules(self, statement: _OF_RULES) -> Result:
+        self._local.refuse_in_batch()
+        known = await self._find(statement.table)
+        if known is None:
+            return self._local.run(statement, (), "")
+        manifest, definer = known.manifest, self._local.definer
+        definer.own(manifest)
+        match statement:
+            case st.SealDataset():
+                return await self._seal(manifest)
+            case st.Grant():
+                bound: BoundGrant = self._local.bound(statement)
+                grants = definer.grants(bound)
+                definer.grant(manifest, grants, ())  # refused before anybody is asked for keys
+                wrapped = await self._wrapped(manifest, grants)
+                await self._publish(definer.grant(manifest, grants, wrapped))
+                return Result(tag="GRANT")
+            case st.Revoke():
+                return await self._revoke(manifest, self._local.bound(statement))
+            case st.AlterOptions():
+                await self._publish(definer.alter(manifest, statement))
+                return Result(tag="ALTER DATASET")
+            case st.DropDataset():
+                await self._publish(definer.drop(manifest))
+                return Result(tag="DROP DATASET")
+
+    async def _publish(self, signed: SignedManifest | None) -> None:
+        if signed is not None:
+            await self._remote.publish(signed)
+            self._state.replica.add_manifests([signed])
+
+    async def _revoke(self, manifest: Manifest, bound: BoundRevoke) -> Result:
+        """The frontier is what is known here, so everything is fetched first."""
+        await self._sync(manifest)
+        definer = self._local.definer
+        current = self._state.replica.known(manifest.dataset).manifest
+        after = definer.revoke(current, bound)
+        if after is not current:
+            fresh = [key.epoch for key in after.read_keys if key not in current.read_keys]
+            wrapped = list(after.wrapped_keys)
+            for grantee, identity in readers(after):
+                wrapped += await self._keys_for(after, grantee, identity, fresh)
+            after = msgspec.structs.replace(after, wrapped_keys=tuple(wrapped))
+            await self._publish(definer.sign(after))
+        return Result(tag="REVOKE")
+
+    async def _wrapped(self, manifest: Manifest, grants: Sequence[Grant]) -> list[WrappedKey]:
+        """Return the read keys, of all epochs, for everybody who may read from now on."""
+        epochs = [key.epoch for key in manifest.read_keys]
+        wrapped: list[WrappedKey] = []
+        for grant in grants:
+            if grant.actions & Action.SELECT:
+                wrapped += await self._keys_for(manifest, grant.grantee, grant.identity, epochs)
+        return [one for one in wrapped if one not in manifest.wrapped_keys]
+
+    async def _keys_for(
+        self, manifest: Manifest, grantee: Grantee, identity: bytes, epochs: Sequence[int]
+    ) -> list[WrappedKey]:
+        keyring = self._state.replica.keyring
+        if grantee is Grantee.PUBLIC:
+            return [keyring.wrap_for(manifest, epoch, EVERYBODY, b"") for epoch in epochs]
+        if grantee is not Grantee.IDENTITY:
+            return []
+        reader = Address(identity)
+        try:
+            mailbox = await self._remote.find(reader, None)
+        except (UnknownDataset, UnknownIdentity) as error:
+            raise NotSupportedError(
+                f"{show_id(reader)} has published no key to read with",
+                hint="a reader needs a mailbox on this network: CREATE MAILBOX",
+            ) from error
+        key = mailbox.manifest.read_keys[0].public
+        return [keyring.wrap_for(manifest, epoch, reader, key) for epoch in epochs]
+
+    async def _seal(self, manifest: Manifest) -> Result:
+        done = await self._remote.seal(manifest.dataset)
+        rows: list[tuple[object, ...]] = [
+            (done.segments, done.changesets, done.shards, round(done.seconds, 3))
+        ]
+        names = (
+            Column("segments", "INTEGER"),
+            Column("changesets", "INTEGER"),
+            Column("shards", "INTEGER"),
+            Column("seconds", "DOUBLE PRECISION"),
+        )
+        return Result(tag="ALTER DATASET", columns=names, rows=rows, count=1)
+
+    async def _status(self, statement: st.Show) -> Result:
+        dataset = None
+        if statement.of is not None:
+            await self._find(statement.of)
+            dataset = self._local.known(statement.of).manifest.dataset
+        names, rows = await self._remote.status(statement.what, dataset)
+        columns = tuple(Column(name, "TEXT") for name in names)
+        found = Result(tag=f"SHOW {len(rows)}", columns=columns, rows=rows, count=len(rows))
+        return show.liked(found, statement.like)
+
+
+def _named(statement: st.Statement) -> st.TableName:
+    """Return the dataset that a statement of another kind is about."""
+    match statement:
+        case st.Show(of=st.TableName() as name) | st.Describe(table=name):
+            return name
+        case st.Explain(statement=inner) if inner.table is not None:
+            return inner.table
+        case _:
+            raise MfdbError("the statement names no dataset")

@@ -1,0 +1,141 @@
+"""Opening a data directory: keystore, identity, store, replica and session.
+
+<data>/keystore/                         seed words, one file per identity
+<data>/identities/<address>/replica/     what this identity owns, reads and has written
+<data>/identities/<address>/node/        what its node remembers (only with a network)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from mfdb.client.session import Session
+from mfdb.client.state import EMBEDDED
+from mfdb.dataset.replica import Replica
+from mfdb.kernel.errors import UnknownIdentity
+from mfdb.kernel.ids import show
+from mfdb.node.keystore import Keystore, read_passphrase_file
+from mfdb.node.system import SystemClock, SystemEntropy
+from mfdb.store.lmdb_store import LmdbStore
+
+if TYPE_CHECKING:
+    from mfdb.client.remote import Remote
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.node.keystore import IdentityEntry
+
+Passphrase: TypeAlias = str | Callable[[], str] | None
+"""A passphrase, or how to ask for one; None looks at MFDB_PASSPHRASE_FILE."""
+
+FIRST_NAME = "me"
+MEMORY = ":memory:"
+
+
+@dataclass(slots=True)
+class Home:
+    """A data directory with one identity opened."""
+
+    keystore: Keystore
+    keys: IdentityKeys
+    directory: Path
+    store: LmdbStore
+    notices: list[str] = field(default_factory=list)
+    temporary: Path | None = None
+    node_store: LmdbStore | None = None
+
+    def open_node_store(self) -> LmdbStore:
+        """Return the store that belongs to the identity's node."""
+        self.node_store = LmdbStore(self.directory / "node")
+        return self.node_store
+
+    def session(self, remote: Remote | None) -> Session:
+        """Return a session of the identity."""
+        clock, entropy = SystemClock(), SystemEntropy()
+        networks = [EMBEDDED] if remote is None else [EMBEDDED, remote.network.id]
+        replica = Replica(self.store, self.keys, clock=clock, entropy=entropy, networks=networks)
+        return Session(
+            replica,
+            self.keys,
+            clock=clock,
+            entropy=entropy,
+            identities=self.keystore,
+            remote=remote,
+        )
+
+    def close(self) -> None:
+        """Give the directory back."""
+        self.store.close()
+        if self.node_store is not None:
+            self.node_store.close()
+        if self.temporary is not None:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def open_home(
+    data: str | os.PathLike[str] | None, *, identity: str | None, passphrase: Passphrase
+) -> Home:
+    """Return a data directory, made if need be, with an identity opened.
+
+    Raises:
+        UnknownIdentity, WrongPassphrase: the identity is not there or does not open.
+        StoreLocked: another process works on it.
+        WrongVersion, CorruptRecord: the directory is another release's, or damaged.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix="mfdb-")) if data == MEMORY else None
+    root = temporary or Path(data or default_directory())
+    notices: list[str] = []
+    try:
+        keystore = Keystore(root / "keystore", SystemEntropy())
+        entry = _entry(keystore, identity, notices)
+        secret = _passphrase(passphrase) if entry.protected else None
+        keys = keystore.unlock(show(entry.address), secret)
+        directory = root / "identities" / show(entry.address)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = LmdbStore(directory / "replica")
+    except BaseException:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if temporary is not None:
+        notices.clear()
+    return Home(keystore, keys, directory, store, notices, temporary)
+
+
+def default_directory() -> Path:
+    """Return where data is kept when nobody says where."""
+    named = os.environ.get("MFDB_DATA")
+    if named:
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("mfdb"))
+
+
+def _entry(keystore: Keystore, identity: str | None, notices: list[str]) -> IdentityEntry:
+    if identity is not None:
+        return keystore.find(identity)
+    entry = keystore.default()
+    if entry is not None:
+        return entry
+    if keystore.list():
+        raise UnknownIdentity("there are several identities", hint="say which: identity=...")
+    entry = keystore.create(FIRST_NAME)
+    notices.append(
+        f"identity {FIRST_NAME} {show(entry.address)} was made; its seed words are not encrypted "
+        f"(`mfdb identity protect {FIRST_NAME}` encrypts them)"
+    )
+    return entry
+
+
+def _passphrase(passphrase: Passphrase) -> str | None:
+    if isinstance(passphrase, str):
+        return passphrase
+    named = os.environ.get("MFDB_PASSPHRASE_FILE")
+    if named:
+        return read_passphrase_file(named)
+    return passphrase() if passphrase is not None else None

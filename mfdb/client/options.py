@@ -1,0 +1,180 @@
+"""`WITH (...)` and `ALTER ... SET (...)`: options parsed, unknown ones refused with a hint."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.kernel.errors import InvalidDefinition
+from mfdb.kernel.ids import MFT, Wei
+from mfdb.rules.manifest import Ordering, Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mfdb.sql.statement import Option
+
+    OptionValue = str | int | bool | bytes | None
+
+_SECONDS = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3_600,
+    "day": 86_400,
+    "week": 7 * 86_400,
+    "month": 30 * 86_400,
+    "year": 365 * 86_400,
+}
+_INTERVAL = re.compile(r"(\d{1,9}) *([a-z]+?)s?\Z")
+_RATIO = re.compile(r"(\d{1,3}) */ *(\d{1,3})\Z")
+_ONLY_AT_CREATION = frozenset({"local", "ordering"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetOptions:
+    """Options of a dataset; None where the statement says nothing."""
+
+    local: bool = False
+    ordering: Ordering | None = None
+    profile: Profile = field(default_factory=Profile)
+    retention_s: int | None = None
+    price_ceiling: Wei | None = None
+
+
+def parse_options(
+    options: Iterable[Option], base: Profile | None = None, *, creates: bool
+) -> DatasetOptions:
+    """Return the options of a statement; `base` is the profile in force.
+
+    Raises:
+        InvalidDefinition: an option is unknown, twice, of a wrong kind, or fixed since creation.
+        SchemaViolation: the profile does not keep its promise.
+    """
+    given = {option.name: option for option in options}
+    seen: set[str] = set()
+    for option in options:
+        _refuse(option, seen, creates=creates)
+        seen.add(option.name)
+    return DatasetOptions(
+        local=_truth(given["local"]) if "local" in given else False,
+        ordering=_ordering(given["ordering"]) if "ordering" in given else None,
+        profile=_profile(given, base),
+        retention_s=_interval(given["retention"]) if "retention" in given else None,
+        price_ceiling=_amount(given["price_ceiling"]) if "price_ceiling" in given else None,
+    )
+
+
+def parse_interval_s(text: str) -> int | None:
+    """Return the seconds of an interval like '10 seconds', or None if it is none."""
+    match = _INTERVAL.match(text.strip().lower())
+    if match is None or match[2] not in _SECONDS:
+        return None
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _refuse(option: Option, seen: set[str], *, creates: bool) -> None:
+    if option.name not in _NAMES:
+        near = get_close_matches(option.name, _NAMES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(_NAMES)}"
+        raise InvalidDefinition(
+            f"there is no option {option.name}", hint=hint, position=option.position
+        )
+    if option.name in seen:
+        raise InvalidDefinition(f"option {option.name} is set twice", position=option.position)
+    if option.name in _ONLY_AT_CREATION and not creates:
+        raise InvalidDefinition(
+            f"option {option.name} is chosen when a dataset is created", position=option.position
+        )
+
+
+def _profile(given: dict[str, Option], base: Profile | None) -> Profile:
+    numbers: dict[str, int] = {
+        name: _whole(given[name])
+        for name in ("replicas", "write_quorum", "read_quorum")
+        if name in given
+    }
+    if "replicas" in numbers and base is None:
+        majority = numbers["replicas"] // 2 + 1
+        numbers = {"write_quorum": majority, "read_quorum": majority} | numbers
+    if "erasure" in given:
+        numbers["k"], numbers["n"] = _ratio(given["erasure"])
+    profile = msgspec.structs.replace(base or Profile(), **numbers)
+    profile.check()
+    return profile
+
+
+def _wrong(option: Option, wanted: str) -> InvalidDefinition:
+    return InvalidDefinition(
+        f"option {option.name} is not {option.value!r}",
+        hint=f"write {option.name} = {wanted}",
+        position=option.position,
+    )
+
+
+def _truth(option: Option) -> bool:
+    words = {"true": True, "on": True, "false": False, "off": False, "": True}
+    value = option.value
+    if value is None:
+        return True
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise _wrong(option, "true")
+
+
+def _whole(option: Option) -> int:
+    value = option.value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(option, "3")
+    return value
+
+
+def _ratio(option: Option) -> tuple[int, int]:
+    match = _RATIO.match(option.value) if isinstance(option.value, str) else None
+    if match is None:
+        raise _wrong(option, "'4/6'")
+    return int(match[1]), int(match[2])
+
+
+def _ordering(option: Option) -> Ordering:
+    words = {"owner": Ordering.OWNER, "free": Ordering.FREE}
+    if isinstance(option.value, str) and option.value.lower() in words:
+        return words[option.value.lower()]
+    raise _wrong(option, "'owner' or 'free'")
+
+
+def _interval(option: Option) -> int:
+    seconds = parse_interval_s(option.value) if isinstance(option.value, str) else None
+    if seconds is None:
+        raise _wrong(option, "'90 days'")
+    return seconds
+
+
+def _amount(option: Option) -> Wei:
+    text = str(option.value).strip()
+    number, _, unit = text.partition(" ")
+    try:
+        wei = Decimal(number) * MFT
+    except InvalidOperation:
+        raise _wrong(option, "0.002 MFT") from None
+    if unit.strip().upper() != "MFT" or wei != int(wei) or not 0 <= wei < 2**256:
+        raise _wrong(option, "0.002 MFT")
+    return Wei(int(wei))
+
+
+_NAMES = (
+    "replicas",
+    "write_quorum",
+    "read_quorum",
+    "erasure",
+    "retention",
+    "price_ceiling",
+    "ordering",
+    "local",
+)

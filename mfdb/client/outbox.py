@@ -1,0 +1,103 @@
+"""Writing to a dataset on a network: staged, acknowledged by a quorum, settled, shredded.
+
+stage (durable) -> remote.write -> W receipts -> settle, apply here -> shred what was deleted
+                                -> refused    -> taken out of the outbox, the error raised
+                                -> too few    -> stays in the outbox; the next write retries
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.dataset.outcome import Incoming
+from mfdb.kernel.codec import encode
+from mfdb.kernel.errors import (
+    DataError,
+    IntegrityError,
+    NetworkError,
+    ProgrammingError,
+    ProtocolViolation,
+    QuorumNotReached,
+)
+from mfdb.kernel.ids import ChangesetId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.client.remote import Remote
+    from mfdb.dataset.replica import Replica
+    from mfdb.dataset.writer import RowChange
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
+
+_REFUSALS = (ProgrammingError, DataError, IntegrityError, ProtocolViolation)
+_SHRED_MARK = "shred"
+
+
+class Outbox:
+    """Brings one identity's writes to the providers, each exactly once as far as they can tell."""
+
+    def __init__(self, replica: Replica, remote: Remote) -> None:
+        self._replica = replica
+        self._remote = remote
+
+    async def write(
+        self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool
+    ) -> None:
+        """Write changes and wait until a quorum has acknowledged them.
+
+        Raises:
+            AccessDenied, StaleWrite, SchemaViolation: the providers refuse; nothing was written.
+            QuorumNotReached: it may have been written; it stays in the outbox and is retried.
+        """
+        await self.flush(dataset)
+        drafts = self._replica.stage(dataset, changes, sealed_sender=sealed_sender)
+        for draft in drafts:
+            try:
+                await self._send(dataset, draft.changeset, draft.entry)
+            except QuorumNotReached as error:
+                error.hint = error.hint or "it stays in the outbox; the next write tries again"
+                raise
+
+    async def flush(self, dataset: DatasetId) -> None:
+        """Send again what an earlier write left in the outbox, oldest first.
+
+        A write that is refused now was never acknowledged; it is given up.
+        """
+        for outgoing in self._replica.outgoing(dataset):
+            try:
+                await self._send(dataset, outgoing.changeset, outgoing.entry)
+            except _REFUSALS:
+                continue
+        await self._shred(dataset, ())
+
+    async def _send(self, dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry) -> None:
+        try:
+            outcome = await self._remote.write(dataset, changeset, entry)
+        except _REFUSALS:
+            self._replica.settle(dataset, changeset.id, ())
+            raise
+        item = Incoming(changeset=changeset, entry=entry, receipts=outcome.receipts)
+        applied = self._replica.apply(dataset, [item])
+        self._replica.settle(dataset, changeset.id, outcome.receipts)
+        if applied.shred:
+            await self._shred(dataset, applied.shred)
+
+    async def _shred(self, dataset: DatasetId, salts: Sequence[tuple[ChangesetId, int]]) -> None:
+        """Have salts destroyed everywhere; what fails is remembered for the next write."""
+        if self._replica.known(dataset).manifest.owner != self._replica.identity:
+            return
+        kept = self._replica.mark(dataset, _SHRED_MARK)
+        if kept is None and not salts:
+            return
+        owed = msgspec.msgpack.decode(kept, type=list[tuple[bytes, int]]) if kept else []
+        due = [(ChangesetId(changeset), index) for changeset, index in [*owed, *salts]]
+        self._replica.set_mark(dataset, _SHRED_MARK, encode(due))
+        try:
+            await self._remote.shred(dataset, due)
+        except NetworkError:
+            return
+        self._replica.set_mark(dataset, _SHRED_MARK, None)

@@ -1,0 +1,93 @@
+"""What a session asks of its node when datasets live on a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from mfdb.dataset.outcome import SealOutcome, WriteOutcome
+    from mfdb.dataset.replica import Replica
+    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.evidence import Network
+    from mfdb.rules.key_log import KeyLogEntry
+    from mfdb.rules.manifest import SignedManifest
+
+StatusRows = tuple[list[str], list[tuple[object, ...]]]
+"""Column names and rows of a SHOW statement about the network."""
+
+
+class Remote(Protocol):
+    """The network as one identity's node reaches it."""
+
+    @property
+    def network(self) -> Network:
+        """Which network it is."""
+        ...
+
+    async def publish(self, signed: SignedManifest) -> None:
+        """Place a new dataset and bind its providers, or hand a new manifest version to them.
+
+        Raises:
+            NoProviders: fewer than the profile asks for satisfy it.
+            NetworkError, ChainError: the world is in the way.
+        """
+        ...
+
+    async def find(self, owner: Address, name: str | None) -> SignedManifest:
+        """Return the newest manifest of an owner's dataset (None: its mailbox).
+
+        Raises:
+            UnknownDataset, UnknownIdentity: there is none.
+        """
+        ...
+
+    async def write(
+        self, dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry
+    ) -> WriteOutcome:
+        """Return the receipts once W providers have made a changeset durable.
+
+        Raises:
+            QuorumNotReached: fewer have; it may still spread.
+            AccessDenied, StaleWrite: the providers refuse it.
+        """
+        ...
+
+    async def shred(self, dataset: DatasetId, salts: Sequence[tuple[ChangesetId, int]]) -> None:
+        """Have row salts destroyed at every provider."""
+        ...
+
+    async def sync(self, dataset: DatasetId, replica: Replica) -> int:
+        """Bring the replica up to date; return how many changesets were applied."""
+        ...
+
+    def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:
+        """Apply what comes to the replica; yield after each batch, for as long as one listens."""
+        ...
+
+    async def seal(self, dataset: DatasetId) -> SealOutcome:
+        """Erasure-code what was written so far."""
+        ...
+
+    async def challenge(self, dataset: DatasetId, shard: int) -> CaseId:
+        """Accuse the holder of a shard on chain; it must show the unit that is drawn.
+
+        Raises:
+            UnknownDataset: nothing of the dataset is sealed.
+            ChainError: the court does not take the case.
+        """
+        ...
+
+    async def restore(self, replica: Replica) -> list[SignedManifest]:
+        """Return the newest manifests of all datasets of this identity, from its keys alone."""
+        ...
+
+    async def status(self, what: str, dataset: DatasetId | None) -> StatusRows:
+        """Return the rows of SHOW `what` (lower case): providers, receipts, balances and so on."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the network; returns when nothing is left running."""
+        ...

@@ -1,0 +1,53 @@
+"""What statements give back: rows with their columns, and changes with their cursors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a result; `type` is the SQL type's text."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The answer to one statement: `tag` says what happened, like "INSERT 3" or "SELECT 5".
+
+    `count` is the number of rows returned or changed, -1 where counting means nothing.
+    """
+
+    tag: str
+    columns: tuple[Column, ...] = ()
+    rows: Sequence[tuple[object, ...]] = ()
+    count: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of a subscription: `op` is insert, update or delete, rows are by column name.
+
+    `cursor` resumes right after this change, at this replica or any other; at another one changes
+    may come twice, then `key` (equal everywhere) tells a repeat. `hlc` is the writer's stamp.
+    """
+
+    op: str
+    old: Mapping[str, object] | None
+    new: Mapping[str, object] | None
+    author: str
+    hlc: int
+    cursor: str
+    key: str
+
+
+def table(tag: str, names: Mapping[str, str], rows: Sequence[tuple[object, ...]]) -> Result:
+    """Return a result of named, typed columns."""
+    columns = tuple(Column(name, kind) for name, kind in names.items())
+    return Result(tag=f"{tag} {len(rows)}", columns=columns, rows=rows, count=len(rows))

@@ -1,0 +1,136 @@
+"""A session: statements of one identity, carried out on this machine or over its node.
+
+text -> parse -> what it names is here and fresh enough?
+        yes: `Local`, on the caller's thread, at once
+        no:  `Networked`, an awaitable: find, sync, then the same local path, then the quorum
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.client.local import Local
+from mfdb.client.networked import Networked
+from mfdb.client.state import SessionState
+from mfdb.kernel.errors import InterfaceError, NotSupportedError
+from mfdb.sql.parse import parse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Sequence
+
+    from mfdb.client.identities import Identities
+    from mfdb.client.remote import Remote
+    from mfdb.client.results import Change, Result
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.replica import Replica
+    from mfdb.kernel.clock import Clock
+    from mfdb.kernel.entropy import Entropy
+    from mfdb.kernel.ids import CaseId, Hash
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.sql.parameters import Given
+
+
+class Session:
+    """Carries statements out, one at a time. Not for several threads at once."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        keys: IdentityKeys,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        identities: Identities,
+        remote: Remote | None = None,
+    ) -> None:
+        self.state = SessionState(
+            replica=replica, keys=keys, clock=clock, entropy=entropy, identities=identities
+        )
+        self._local = Local(self.state)
+        self._networked = Networked(self.state, self._local, remote) if remote else None
+        self._open = True
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether BEGIN has been and neither COMMIT nor ROLLBACK."""
+        return self.state.batch is not None
+
+    @property
+    def networks(self) -> tuple[Hash, ...]:
+        """The ids of the networks that this session is on, besides this machine."""
+        return () if self._networked is None else (self._networked.network,)
+
+    def datasets(self) -> list[Known]:
+        """Return the datasets that are known on this machine."""
+        with self.state.replica.reading() as reading:
+            return reading.datasets()
+
+    def start(self, text: str, params: Given = ()) -> Result | Awaitable[Result]:
+        """Return a statement's result, or what to await where the network is needed.
+
+        Raises:
+            MfdbError: the statement failed; nothing of it was kept.
+        """
+        self._need_open()
+        statement = parse(text)
+        if self._networked is not None and self._networked.is_needed(statement):
+            return self._networked.run(statement, params, text)
+        with self.state.guarded(statement):
+            return self._local.run(statement, params, text)
+
+    def start_many(self, text: str, many: Sequence[Given]) -> Result | Awaitable[Result]:
+        """Carry out one INSERT, UPDATE or DELETE for each set of parameters, as one changeset.
+
+        Raises:
+            MfdbError: one failed; nothing of any was kept.
+        """
+        self._need_open()
+        statement = parse(text)
+        if self._networked is not None and self._networked.is_needed(statement):
+            return self._networked.run_many(statement, many, text)
+        with self.state.guarded(statement):
+            return self._local.run_many(statement, many, text)
+
+    def subscribe(
+        self, text: str, params: Given = (), since: str | None = None
+    ) -> AsyncIterator[Change]:
+        """Yield the changes of a SUBSCRIBE (or SELECT) statement, now and as they come.
+
+        Raises:
+            AccessDenied: this identity may not subscribe.
+            InvalidText: `since` is no cursor of that dataset.
+        """
+        self._need_open()
+        if self._networked is not None:
+            return self._networked.subscribe(parse(text), params, since)
+        return self._local.subscribe(parse(text), params, since)
+
+    async def restore(self) -> list[str]:
+        """Bring this identity's datasets here from the network; return their names."""
+        self._need_open()
+        return [] if self._networked is None else await self._networked.restore()
+
+    async def challenge(self, dataset: str, shard: int) -> CaseId:
+        """Accuse the holder of a shard of an own dataset on chain; return the case.
+
+        Raises:
+            NotSupportedError: the session is not on a network.
+            UnknownDataset, ChainError: there is nothing to accuse anybody of.
+        """
+        self._need_open()
+        if self._networked is None:
+            raise NotSupportedError("there is no court without a network")
+        return await self._networked.challenge(dataset, shard)
+
+    async def close(self) -> None:
+        """Leave the network and give the open batch up."""
+        if not self._open:
+            return
+        self._open = False
+        self.state.batch = None
+        if self._networked is not None:
+            await self._networked.close()
+
+    def _need_open(self) -> None:
+        if not self._open:
+            raise InterfaceError("the connection is closed")

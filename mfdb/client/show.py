@@ -1,0 +1,245 @@
+"""SHOW and DESCRIBE, as far as this machine knows the answer."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from mfdb.client.definitions import is_given_up
+from mfdb.client.results import Result, table
+from mfdb.dataset.visibility import demand
+from mfdb.kernel.clock import Hlc, hlc_seconds
+from mfdb.kernel.ids import show
+from mfdb.rules.manifest import Action, Grantee, Kind, Ordering
+from mfdb.rules.pattern import like_matcher
+from mfdb.sql.show_expression import show_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.client.identities import Identities
+    from mfdb.client.settings import SessionSettings
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.reading import Reading
+    from mfdb.kernel.ids import Address, Hash
+    from mfdb.rules.manifest import Column, Grant, Manifest
+
+LOCAL = ("datasets", "columns", "grants", "identities", "settings", "conflicts", "create")
+"""What SHOW answers without a network."""
+OF_NETWORK = (
+    "providers",
+    "segments",
+    "receipts",
+    "balances",
+    "cheques",
+    "deposits",
+    "court cases",
+    "peers",
+)
+"""What SHOW asks the node for."""
+
+_ACTIONS = (Action.SELECT, Action.INSERT, Action.UPDATE, Action.DELETE, Action.SUBSCRIBE)
+
+
+def show_datasets(reading: Reading, me: Address, embedded: Hash) -> Result:
+    """Return the datasets that are known here, own ones first."""
+    known = [one for one in reading.datasets() if not is_given_up(one.manifest)]
+    known.sort(key=lambda one: (one.manifest.owner != me, one.manifest.owner, one.manifest.name))
+    rows = [_dataset_row(one.manifest, embedded) for one in known]
+    names = {
+        "name": "TEXT",
+        "owner": "IDENTITY",
+        "kind": "TEXT",
+        "ordering": "TEXT",
+        "place": "TEXT",
+        "replicas": "INTEGER",
+        "write_quorum": "INTEGER",
+        "erasure": "TEXT",
+    }
+    return table("SHOW", names, rows)
+
+
+def _dataset_row(manifest: Manifest, embedded: Hash) -> tuple[object, ...]:
+    local = manifest.network == embedded
+    profile = manifest.profile
+    return (
+        manifest.name,
+        show(manifest.owner),
+        "mailbox" if manifest.kind is Kind.MAILBOX else "dataset",
+        "owner" if manifest.ordering is Ordering.OWNER else "free",
+        "local" if local else "network",
+        None if local else profile.replicas,
+        None if local else profile.write_quorum,
+        None if local else f"{profile.k}/{profile.n}",
+    )
+
+
+def show_columns(known: Known) -> Result:
+    """Return the columns of a dataset."""
+    names = {
+        "column": "TEXT",
+        "type": "TEXT",
+        "null": "BOOLEAN",
+        "key": "TEXT",
+        "default": "TEXT",
+        "clear": "BOOLEAN",
+    }
+    rows = [
+        (
+            column.name,
+            column.type,
+            not column.not_null,
+            f"primary {column.key}" if column.key else "unique" if column.unique else "",
+            None if column.default is None else show_expression(column.default),
+            column.clear,
+        )
+        for column in known.manifest.columns
+    ]
+    return table("SHOW", names, rows)
+
+
+def show_grants(known: Known) -> Result:
+    """Return who may do what with a dataset."""
+    names = {
+        "action": "TEXT",
+        "grantee": "TEXT",
+        "columns": "TEXT",
+        "condition": "TEXT",
+        "until": "TIMESTAMPTZ",
+    }
+    rows = [
+        (action.name, _grantee(grant), ", ".join(grant.columns), _condition(grant), _until(grant))
+        for grant in known.manifest.grants
+        for action in _ACTIONS
+        if grant.actions & action
+    ]
+    return table("SHOW", names, rows)
+
+
+def show_identities(identities: Identities, me: Address) -> Result:
+    """Return the identities of the keystore."""
+    names = {"name": "TEXT", "address": "IDENTITY", "protected": "BOOLEAN", "current": "BOOLEAN"}
+    rows = [
+        (entry.name, show(entry.address), entry.protected, entry.address == me)
+        for entry in identities.list()
+    ]
+    return table("SHOW", names, rows)
+
+
+def show_settings(settings: SessionSettings) -> Result:
+    """Return the settings of a session."""
+    names = {"setting": "TEXT", "value": "TEXT", "default": "TEXT"}
+    return table("SHOW", names, settings.rows())
+
+
+def show_conflicts(reading: Reading, datasets: Sequence[Known], me: Address) -> Result:
+    """Return the row versions that lost, cannot be shown, or wait.
+
+    Raises:
+        AccessDenied: a dataset was named that this identity may not read.
+    """
+    names = {
+        "dataset": "TEXT",
+        "row": "BYTEA",
+        "version": "BYTEA",
+        "author": "IDENTITY",
+        "written_at": "TIMESTAMPTZ",
+        "reason": "TEXT",
+    }
+    rows: list[tuple[object, ...]] = []
+    for known in datasets:
+        demand(known.manifest, Action.SELECT, me)
+        rows += [
+            (
+                known.manifest.name,
+                bytes(conflict.row),
+                bytes(conflict.version),
+                show(conflict.author) if conflict.author else None,
+                _time(conflict.hlc),
+                conflict.reason,
+            )
+            for conflict in reading.conflicts(known)
+        ]
+    return table("SHOW", names, rows)
+
+
+def show_create(known: Known) -> Result:
+    """Return the statements that would make a dataset like this one."""
+    return table("SHOW", {"statement": "TEXT"}, [(text,) for text in _statements(known.manifest)])
+
+
+def _statements(manifest: Manifest) -> list[str]:
+    name = _quoted(manifest.name)
+    mailbox = manifest.kind is Kind.MAILBOX
+    parts = [_definition(column) for column in manifest.columns]
+    if manifest.key_columns:
+        keys = ", ".join(_quoted(column.name) for column in manifest.key_columns)
+        parts.append(f"PRIMARY KEY ({keys})")
+    parts += [f"CHECK ({show_expression(check)})" for check in manifest.checks]
+    profile = manifest.profile
+    options = [
+        f"replicas = {profile.replicas}",
+        f"write_quorum = {profile.write_quorum}",
+        f"read_quorum = {profile.read_quorum}",
+        f"erasure = '{profile.k}/{profile.n}'",
+    ]
+    if manifest.ordering is Ordering.FREE and not mailbox:
+        options.append("ordering = 'free'")
+    kind = "MAILBOX" if mailbox else "DATASET"
+    create = f"CREATE {kind} {name} ({', '.join(parts)}) WITH ({', '.join(options)});"
+    return [create, *(_grant_statement(name, grant) for grant in manifest.grants)]
+
+
+def _definition(column: Column) -> str:
+    words = [_quoted(column.name), column.type]
+    words += ["CLEAR"] if column.clear else []
+    words += ["NOT NULL"] if column.not_null and not column.key else []
+    words += ["UNIQUE"] if column.unique else []
+    if column.default is not None:
+        words.append(f"DEFAULT {show_expression(column.default)}")
+    return " ".join(words)
+
+
+def _grant_statement(name: str, grant: Grant) -> str:
+    columns = f" ({', '.join(map(_quoted, grant.columns))})" if grant.columns else ""
+    actions = ", ".join(f"{action.name}{columns}" for action in _ACTIONS if grant.actions & action)
+    where = f" WHERE {show_expression(grant.condition)}" if grant.condition is not None else ""
+    until = _until(grant)
+    ends = f" UNTIL '{until.isoformat()}'" if until is not None else ""
+    identity = grant.grantee is Grantee.IDENTITY
+    whom = f"'{_grantee(grant)}'" if identity else _grantee(grant)
+    return f"GRANT {actions} ON {name}{where} TO {whom}{ends};"
+
+
+def liked(result: Result, pattern: str | None) -> Result:
+    """Return the rows whose first column is LIKE a pattern."""
+    matcher = like_matcher(pattern, "\\", folded=False) if pattern is not None else None
+    if matcher is None:
+        return result
+    rows = [row for row in result.rows if matcher(str(row[0]))]
+    return Result(tag=f"SHOW {len(rows)}", columns=result.columns, rows=rows, count=len(rows))
+
+
+def _grantee(grant: Grant) -> str:
+    if grant.grantee is Grantee.IDENTITY:
+        return show(grant.identity)
+    return grant.grantee.name
+
+
+def _condition(grant: Grant) -> str | None:
+    return None if grant.condition is None else show_expression(grant.condition)
+
+
+def _until(grant: Grant) -> datetime.datetime | None:
+    if not grant.until:
+        return None
+    return datetime.datetime.fromtimestamp(grant.until, datetime.UTC)
+
+
+def _time(hlc: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(hlc_seconds(Hlc(hlc)), datetime.UTC)
+
+
+def _quoted(name: str) -> str:
+    plain = name.isidentifier() and name.isascii() and name == name.lower()
+    return name if plain else '"' + name.replace('"', '""') + '"'

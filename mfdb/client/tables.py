@@ -1,0 +1,237 @@
+"""Rows as statements read them: one committed state, with an open batch's own changes on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mfdb.dataset.pending import Pending
+from mfdb.dataset.table import has_key
+from mfdb.kernel.ids import Address, RowId, VersionId
+from mfdb.sql.tables import (
+    Access,
+    KeyLookup,
+    KeyRange,
+    RowInsert,
+    RowUpdate,
+    StoredRow,
+    ValueLookup,
+)
+from mfdb.store.ordered import pack, prefix_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.keyring import Keyring
+    from mfdb.dataset.layout import StoredRow as ReplicaRow
+    from mfdb.dataset.reading import Reading
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.sql.catalogue import TableSchema
+    from mfdb.sql.tables import Mutation, Values
+
+_BEYOND = b"\xff"
+"""Greater than every packed key: tags of ascending parts end at 0x70."""
+
+
+class VersionedRow(StoredRow, frozen=True):
+    """A stored row that also knows its version, which a change of it must name."""
+
+    version: VersionId
+
+
+def versioned(row: ReplicaRow) -> VersionedRow:
+    """Return a replica's row as statements read it."""
+    author = Address(row.author) if row.author else None
+    return VersionedRow(row.row, row.values, author, row.hlc, row.version)
+
+
+@dataclass(slots=True)
+class PendingTable:
+    """What an open batch did to one dataset: the changes to write, and the rows to show."""
+
+    changes: Pending = field(default_factory=Pending)
+    rows: dict[RowId, VersionedRow | None] = field(default_factory=dict)
+    _by_value: dict[tuple[int, bytes], dict[RowId, None]] = field(default_factory=dict)
+    _fresh: int = 0
+
+    def fresh_id(self) -> RowId:
+        """Return a stand-in for the id that a new row gets when it is written."""
+        self._fresh += 1
+        return RowId(b"pending" + self._fresh.to_bytes(8, "big"))
+
+    def show(self, row: RowId, shown: VersionedRow | None, table: TableSchema) -> None:
+        """Let reads of this batch see a row in its new state (None: gone)."""
+        before = self.rows.get(row)
+        if before is not None:
+            for key in _index_keys(table, before.values):
+                self._by_value.get(key, {}).pop(row, None)
+        self.rows[row] = shown
+        if shown is not None:
+            for key in _index_keys(table, shown.values):
+                self._by_value.setdefault(key, {})[row] = None
+
+    def matching(self, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
+        """Yield the rows of this batch that an access describes."""
+        match access:
+            case KeyLookup(keys=keys):
+                wanted = [(-1, pack(*key)) for key in keys]
+            case ValueLookup(column=column, values=values) if table.columns[column].unique:
+                wanted = [(column, pack(value)) for value in values]
+            case _:
+                for row in self.rows.values():
+                    if row is not None and matches(table, access, row.values):
+                        yield row
+                return
+        for place in wanted:
+            for row_id in self._by_value.get(place, ()):
+                shown = self.rows[row_id]
+                if shown is not None:
+                    yield shown
+
+
+def _index_keys(table: TableSchema, values: Values) -> Iterator[tuple[int, bytes]]:
+    if table.key:
+        yield -1, pack(*(values[place] for place in table.key))
+    for place, column in enumerate(table.columns):
+        if column.unique:
+            yield place, pack(values[place])
+
+
+class LocalTables:
+    """`mfdb.sql.tables.Tables` over a reading of the replica and the open batch."""
+
+    def __init__(self, reading: Reading, pending: Mapping[DatasetId, PendingTable]) -> None:
+        self._reading = reading
+        self._pending = pending
+        self._known: dict[DatasetId, Known] = {}
+
+    def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
+        """Yield the rows that an access describes; a KeyRange's in key order."""
+        pending = self._pending.get(table.dataset)
+        stored = self._stored(table, access)
+        if pending is None or not pending.rows:
+            return stored
+        return self._with_pending(table, access, stored, pending)
+
+    def _with_pending(
+        self,
+        table: TableSchema,
+        access: Access,
+        stored: Iterator[VersionedRow],
+        pending: PendingTable,
+    ) -> Iterator[StoredRow]:
+        kept = (row for row in stored if row.row_id not in pending.rows)
+        own = pending.matching(table, access)
+        if isinstance(access, KeyRange):
+            return iter(sorted((*kept, *own), key=lambda row: _packed_key(table, row.values)))
+        return (row for rows in (kept, own) for row in rows)
+
+    def _stored(self, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
+        known = self._known_of(table)
+        indexed = has_key(known.manifest)
+        if isinstance(access, KeyLookup) and indexed:
+            return self._looked_up(known, access)
+        if isinstance(access, KeyRange) and indexed:
+            start, stop = _bounds(access)
+            return map(versioned, self._reading.keyed(known, start, stop))
+        if isinstance(access, ValueLookup) and table.columns[access.column].unique:
+            return self._by_unique(known, access)
+        return self._filtered(known, table, access)
+
+    def _known_of(self, table: TableSchema) -> Known:
+        known = self._known.get(table.dataset)
+        if known is None:
+            known = self._known[table.dataset] = self._reading.known(table.dataset)
+        return known
+
+    def _looked_up(self, known: Known, access: KeyLookup) -> Iterator[VersionedRow]:
+        for key in access.keys:
+            yield from map(versioned, self._reading.keyed(known, pack(*key), None))
+
+    def _by_unique(self, known: Known, access: ValueLookup) -> Iterator[VersionedRow]:
+        for value in access.values:
+            row = self._reading.by_unique(known, access.column, value)
+            if row is not None:
+                yield versioned(row)
+
+    def _filtered(self, known: Known, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
+        for row in self._reading.rows(known):
+            if matches(table, access, row.values):
+                yield versioned(row)
+
+
+class OneRow:
+    """Tables that hold a single row: filters and projects one change of a subscription."""
+
+    def __init__(self, row: StoredRow) -> None:
+        self._row = row
+
+    def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
+        """Yield the row if the access describes it."""
+        if matches(table, access, self._row.values):
+            yield self._row
+
+
+def matches(table: TableSchema, access: Access, values: Values) -> bool:
+    """Return whether an access describes a row with these values."""
+    match access:
+        case KeyLookup(keys=keys):
+            return _packed_key(table, values) in {pack(*key) for key in keys}
+        case KeyRange():
+            start, stop = _bounds(access)
+            key = _packed_key(table, values)
+            return key.startswith(start) if stop is None else start <= key < stop
+        case ValueLookup(column=column, values=wanted):
+            return pack(values[column]) in {pack(value) for value in wanted}
+        case _:
+            return True
+
+
+def _packed_key(table: TableSchema, values: Values) -> bytes:
+    return pack(*(values[place] for place in table.key))
+
+
+def _bounds(access: KeyRange) -> tuple[bytes, bytes | None]:
+    """Return the packed range: start <= key < stop, or stop None for "begins with start"."""
+    prefix = pack(*access.prefix)
+    start, stop = prefix, prefix_end(prefix) if prefix else _BEYOND
+    if access.low is not None:
+        low = pack(*access.prefix, access.low)
+        start = (prefix_end(low) or _BEYOND) if access.low_open else low
+    if access.high is not None:
+        high = pack(*access.prefix, access.high)
+        stop = high if access.high_open else prefix_end(high)
+    return start, stop
+
+
+# ---- from a statement's mutation to pending changes
+
+
+def note(mutation: Mutation, pending: PendingTable, known: Known, keyring: Keyring) -> None:
+    """Add what a statement changes to the batch, and show it to the batch's later reads."""
+    table = mutation.table
+    keyed = has_key(known.manifest)
+    names = [column.name for column in table.columns]
+    for change in mutation.changes:
+        if isinstance(change, RowInsert):
+            packed = _packed_key(table, change.values)
+            row_id = keyring.row_id(table.dataset, packed) if keyed else pending.fresh_id()
+            pending.changes.insert(row_id, _named(names, change.values), keyed=keyed)
+            shown = VersionedRow(row_id, change.values, keyring.address, 0, VersionId(b""))
+            pending.show(row_id, shown, table)
+            continue
+        old = change.old
+        assert isinstance(old, VersionedRow), "rows come from LocalTables"
+        if isinstance(change, RowUpdate):
+            pending.changes.update(change.row_id, old.version, _named(names, change.values))
+            author, hlc = old.author, old.hlc
+            shown = VersionedRow(change.row_id, change.values, author, hlc, old.version)
+            pending.show(change.row_id, shown, table)
+        else:
+            pending.changes.delete(change.row_id, old.version)
+            pending.show(change.row_id, None, table)
+
+
+def _named(names: list[str], values: Values) -> dict[str, Any]:
+    return dict(zip(names, values, strict=True))
