@@ -85,6 +85,11 @@ class Connection(Protocol):
         """What the person should be told; the shell empties it."""
         ...
 
+    @property
+    def in_batch(self) -> bool:
+        """Whether a BEGIN waits for its COMMIT."""
+        ...
+
     async def execute(self, text: str, params: Sequence[object] = ()) -> Result:
         """Run one statement."""
         ...

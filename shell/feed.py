@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LINES_PER_S = 10
 HELD_LINES = 10_000
+_MORE = "… more changes: \\notifications shows them"
 
 
 def change_json(change: Change) -> str:
@@ -50,25 +51,40 @@ class Feed:
         self._window_start_s = float("-inf")
         self._in_window = 0
         self.paused = False
-        """True while something else owns the screen (a pager)."""
 
     @property
     def held(self) -> int:
         """How many lines wait to be looked at."""
         return len(self._held)
 
+    def pause(self) -> None:
+        """Hold everything from now on: something else owns the screen (a pager)."""
+        self.paused = True
+
+    def resume(self, now_s: float) -> list[str]:
+        """Return the lines to print now that the screen is ours again."""
+        self.paused = False
+        lines: list[str] = []
+        while self._held and self._may_print(now_s):
+            lines.append(self._held.popleft())
+        return [*lines, _MORE] if self._held else lines
+
     def offer(self, line: str, now_s: float) -> list[str]:
         """Return the lines to print now for a new line."""
-        if now_s - self._window_start_s >= 1:
-            self._window_start_s, self._in_window = now_s, 0
-        if not self.paused and self._in_window < self._lines_per_s:
-            self._in_window += 1
+        if not self.paused and self._may_print(now_s):
             return [line]
         first_held = not self._held
         self._hold(line)
-        return (
-            ["… more changes: \\notifications shows them"] if first_held and not self.paused else []
-        )
+        return [_MORE] if first_held and not self.paused else []
+
+    def _may_print(self, now_s: float) -> bool:
+        """Return whether this second has room for one more line, and take that room."""
+        if now_s - self._window_start_s >= 1:
+            self._window_start_s, self._in_window = now_s, 0
+        if self._in_window >= self._lines_per_s:
+            return False
+        self._in_window += 1
+        return True
 
     def take(self) -> list[str]:
         """Return the held lines and forget them."""

@@ -28,6 +28,7 @@ from shell.batch import run_entry
 from shell.completion import Catalogue, merged, suggestions
 from shell.highlight import MfdbLexer
 from shell.script import Entry, first_word, is_complete, is_meta
+from shell.values import safe
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -126,8 +127,11 @@ class Repl:
         self._catalogue = merged(datasets, columns)
 
     def _prompt_text(self) -> str:
-        identity = self._session.connection.identity
-        return f"{identity[:10] if identity.startswith('0x') else identity[:20]}@mf> "
+        """Return `identity@mf>`, with a star while a batch is open."""
+        connection = self._session.connection
+        who = safe(connection.identity)
+        who = who[:10] if who.startswith("0x") else who[:20]
+        return f"{who}@mf{'*' if connection.in_batch else ''}> "
 
     def _toolbar(self) -> str | None:
         held = self._session.feed.held

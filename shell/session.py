@@ -78,7 +78,7 @@ class Session:
                 self.write(piece)
             return
         height = shutil.get_terminal_size().lines - 1
-        self.feed.paused = True
+        self.feed.pause()
         try:
             await asyncio.to_thread(
                 page,
@@ -88,7 +88,8 @@ class Session:
                 write=sys.stdout.write,
             )
         finally:
-            self.feed.paused = False
+            for line in self.feed.resume(self._clock.monotonic_s()):
+                sys.stdout.write(line + "\n")
 
     def write(self, text: str) -> None:
         """Write text where results go."""

@@ -26,11 +26,22 @@ DEADLINE_S = 30
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
+    """The shell over the fake, whose changes and delays the test decides."""
+    yield from _spawned(tmp_path, "tests.e2e.shell_over_fake")
+
+
+@pytest.fixture
+def mfdb(tmp_path: Path) -> Iterator[Shell]:
+    """The shell as it is."""
+    yield from _spawned(tmp_path, "shell")
+
+
+def _spawned(tmp_path: Path, module: str) -> Iterator[Shell]:
     environ = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PAGER": ""}
     environ["PROMPT_TOOLKIT_NO_CPR"] = "1"  # pexpect does not answer cursor position requests
     child = pexpect.spawn(
         sys.executable,
-        ["-m", "tests.e2e.shell_over_fake", "--data", str(tmp_path / "data")],
+        ["-m", module, "--data", str(tmp_path / "data")],
         cwd=str(ROOT),
         env=environ,
         encoding="utf-8",
@@ -38,7 +49,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         dimensions=(30, 100),
     )
     try:
-        child.expect_exact(PROMPT)
+        child.expect_exact("@mf>")
         yield child
     finally:
         child.close(force=True)
@@ -98,3 +109,23 @@ def test_an_error_shows_the_place(shell: Shell) -> None:
     shell.expect_exact(PROMPT)
     shell.send("\\q\r")
     assert code_of(shell) == 0
+
+
+def test_a_subscription_beside_the_prompt(mfdb: Shell) -> None:
+    mfdb.send("CREATE DATASET notes (id INTEGER PRIMARY KEY, body TEXT);\r")
+    mfdb.expect_exact("CREATE DATASET\r\n")
+    mfdb.expect_exact("@mf>")
+    mfdb.send("SUBSCRIBE TO notes;\r")
+    mfdb.expect_exact("SUBSCRIBE\r\n")
+    mfdb.expect_exact("@mf>")
+    mfdb.send("INSERT INTO notes VALUES (1, 'hello');\r")
+    mfdb.expect(r'\+ 0x[0-9a-f]{40} \{"id": 1, "body": "hello"\}')
+    mfdb.send("BEGIN;\r")
+    mfdb.expect_exact("@mf*>")
+    mfdb.send("ROLLBACK;\r")
+    mfdb.expect_exact("@mf>")
+    mfdb.send("SELECT bdy FROM notes;\r")
+    mfdb.expect(r"ERROR 42703.*\^")
+    mfdb.expect_exact("@mf>")
+    mfdb.send("quit\r")
+    assert code_of(mfdb) == 0

@@ -55,6 +55,10 @@ class FakeConnection:
         """Set while a `SELECT slow` runs."""
         self.subscribed = asyncio.Event()
 
+    @property
+    def in_batch(self) -> bool:
+        return self._sqlite.in_transaction
+
     async def execute(self, text: str, params: Sequence[object] = ()) -> FakeResult:
         assert not self.closed
         self.executed.append(text)

@@ -119,7 +119,7 @@ def test_identity_is_shown(run: Runner) -> None:
 
 
 def test_held_notifications_are_shown_once(run: Runner) -> None:
-    run.session.feed.paused = True
+    run.session.feed.pause()
     run.session.feed.offer("a change", 0.0)
     assert run("\\notifications") == "a change\n"
     assert run("\\notifications") == "No changes were held back.\n"

@@ -37,12 +37,16 @@ def test_the_next_second_prints_again() -> None:
     assert feed.offer("c", 2.0) == ["c"]
 
 
-def test_nothing_is_printed_into_a_pager() -> None:
-    feed = Feed()
-    feed.paused = True
-    assert feed.offer("a", 1.0) == []
-    feed.paused = False
-    assert feed.take() == ["a"]
+def test_nothing_is_printed_into_a_pager_and_nothing_forgotten_after_it() -> None:
+    feed = Feed(lines_per_s=2)
+    feed.pause()
+    assert [feed.offer(name, 1.0) for name in "abc"] == [[], [], []]
+    resumed = feed.resume(2.0)
+    assert resumed[:2] == ["a", "b"]
+    assert "\\notifications" in resumed[2]
+    assert feed.take() == ["c"]
+    assert feed.resume(3.0) == []
+    assert feed.offer("d", 4.0) == ["d"]
 
 
 def test_the_oldest_are_dropped_and_counted() -> None:
