@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -186,9 +187,8 @@ class _Deployer:
         job = Job(to=to, data=lambda _nonce: data, purpose=keccak256(to + data))
         async with sender.lock(self._faucet.address):
             entry = await sender.submit(job, self._faucet)
-        receipt = await sender.wait(entry, self._timeout_s)
-        await sender.finish(entry, receipt)
-        return receipt
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        return await sender.receipt(entry, deadline)
 
 
 async def code_hashes(endpoint: Endpoint, contracts: dict[str, Address]) -> dict[str, Hash]:

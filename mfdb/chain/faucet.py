@@ -56,4 +56,4 @@ async def _give(
     job = Job(to=to, data=lambda _nonce: b"", purpose=keccak256(b"coin" + to), value=amount)
     async with sender.lock(faucet.address):
         entry = await sender.submit(job, faucet)
-    await sender.finish(entry, await sender.wait(entry, timeout_s))
+    await sender.receipt(entry, asyncio.get_running_loop().time() + timeout_s)

@@ -124,15 +124,25 @@ class Sender:
             hint="does another process send with the same key?",
         )
 
-    async def wait(self, entry: Outgoing, timeout_s: float) -> dict[str, Any]:
-        """Return the receipt of a transaction, sending it again now and then.
+    def left_over(self, sender: Address, purpose: Hash) -> bool:
+        """Return whether `adopt` may find a transaction of an earlier try."""
+        return self._outbox.orphan(sender, purpose) is not None
+
+    async def receipt(self, entry: Outgoing, deadline: float) -> dict[str, Any]:
+        """Return the receipt of a transaction once it is mined, and strike it.
 
         Raises:
-            DeadlineExceeded: it is in no block yet; it may still get in.
+            TransactionReverted: the contract refused it after all.
+            DeadlineExceeded: it is in no block by the loop's time `deadline`; it may still get in.
             ChainUnavailable: the endpoint was down when time ran out.
         """
+        receipt = await self._wait(entry, deadline)
+        await self._finish(entry, receipt)
+        return receipt
+
+    async def _wait(self, entry: Outgoing, deadline: float) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        deadline, again = loop.time() + timeout_s, loop.time() + REBROADCAST_S
+        again = loop.time() + REBROADCAST_S
         pause, down = FIRST_POLL_S, None
         while True:
             try:
@@ -148,18 +158,13 @@ class Sender:
             left = deadline - loop.time()
             if left <= 0:
                 raise down or DeadlineExceeded(
-                    f"transaction 0x{entry.hash.hex()} is in no block after {timeout_s:g} s",
+                    f"transaction 0x{entry.hash.hex()} is in no block yet",
                     hint="the same call again goes on waiting for it",
                 )
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 1.5, LAST_POLL_S)
 
-    async def finish(self, entry: Outgoing, receipt: dict[str, Any]) -> None:
-        """Strike a mined transaction.
-
-        Raises:
-            TransactionReverted: the contract refused it after all.
-        """
+    async def _finish(self, entry: Outgoing, receipt: dict[str, Any]) -> None:
         if read_int(receipt.get("status", "0x1")) == 1:
             self._outbox.forget(entry)
             return

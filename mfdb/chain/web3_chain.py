@@ -36,7 +36,7 @@ from mfdb.chain.port import (
 from mfdb.chain.rpc import Endpoint, RpcRefused, read_hash, read_int, read_object
 from mfdb.chain.sender import Job, Sender
 from mfdb.kernel.digest import keccak256
-from mfdb.kernel.errors import ChainUnavailable, MalformedMessage, WrongChain
+from mfdb.kernel.errors import ChainUnavailable, DeadlineExceeded, MalformedMessage, WrongChain
 from mfdb.kernel.ids import (
     ZERO_ADDRESS,
     ZERO_HASH,
@@ -53,11 +53,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mfdb.chain.deploy import Deployment
-    from mfdb.chain.outbox import Writable
+    from mfdb.chain.outbox import Outgoing, Writable
     from mfdb.chain.port import ChainCall, RecordKind, Seen
     from mfdb.kernel.account import Account
 
 _LOG = logging.getLogger(__name__)
+
+SLACK_S = 0.5
 
 _NO_BLOOM = "0x" + "00" * 256
 
@@ -366,52 +368,66 @@ class Web3Chain:
             WrongChain: the key is a development account's and the chain is real.
         """
         check_key(self._chain_id, sender.address)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        try:
+            # `wait` keeps the deadline and says more; this bounds what comes before it.
+            async with asyncio.timeout_at(deadline + SLACK_S):
+                return await self._send(call, sender, deadline)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"{type(call).__name__} was not sent within {timeout_s:g} s",
+                hint="the same call again goes on where this one stopped",
+            ) from error
+
+    async def _send(self, call: ChainCall, sender: Account, deadline: float) -> Mined:
         terms = await self.terms()
         signature = await self._claim_signature(call)
         step = step_of(
             call, Known(sender=sender.address, bond=terms.bond, claim_signature=signature)
         )
-        receipt = await self._run(step, sender, timeout_s)
+        receipt = await self._run(step, sender, deadline)
         if isinstance(call, RecordBeacon) and await self.beacon(call.epoch) is None:
             # The first transaction fixed the block; the next is in a later one and records it.
-            receipt = await self._run(step, sender, timeout_s)
+            receipt = await self._run(step, sender, deadline)
         return self._mined(call, receipt)
 
-    async def _run(self, step: Step, sender: Account, timeout_s: float) -> dict[str, Any]:
+    async def _run(self, step: Step, sender: Account, deadline: float) -> dict[str, Any]:
         """Send a step, with the approval it needs before it, and return its receipt."""
         to = step.at or self._contracts[step.contract]
-        purpose = step.purpose(to)
         with ExitStack() as waiting:
             async with self._sender.lock(sender.address):
-                entry = await self._sender.adopt(sender.address, purpose)
-                if entry is None:
-                    await self._allow(to, step.spends, sender, timeout_s)
-                    job = Job(to=to, data=step.data, purpose=purpose)
-                    entry = await self._sender.submit(job, sender)
+                if step.spends:
+                    await self._allow(to, step, sender, deadline)
+                entry = await self._started(to, step, sender)
                 waiting.enter_context(self._sender.waiting(entry))
-            receipt = await self._sender.wait(entry, timeout_s)
-            await self._sender.finish(entry, receipt)
-        return receipt
+                if step.spends:
+                    # The next one would count on the allowance that this one is about to use up.
+                    return await self._sender.receipt(entry, deadline)
+            return await self._sender.receipt(entry, deadline)
 
-    async def _allow(self, spender: Address, amount: int, owner: Account, timeout_s: float) -> None:
-        """Let a contract take this much from its caller, if it may not yet.
+    async def _started(self, to: Address, step: Step, sender: Account) -> Outgoing:
+        """Return a step's transaction on its way: of an earlier try, or a new one."""
+        purpose = step.purpose(to)
+        entry = await self._sender.adopt(sender.address, purpose)
+        if entry is not None:
+            return entry
+        return await self._sender.submit(Job(to=to, data=step.data, purpose=purpose), sender)
+
+    async def _allow(self, spender: Address, step: Step, owner: Account, deadline: float) -> None:
+        """Let a contract take what a step needs from its caller, if it may not yet.
 
         Never more than is needed: an allowance that is left over is a risk without use. The key's
         lock is held until the approval is mined, for the next transaction depends on it.
         """
-        if amount == 0:
-            return
+        if self._sender.left_over(owner.address, step.purpose(spender)):
+            return  # an earlier try got as far as the step itself
         (allowed,) = await self._view("mft", "allowance", owner.address, spender)
-        if allowed >= amount:
+        if allowed >= step.spends:
             return
-        step = Step(contract="mft", function="approve", arguments=(spender, amount))
-        to = self._contracts["mft"]
-        purpose = step.purpose(to)
-        entry = await self._sender.adopt(owner.address, purpose)
-        if entry is None:
-            entry = await self._sender.submit(Job(to=to, data=step.data, purpose=purpose), owner)
+        approve = Step(contract="mft", function="approve", arguments=(spender, step.spends))
+        entry = await self._started(self._contracts["mft"], approve, owner)
         with self._sender.waiting(entry):
-            await self._sender.finish(entry, await self._sender.wait(entry, timeout_s))
+            await self._sender.receipt(entry, deadline)
 
     async def _claim_signature(self, call: ChainCall) -> bytes:
         """Return the signature in the claim that an answer answers; the case's event has it."""

@@ -18,7 +18,9 @@ from pathlib import Path
 from mfdb.chain.devchain.engine import Engine
 from mfdb.chain.devchain.server import RpcServer
 from mfdb.chain.devchain.storage import ChainStorage
-from mfdb.kernel.errors import MfdbError
+from mfdb.kernel.errors import MfdbError, StoreFull
+
+_LOG = logging.getLogger(__name__)
 
 CHAIN_ID = 31337
 
@@ -49,7 +51,10 @@ async def _tick(engine: Engine, block_time_s: float, stop: asyncio.Event) -> Non
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), block_time_s or None)
             return
-        engine.tick()
+        try:
+            engine.tick()
+        except StoreFull as error:  # serve what there is; perhaps somebody makes room
+            _LOG.warning("no block: %s", error)
 
 
 async def _serve(options: argparse.Namespace) -> None:

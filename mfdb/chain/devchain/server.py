@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from mfdb.chain.devchain.faults import Internal, InvalidRequest, ParseError, RpcFault
+from mfdb.chain.devchain.faults import Internal, InvalidRequest, ParseError, Refused, RpcFault
 from mfdb.chain.devchain.methods import run
 from mfdb.chain.devchain.subscriptions import Listener
-from mfdb.kernel.errors import PortTaken
+from mfdb.kernel.errors import MfdbError, PortTaken
 
 if TYPE_CHECKING:
     from mfdb.chain.devchain.engine import Change, Engine
@@ -29,6 +29,7 @@ BODY_BYTES = 4 * 2**20
 BATCH = 200
 MAX_SOCKETS = 200
 NESTING = 1_000
+CLOSE_S = 1.0
 
 _encoder = msgspec.json.Encoder()
 
@@ -52,7 +53,7 @@ class RpcServer:
         application = web.Application(client_max_size=BODY_BYTES)
         application.router.add_post("/", self._post)
         application.router.add_get("/", self._socket)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
         await runner.setup()
         site = web.TCPSite(runner, HOST, port, reuse_address=True)
         try:
@@ -70,8 +71,7 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Close all connections and give the port back."""
-        for socket in tuple(self._sockets):
-            await socket.close(code=1001)
+        await asyncio.gather(*(socket.close(code=1001) for socket in self._sockets))
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -99,7 +99,7 @@ class RpcServer:
             raise web.HTTPForbidden(text="not for browsers")
         if len(self._sockets) >= MAX_SOCKETS:
             raise web.HTTPServiceUnavailable(text="too many connections")
-        socket = web.WebSocketResponse(max_msg_size=BODY_BYTES, heartbeat=30)
+        socket = web.WebSocketResponse(timeout=CLOSE_S, max_msg_size=BODY_BYTES, heartbeat=30)
         if not socket.can_prepare(request):
             return web.Response(text="mfdb development chain: POST JSON-RPC here\n")
         await socket.prepare(request)
@@ -143,6 +143,8 @@ class RpcServer:
             result = self._result(method, params, listener)
         except RpcFault as fault:
             return _refusal(name, fault)
+        except MfdbError as error:
+            return _refusal(name, Refused(error.message))
         except Exception:  # a bug in one method must not take the chain down
             _LOG.exception("a method failed")
             return _refusal(name, Internal("internal error"))

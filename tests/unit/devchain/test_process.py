@@ -110,6 +110,19 @@ def test_block_time_moves_by_itself(tmp_path: Path) -> None:
     chain.stop()
 
 
+def test_an_open_socket_does_not_keep_the_chain_from_ending(tmp_path: Path) -> None:
+    chain = DevchainProcess(tmp_path)
+    with socket.create_connection(("127.0.0.1", chain.port)) as idle:
+        idle.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert idle.recv(12) == b"HTTP/1.1 101"
+        chain.process.terminate()
+        assert chain.process.wait(8) == 0
+    chain.stop()
+
+
 def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -12,6 +12,7 @@ import pytest
 
 from mfdb.chain.deploy import Deployment, deploy
 from mfdb.chain.faucet import give_coin
+from mfdb.chain.outbox import Outbox
 from mfdb.chain.port import (
     CreateChequebook,
     RecordKind,
@@ -93,8 +94,6 @@ class FlakyEndpoint(Endpoint):
 
 
 async def flaky(deployment: Deployment, store: Any = None) -> tuple[Web3Chain, FlakyEndpoint]:
-    from mfdb.chain.outbox import Outbox
-
     endpoint = FlakyEndpoint(await Endpoint.open(deployment.rpc_url))
     return Web3Chain(endpoint, deployment, Outbox(store, b"net")), endpoint
 
@@ -134,8 +133,6 @@ def test_another_chain_or_other_code_is_noticed(deployment: Deployment) -> None:
 def test_a_development_key_is_refused_where_money_is_real(deployment: Deployment) -> None:
     async def scenario() -> None:
         endpoint = await Endpoint.open(deployment.rpc_url)
-        from mfdb.chain.outbox import Outbox
-
         real = Web3Chain(endpoint, replace(deployment, chain_id=30), Outbox(None, b""))
         with pytest.raises(WrongChain, match="everybody has its key"):
             await real.send(TransferMft(to=TO, amount=Wei(1)), FAUCET)
@@ -283,6 +280,57 @@ def test_a_contract_approves_only_what_is_taken(deployment: Deployment) -> None:
                 spender = deployment.contracts[name]
                 left = await chain._view("mft", "allowance", FAUCET.address, spender)
                 assert left == (0,)
+
+    play(scenario())
+
+
+def test_spending_at_the_same_moment_shares_no_allowance(deployment: Deployment) -> None:
+    async def scenario() -> None:
+        async with connected(deployment) as chain:
+            before = await chain.deposit(FAUCET.address)
+            staked = [chain.send(Stake(amount=Wei(n)), FAUCET) for n in (3, 3, 4, 5)]
+            made = chain.send(CreateChequebook(amount=Wei(7)), FAUCET)
+            *_, chequebook = await asyncio.gather(*staked, made)
+            assert (await chain.deposit(FAUCET.address)).total == before.total + 15
+            assert chequebook.created is not None
+            state = await chain.chequebook(chequebook.created, TO)
+            assert state is not None
+            assert state.balance == 7
+
+    play(scenario())
+
+
+def test_an_endpoint_that_hangs_costs_no_more_than_the_time_allowed(
+    deployment: Deployment,
+) -> None:
+    async def scenario() -> None:
+        ended: list[asyncio.Future[None]] = []
+
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            over = asyncio.get_running_loop().create_future()
+            ended.append(over)
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            over.set_result(None)
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        endpoint = await Endpoint.open(f"http://127.0.0.1:{port}", request_s=30)
+        chain = Web3Chain(endpoint, deployment, Outbox(None, b""))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded):
+            await chain.send(TransferMft(to=TO, amount=Wei(1)), FAUCET, timeout_s=0.2)
+        assert asyncio.get_running_loop().time() - began < 5
+        await chain.close()
+        quick = await Endpoint.open(f"http://127.0.0.1:{port}", request_s=0.2)
+        with pytest.raises(ChainUnavailable):
+            await quick.height()
+        await quick.close()
+        assert len(ended) >= 2
+        await asyncio.gather(*ended)
+        server.close()
+        await server.wait_closed()
 
     play(scenario())
 
