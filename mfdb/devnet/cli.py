@@ -1,4 +1,4 @@
-"""`mfdb devnet up|status|down|reset`."""
+"""`mfdb devnet up|status|fund|down|reset`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import platformdirs
 
 from mfdb.devnet.devnet import Devnet
 from mfdb.devnet.parameters import MIN_PROVIDERS
+from mfdb.kernel.ids import MFT, Wei, parse_address
 from mfdb.node.system import SystemClock
 
 if TYPE_CHECKING:
     import argparse
 
 BASE_PORT = 28_545
+PERSON_MFT = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     down = actions.add_parser("down", help="stop every process; data stays")
     reset = actions.add_parser("reset", help="stop it and remove all its data")
     reset.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    for action in (up, status, down, reset):
+    fund = actions.add_parser("fund", help="give identities MFT and coin for gas, once each")
+    fund.add_argument("accounts", nargs="+", metavar="ADDRESS", help="0x and 40 hex digits")
+    fund.add_argument("--mft", type=int, default=PERSON_MFT, help=f"default {PERSON_MFT}")
+    for action in (up, status, down, reset, fund):
         action.add_argument("--directory", type=Path, metavar="DIR", help="where the devnet lives")
 
 
@@ -60,6 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
         case "down":
             asyncio.run(devnet.down())
             _say("stopped; the data stays, `mfdb devnet up` goes on with it")
+        case "fund":
+            accounts = [parse_address(text) for text in arguments.accounts]
+            asyncio.run(devnet.fund(accounts, Wei(arguments.mft * MFT)))
+            _say(f"each has {arguments.mft} MFT now, if it never had any")
         case "reset":
             return _reset(devnet, yes=arguments.yes)
         case _:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mfdb.chain.port import ChainEvent
     from mfdb.client.results import Result
     from mfdb.devnet.demo.stage import Stage
-    from mfdb.kernel.ids import CaseId
 
 VERDICT_S = 90
 
@@ -43,7 +42,6 @@ async def act_survival(stage: Stage) -> str:
     stage.note(f"killed providers {stage.killed}, two of the three replicas")
     stage.bob = stage.owner.on_another_machine(stage.directory / "bob-restored")
     stage.bob_connection = await stage.owner.connect(stage.devnet.network_file)
-    await stage.bobs.restore()
     rows = (await stage.bobs.execute("SELECT position, raw FROM mailbox ORDER BY position")).rows
     wanted = {mail.position: mail.raw for mail in stage.mails}
     same = [position for position, raw in rows if wanted.get(cast("int", position)) == raw]
@@ -187,7 +185,7 @@ def _repair(events: Iterable[ChainEvent]) -> CompensationPaid | None:
     return next((event for event in events if isinstance(event, CompensationPaid)), None)
 
 
-def _closed(events: Iterable[ChainEvent], case: CaseId) -> CaseStatus | None:
+def _closed(events: Iterable[ChainEvent], case: bytes) -> CaseStatus | None:
     for event in events:
         if isinstance(event, CaseClosed) and event.case == case:
             return event.status

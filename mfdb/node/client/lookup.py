@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.errors import MfdbError, PeerUnreachable, UnknownDataset
+from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.messages import DatasetState, GetDataset
 from mfdb.node.whereabouts import Whereabouts, verify_state
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.client.context import ClientContext
+
+_PREFIX = b"P"
 
 
 class Lookup:
@@ -24,12 +28,25 @@ class Lookup:
         self._known: dict[DatasetId, Whereabouts] = {}
 
     def known(self, dataset: DatasetId) -> Whereabouts | None:
-        """Return what was found last, or None."""
+        """Return what was found last, by this process or one before it, or None."""
+        if dataset not in self._known:
+            with self._context.store.snapshot() as view:
+                kept = view.get(_PREFIX + dataset)
+            if kept is not None:
+                state = decode(DatasetState, kept, limit_bytes=FRAME_BYTES)
+                self._known[dataset] = verify_state(state, dataset, self._context.network)
         return self._known.get(dataset)
 
-    def remember(self, dataset: DatasetId, found: Whereabouts) -> None:
-        """Keep what we published ourselves."""
+    async def remember(self, dataset: DatasetId, found: Whereabouts) -> None:
+        """Keep what was found or published, so that a later process knows whom to ask."""
         self._known[dataset] = found
+        state = DatasetState(
+            manifests=found.manifests, placements=found.placements, segments=found.segments
+        )
+        data = encode(state)
+        await self._context.committer.submit(
+            lambda transaction: transaction.put(_PREFIX + dataset, data)
+        )
 
     async def get(self, dataset: DatasetId) -> Whereabouts:
         """Return what is known of a dataset, looking it up if nothing is.
@@ -37,7 +54,7 @@ class Lookup:
         Raises:
             UnknownDataset: nobody has told us who keeps it.
         """
-        return self._known.get(dataset) or await self.look(dataset)
+        return self.known(dataset) or await self.look(dataset)
 
     async def look(self, dataset: DatasetId, providers: Sequence[Address] = ()) -> Whereabouts:
         """Return the newest that the providers of a dataset tell; older ones are outvoted.
@@ -49,7 +66,7 @@ class Lookup:
             PeerUnreachable: none of them answered with something that verifies.
             UnknownDataset: nobody has told us who keeps it.
         """
-        known = self._known.get(dataset)
+        known = self.known(dataset)
         asked = tuple(providers) or (known.placement.providers if known else ())
         if not asked:
             raise UnknownDataset("nobody is known to keep that dataset")
@@ -60,8 +77,8 @@ class Lookup:
         if not found:
             raise _reason(answers)
         best = max(found, key=_newness)
-        if known is None or _newness(best) >= _newness(known):
-            self._known[dataset] = best
+        if known is None or _newness(best) > _newness(known):
+            await self.remember(dataset, best)
         return self._known[dataset]
 
     async def _ask(self, provider: Address, dataset: DatasetId) -> Whereabouts:

@@ -77,7 +77,7 @@ class NodeRemote:
         """
         if signed.manifest.number == 0:
             found = await self._placer.place(signed)
-            self._lookup.remember(signed.manifest.dataset, found)
+            await self._lookup.remember(signed.manifest.dataset, found)
             await self._announce(signed, found)
         else:
             await self._spread(signed)
