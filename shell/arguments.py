@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = {
     "identity": ("shell.identity", "make, list, show, restore and protect identities"),
-    "devnet": ("mfdb.devnet.cli", "a real network on this machine: up, status, down, reset"),
+    "devnet": ("mfdb.devnet.cli", "a real network on this machine: up, status, fund, down, reset"),
     "demo": ("mfdb.devnet.demo_cli", "the mailbox story on a devnet, from staking to verdict"),
     "provider": ("mfdb.node.provider_cli", "serve other people's rows for MFT"),
 }
