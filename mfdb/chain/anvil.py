@@ -60,7 +60,8 @@ def anvil_command(
     command += ["--chain-id", str(chain_id), "--mnemonic", DEV_WORDS]
     command += ["--accounts", str(DEV_ACCOUNTS), "--balance", str(10**9)]
     command += ["--state", str(directory / STATE_FILE), "--state-interval", str(SAVE_S)]
-    command += ["--gas-limit", "60000000", "--gas-price", "1000", "--base-fee", "0", "--silent"]
+    command += ["--gas-limit", "60000000", "--gas-price", "1000", "--base-fee", "0"]
+    command += ["--disable-min-priority-fee", "--silent"]
     if block_time_s:
         command += ["--block-time", str(block_time_s)]
     return command

@@ -175,15 +175,13 @@ class Sender:
     # ---- steps
 
     async def _signed(self, job: Job, account: Account) -> Outgoing:
-        nonce, price = await asyncio.gather(
-            self._next_nonce(account.address), self._endpoint.request("eth_gasPrice")
-        )
+        nonce, price = await asyncio.gather(self._next_nonce(account.address), self._price())
         data = job.data(nonce)
         raw, digest = sign(
             Legacy(
                 chain_id=self._chain_id,
                 nonce=nonce,
-                gas_price=read_int(price) * 5 // 4,
+                gas_price=price,
                 gas=await self._gas(job, data, account.address),
                 to=job.to,
                 data=data,
@@ -206,6 +204,18 @@ class Sender:
                 raise reverted(refusal) from refusal
             raise
         return max(needed * 5 // 4, GAS_FLOOR) + self._own_gas
+
+    async def _price(self) -> int:
+        """Return what the endpoint suggests, and enough for a base fee that doubles.
+
+        Never a multiple of the suggestion: endpoints derive it from what was paid lately, so that
+        whoever pays a little more each time drives it up without bound (seen on anvil).
+        """
+        suggested, head = await asyncio.gather(
+            self._endpoint.request("eth_gasPrice"), self._endpoint.header("latest")
+        )
+        base = read_object(head).get("baseFeePerGas")
+        return max(read_int(suggested), 2 * read_int(base) if base is not None else 0)
 
     async def _next_nonce(self, sender: Address) -> int:
         nonce = await self._count(sender)

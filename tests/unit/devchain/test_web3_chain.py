@@ -6,9 +6,10 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+import rlp
 
 from mfdb.chain.deploy import Deployment, deploy
 from mfdb.chain.faucet import give_coin
@@ -250,6 +251,33 @@ def test_a_transaction_whose_nonce_was_taken_is_made_anew(deployment: Deployment
         await again.send(call, FAUCET)
         assert await again.balance(TO) == before + 10
         await again.close()
+
+    play(scenario())
+
+
+def test_a_suggestion_made_from_what_we_paid_does_not_drive_the_price_up(
+    deployment: Deployment,
+) -> None:
+    class Echo(FlakyEndpoint):
+        """Suggests what was paid last, as anvil and light traffic do."""
+
+        paid: ClassVar[list[int]] = [5_000]
+
+        async def request(self, method: str, *params: Any) -> Any:
+            if method == "eth_gasPrice":
+                return hex(self.paid[-1])
+            if method == "eth_sendRawTransaction":
+                fields = rlp.decode(bytes.fromhex(params[0][2:]))
+                self.paid.append(int.from_bytes(fields[1], "big"))
+            return await super().request(method, *params)
+
+    async def scenario() -> None:
+        endpoint = Echo(await Endpoint.open(deployment.rpc_url))
+        chain = Web3Chain(endpoint, deployment, Outbox(None, b""))
+        for _ in range(6):
+            await chain.send(TransferMft(to=TO, amount=Wei(1)), FAUCET)
+        assert Echo.paid == [5_000] * 7
+        await chain.close()
 
     play(scenario())
 
