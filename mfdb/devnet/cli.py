@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     status = actions.add_parser("status", help="which processes run, and where")
     status.add_argument("--json", action="store_true", help="print one JSON object")
     down = actions.add_parser("down", help="stop every process; data stays")
+    fund = actions.add_parser("fund", help="give accounts MFT and gas from the faucet")
+    fund.add_argument("accounts", nargs="+", metavar="ADDRESS")
+    fund.add_argument("--mft", type=int, default=100, help="how much MFT each (default 100)")
     reset = actions.add_parser("reset", help="stop it and remove all its data")
     reset.add_argument("-y", "--yes", action="store_true", help="do not ask")
     fund = actions.add_parser("fund", help="give identities MFT and coin for gas, once each")
@@ -69,6 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
             accounts = [parse_address(text) for text in arguments.accounts]
             asyncio.run(devnet.fund(accounts, Wei(arguments.mft * MFT)))
             _say(f"each has {arguments.mft} MFT now, if it never had any")
+        case "fund":
+            accounts = [parse_address(account) for account in arguments.accounts]
+            asyncio.run(devnet.fund(accounts, Wei(arguments.mft * MFT)))
+            _say(f"{len(accounts)} accounts hold {arguments.mft} MFT more and can pay for gas")
         case "reset":
             return _reset(devnet, yes=arguments.yes)
         case _:

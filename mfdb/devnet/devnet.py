@@ -179,15 +179,20 @@ class Devnet:
 
     async def _fund(self, file: DevnetFile) -> None:
         """Give every new provider MFT to stake and coin for gas."""
-        accounts = [self.provider_address(i) for i in range(1, len(file.provider_ports) + 1)]
-        await self.fund(accounts, PROVIDER_FUNDS)
+        accounts = [self.provider_address(index) for index in _indexes(file)]
+        await self.fund(accounts, PROVIDER_FUNDS, once=True)
 
-    async def fund(self, accounts: Sequence[Address], amount: Wei) -> None:
-        """Send MFT and coin from the faucet to accounts that never had any MFT."""
+    async def fund(self, accounts: Sequence[Address], amount: Wei, *, once: bool = False) -> None:
+        """Send MFT and coin from the faucet; with `once`, only to accounts that never had any.
+
+        Raises:
+            DevnetFailed: there is no devnet here.
+            ChainUnavailable: it is down.
+        """
         deployment = NetworkFile.load(self.network_file).deployment
         chain = await Web3Chain.connect(deployment)
         try:
-            events = [seen.event for seen in await chain.events()]
+            events = [seen.event for seen in await chain.events()] if once else []
             paid = {event.to for event in events if isinstance(event, Transferred)}
             new = [account for account in accounts if account not in paid]
             await give_coin(deployment.rpc_url, self.faucet(), new, amount=GAS_FUNDS)

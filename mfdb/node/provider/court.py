@@ -48,7 +48,9 @@ class Court:
     # ---- accusing
 
     async def accuse(self, signed: SignedStoreReceipt, epoch: int, draw: int) -> None:
-        """Open a case for one draw that a provider failed off chain."""
+        """Open a case for one draw that a provider failed off chain, unless one is open."""
+        if any(opened.receipt == signed.receipt for opened in self._docket.open.values()):
+            return
         call = OpenCase(receipt=signed.receipt, signature=signed.signature, epoch=epoch, draw=draw)
         await self._send(call)
 
