@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from mfdb.kernel.codec import Record, decode, encode
+from mfdb.kernel.errors import CorruptRecord, MalformedMessage, ValueTooLarge
 from mfdb.kernel.ids import Address, Hash
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ class Outbox:
     """The outgoing transactions of one network; in memory only if there is no store."""
 
     def __init__(self, store: Writable | None, scope: bytes) -> None:
-        """Load what was left of an earlier process. `scope` names the network."""
+        """Load what was left of an earlier process. `scope` names the network.
+
+        Raises:
+            CorruptRecord: the store holds something else under our keys.
+        """
         self._store = store
         self._prefix = PREFIX + scope + b"/"
         self._entries: dict[Hash, Outgoing] = {}
@@ -63,7 +68,7 @@ class Outbox:
         if store is not None:
             with store.snapshot() as snapshot:
                 for _, value in snapshot.scan(self._prefix):
-                    entry = decode(Outgoing, value, limit_bytes=ENTRY_BYTES)
+                    entry = _stored(value)
                     self._entries[entry.hash] = entry
 
     def of(self, sender: Address) -> list[Outgoing]:
@@ -99,3 +104,10 @@ class Outbox:
 
     def _key(self, entry: Outgoing) -> bytes:
         return self._prefix + entry.hash
+
+
+def _stored(value: bytes) -> Outgoing:
+    try:
+        return decode(Outgoing, value, limit_bytes=ENTRY_BYTES)
+    except (MalformedMessage, ValueTooLarge) as error:
+        raise CorruptRecord("the outbox holds something that is no transaction") from error

@@ -36,6 +36,7 @@ from mfdb.kernel.errors import (
     WrongVersion,
 )
 from mfdb.kernel.ids import MFT, Address, Hash, Wei
+from mfdb.store.lmdb_store import LmdbStore
 from mfdb.testing.memory_store import MemoryStore
 from tests.fixtures.chain_worlds import TERMS, RpcWorld
 from tests.fixtures.devchain import ACCOUNTS, CHAIN_ID, DevchainProcess
@@ -192,10 +193,10 @@ def test_a_send_that_never_arrived_is_sent_again(deployment: Deployment) -> None
 
 
 def test_a_call_repeated_after_a_crash_is_finished_not_sent_twice(
-    deployment: Deployment,
+    deployment: Deployment, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
-        store = MemoryStore()
+        store = LmdbStore(tmp_path)
         first, endpoint = await flaky(deployment, store)
         before = await first.balance(TO)
         endpoint.lost_before.add("eth_getTransactionReceipt")
@@ -203,13 +204,16 @@ def test_a_call_repeated_after_a_crash_is_finished_not_sent_twice(
         with pytest.raises(ChainUnavailable):
             await first.send(call, FAUCET, timeout_s=0.2)
         await first.close()
+        store.close()
         # Another process with the same store: the first transaction was mined unnoticed.
+        store = LmdbStore(tmp_path)
         again, _ = await flaky(deployment, store)
         await again.send(call, FAUCET)
         assert await again.balance(TO) == before + 9
         await again.send(call, FAUCET)
         assert await again.balance(TO) == before + 18
         await again.close()
+        store.close()
 
     play(scenario())
 
@@ -388,9 +392,11 @@ def test_what_a_reorganisation_takes_back_is_told_as_removed(
             following = chain.follow(since_block=since, poll_s=0.01)
             kept = await chain.send(TransferMft(to=TO, amount=Wei(21)), FAUCET)
             assert _amount(await anext(following)) == (21, False)
+            # Room for the blocks that come by themselves while the depth is on its way.
+            await asyncio.to_thread(devchain.rpc, "evm_mine", 6)
             lost = await chain.send(TransferMft(to=TO, amount=Wei(22)), FAUCET)
             assert _amount(await anext(following)) == (22, False)
-            depth = (await chain.head()).number - kept.block
+            depth = (await chain.head()).number - kept.block - 1
             await asyncio.to_thread(devchain.rpc, "mfdb_reorg", depth)
             gone = await anext(following)
             assert _amount(gone) == (22, True)
