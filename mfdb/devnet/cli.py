@@ -40,12 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     status = actions.add_parser("status", help="which processes run, and where")
     status.add_argument("--json", action="store_true", help="print one JSON object")
     down = actions.add_parser("down", help="stop every process; data stays")
-    fund = actions.add_parser("fund", help="give accounts MFT and gas from the faucet")
-    fund.add_argument("accounts", nargs="+", metavar="ADDRESS")
-    fund.add_argument("--mft", type=int, default=100, help="how much MFT each (default 100)")
     reset = actions.add_parser("reset", help="stop it and remove all its data")
     reset.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    fund = actions.add_parser("fund", help="give identities MFT and coin for gas, once each")
+    fund = actions.add_parser("fund", help="give identities MFT and coin for gas")
     fund.add_argument("accounts", nargs="+", metavar="ADDRESS", help="0x and 40 hex digits")
     fund.add_argument("--mft", type=int, default=PERSON_MFT, help=f"default {PERSON_MFT}")
     for action in (up, status, down, reset, fund):
@@ -68,10 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
         case "down":
             asyncio.run(devnet.down())
             _say("stopped; the data stays, `mfdb devnet up` goes on with it")
-        case "fund":
-            accounts = [parse_address(text) for text in arguments.accounts]
-            asyncio.run(devnet.fund(accounts, Wei(arguments.mft * MFT)))
-            _say(f"each has {arguments.mft} MFT now, if it never had any")
         case "fund":
             accounts = [parse_address(account) for account in arguments.accounts]
             asyncio.run(devnet.fund(accounts, Wei(arguments.mft * MFT)))
