@@ -18,7 +18,7 @@ from mfdb.kernel.ids import show
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Iterable
 
     from mfdb.client.remote import Remote
     from mfdb.client.session import Session
@@ -118,7 +118,7 @@ class Connection:
         """
         return await _settled(self._session.start(text, params))
 
-    async def executemany(self, text: str, many: Sequence[Given]) -> Result:
+    async def executemany(self, text: str, many: Iterable[Given]) -> Result:
         """Carry out one change for each set of parameters, as one changeset.
 
         Raises:

@@ -29,7 +29,7 @@ from mfdb.sql.parse import parse
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from mfdb.client.results import Change
     from mfdb.client.session import Session
@@ -274,7 +274,7 @@ class Cursor:
         """
         return self._take(self._open().run(operation, None, parameters))
 
-    def executemany(self, operation: str, seq_of_parameters: Sequence[Given]) -> Self:
+    def executemany(self, operation: str, seq_of_parameters: Iterable[Given]) -> Self:
         """Carry out one change for each set of parameters, all in one changeset.
 
         Raises:

@@ -141,7 +141,7 @@ class Local:
         view = View(bound.query, _given(bound.query, params), self.context())
         subscription = Subscription(self._state.replica, known, view, since=cursor)
         live = remote if known.manifest.network != EMBEDDED else None
-        return follow(subscription, self._state.replica, dataset, live)
+        return follow(subscription, self._state.replica, live, self._state.subscriptions)
 
     def _since(self, bound: BoundSubscribe, params: Given) -> str | None:
         if bound.since is None:

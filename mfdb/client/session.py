@@ -123,11 +123,12 @@ class Session:
         return await self._networked.challenge(dataset, shard)
 
     async def close(self) -> None:
-        """Leave the network and give the open batch up."""
+        """End the subscriptions, give the open batch up and leave the network."""
         if not self._open:
             return
         self._open = False
         self.state.batch = None
+        self.state.subscriptions.close()
         if self._networked is not None:
             await self._networked.close()
 

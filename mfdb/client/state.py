@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mfdb.client.settings import SessionSettings
+from mfdb.client.subscription import Subscriptions
 from mfdb.client.tables import PendingTable
 from mfdb.kernel.errors import BatchFailed, MfdbError, ProgrammingError
 from mfdb.kernel.ids import ZERO_ADDRESS
@@ -50,6 +51,7 @@ class SessionState:
     identities: Identities
     settings: SessionSettings = field(default_factory=SessionSettings)
     batch: Batch | None = None
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
 
     @property
     def me(self) -> Address:

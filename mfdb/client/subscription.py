@@ -20,7 +20,7 @@ from mfdb.sql.execute import CompiledSelect
 from mfdb.sql.tables import StoredRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from mfdb.client.remote import Remote
     from mfdb.dataset.catalogue import Known
@@ -77,6 +77,11 @@ class Subscription:
         self._view = view
         self._after = position(since, replica.feed_id)
 
+    @property
+    def dataset(self) -> DatasetId:
+        """Whose changes these are."""
+        return self._dataset
+
     def take(self) -> Iterator[Change]:
         """Yield what there is: the snapshot first if no cursor was given, then changes."""
         if self._after is None:
@@ -96,14 +101,21 @@ class Subscription:
     def _snapshot(self) -> Iterator[Change]:
         """Yield each visible row at the place of the change that first showed it.
 
-        The snapshot and the number of the newest change in it are of one committed state.
+        Which rows there are and the number of the newest change are of one committed state. Their
+        values are read page by page, so that a slow consumer pins no old state of the store; a row
+        that was destroyed in between is left out, and its deletion follows as a change.
         """
         with self._replica.reading() as reading:
             known = reading.known(self._dataset)
             newest = reading.last_sequence(known)
-            for place, row in reading.placed(known):
-                new = self._view.of(versioned(row))
-                if new is not None:
+            places = reading.places(known)
+        for at in range(0, len(places), _PAGE):
+            part = places[at : at + _PAGE]
+            with self._replica.reading() as reading:
+                rows = [reading.of_version(known, version) for _, version in part]
+            for (place, _), row in zip(part, rows, strict=True):
+                new = None if row is None else self._view.of(versioned(row))
+                if row is not None and new is not None:
                     yield Change(
                         op="insert",
                         old=None,
@@ -135,10 +147,36 @@ class Subscription:
         return write_cursor(Cursor(self._replica.feed_id, self._dataset, sequence))
 
 
+class Subscriptions:
+    """The subscriptions of a session that are open, so that closing it ends them."""
+
+    def __init__(self) -> None:
+        self._closers: set[Callable[[], None]] = set()
+        self._closed = False
+
+    def have_ended(self) -> bool:
+        """Return whether the session was closed."""
+        return self._closed
+
+    def add(self, closer: Callable[[], None]) -> Callable[[], None]:
+        """Have `closer` called when the session closes; return what takes that back."""
+        self._closers.add(closer)
+        return lambda: self._closers.discard(closer)
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        self._closed = True
+        for closer in tuple(self._closers):
+            closer()
+
+
 async def follow(
-    subscription: Subscription, replica: Replica, dataset: DatasetId, remote: Remote | None
+    subscription: Subscription,
+    replica: Replica,
+    remote: Remote | None,
+    subscriptions: Subscriptions,
 ) -> AsyncIterator[Change]:
-    """Yield the changes of a subscription, now and as they come, until the consumer stops.
+    """Yield the changes of a subscription, now and as they come, until somebody stops it.
 
     Raises:
         AccessDenied: the right to subscribe was revoked.
@@ -146,23 +184,28 @@ async def follow(
     """
     arrived = asyncio.Event()
     loop = asyncio.get_running_loop()
+    dataset = subscription.dataset
 
-    def on_change(changed: DatasetId) -> None:
-        if changed == dataset and not loop.is_closed():
+    def wake() -> None:
+        if not loop.is_closed():
             loop.call_soon_threadsafe(arrived.set)
 
-    stop_listening = replica.listen(on_change)
+    stop_listening = replica.listen(lambda changed: wake() if changed == dataset else None)
+    forget_closer = subscriptions.add(wake)
     puller = asyncio.create_task(_pull(replica, dataset, remote, arrived), name="subscription")
     try:
-        while True:
+        while not subscriptions.have_ended():
             arrived.clear()
             for change in subscription.take():
                 yield change
+                if subscriptions.have_ended():
+                    return
             if puller.done():
                 puller.result()
             await arrived.wait()
     finally:
         stop_listening()
+        forget_closer()
         puller.cancel()
         await asyncio.gather(puller, return_exceptions=True)
 

@@ -86,7 +86,7 @@ class Contents:
             envelope.changeset,
             load(self._source, KeyLogEntry, entry_key(manifest.dataset, changeset)),
             named,
-            lambda epoch: self._private_key(named, epoch),
+            lambda epoch: self._private_key(manifest, epoch),
         )
 
 

@@ -136,6 +136,12 @@ class History:
             self._wait(changeset.id, ZERO_HASH, 0)
         self.wake(ZERO_HASH)
 
+    def touch_hidden(self) -> None:
+        """Look again at every row that is not shown, because a key for it may be here now."""
+        for key, value in self._working.scan(of_dataset(b"w", self._dataset)):
+            if not parse(RowState, value).shown:
+                self.touched[RowId(key[33:])] = None
+
     # ---- judging
 
     def _judge(self, changeset: Changeset) -> Verdict:

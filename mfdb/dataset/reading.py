@@ -160,22 +160,42 @@ class Reading:
             if change is not None:
                 yield replace(change, is_partial=is_partial)
 
-    def placed(self, known: Known) -> Iterator[tuple[int, StoredRow]]:
-        """Yield the rows that may be subscribed to, with the change that first showed each.
+    def places(self, known: Known) -> list[tuple[int, VersionId]]:
+        """Return the rows that may be subscribed to, in the order in which they were first shown.
 
-        They come in the order of those changes; only their places are held in memory.
+        Each as the sequence number of the change that first showed it, and its version now.
         """
-        dataset = known.manifest.dataset
-        found = []
-        for _, value in self._snapshot.scan(of_dataset(b"w", dataset)):
-            state = parse(RowState, value)
-            if state.shown:
-                found.append((state.place, state.locator))
         sees = self._visibility(known, Action.SUBSCRIBE)
-        for place, locator in sorted(found):
-            row = load(self._snapshot, StoredRow, shown_key(dataset, locator))
-            if row is not None and (sees.all or self._sees(sees, row)):
-                yield int.from_bytes(place, "big"), row
+        found = []
+        for _, value in self._snapshot.scan(of_dataset(b"w", known.manifest.dataset)):
+            state = parse(RowState, value)
+            version = VersionId(state.shown)
+            if not version:
+                continue
+            meta = None if sees.all else self._meta(known, version)
+            if sees.all or (meta is not None and sees.row(meta.view)):
+                found.append((int.from_bytes(state.place, "big"), version))
+        return sorted(found)
+
+    def of_version(self, known: Known, version: VersionId) -> StoredRow | None:
+        """Return a row as it is or was in a version, or None if that was destroyed since."""
+        meta = self._former_meta(known, version)
+        if meta is None:
+            return None
+        values = Contents(self._snapshot, known, self._private_key).shown(meta)
+        if values is None:
+            return None
+        state = load(self._snapshot, RowState, row_key(known.manifest.dataset, meta.row))
+        row = None
+        if state is not None and state.shown == version:
+            row = load(self._snapshot, StoredRow, shown_key(known.manifest.dataset, state.locator))
+        return row or StoredRow(
+            row=meta.row,
+            version=version,
+            author=meta.author,
+            hlc=meta.hlc,
+            values=tuple(values.get(column.name) for column in known.manifest.columns),
+        )
 
     def _side(
         self, known: Known, contents: Contents, sees: Visibility, version: bytes

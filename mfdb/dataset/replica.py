@@ -139,6 +139,8 @@ class Replica:
                     batch.history.wake(signed.manifest.hash)
                 if any(signed.manifest.revocations for signed in fresh):
                     batch.history.rejudge()
+                if any(signed.manifest.wrapped_keys for signed in fresh):
+                    batch.history.touch_hidden()
                 self._finish(batch)
         if fresh:
             self._notify(fresh[0].manifest.dataset)

@@ -19,12 +19,13 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import ZERO_HASH, ChangesetId, Hash, RowId
 from mfdb.rules.changeset import Changeset
 from mfdb.rules.key_log import KeyLogEntry
-from mfdb.rules.manifest import Manifest, Revocation
+from mfdb.rules.manifest import Action, Grantee, Manifest, Revocation
 from mfdb.store.ordered import pack
 from tests.fixtures.datasets import (
     OWNER_ALL,
     Person,
     column,
+    grant,
     mailbox_of,
     manifest_of,
     signed,
@@ -391,6 +392,27 @@ def test_a_revocation_takes_back_what_lies_outside_the_frontier_whenever_it_came
 
 
 # ---- the outbox and the writing run
+
+
+def test_rows_that_came_before_their_key_are_shown_when_it_comes(
+    alice: Person, bob: Person
+) -> None:
+    open_to_all = grant(Grantee.PUBLIC, int(Action.SELECT))
+    first = take(bob, manifest_of(bob.keys, column("body"), grants=(OWNER_ALL,)))
+    alice.replica.add_manifests([signed(first, bob.keys)])
+    alice.replica.apply(first.dataset, send(bob, first, body("early")))
+    assert rows_of(alice, first) == []
+    reader_key = bytes(alice.keys.seal_key(0).public_key)
+    wrapped = bob.keyring.wrap_for(first, 0, alice.keys.address, reader_key)
+    second = msgspec.structs.replace(
+        first,
+        number=1,
+        previous=first.hash,
+        grants=(OWNER_ALL, open_to_all),
+        wrapped_keys=(wrapped,),
+    )
+    alice.replica.add_manifests([signed(second, bob.keys)])
+    assert rows_of(alice, second) == [("early",)]
 
 
 def test_the_outbox_and_the_writing_run_survive_a_restart(alice: Person, mailbox: Manifest) -> None:
