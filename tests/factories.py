@@ -113,7 +113,7 @@ DATA_KEY = token("data key")
 # ---- evidence
 
 
-def agreement(provider: Account = PROVIDERS[0], **changes: Any) -> Agreement:
+def agreement(provider: Account = PROVIDERS[0], /, **changes: Any) -> Agreement:
     values: dict[str, Any] = {
         "subject": manifest().subject,
         "client": OWNER.address,
@@ -241,12 +241,12 @@ def manifest(**changes: Any) -> Manifest:
     return Manifest(**(values | changes))
 
 
-def signed_manifest(signer: Account = OWNER, **changes: Any) -> SignedManifest:
+def signed_manifest(signer: Account = OWNER, /, **changes: Any) -> SignedManifest:
     made = manifest(**changes)
     return SignedManifest(manifest=made, signature=sign(made, signer))
 
 
-def header(signer: Account = AUTHOR, **changes: Any) -> Header:
+def header(signer: Account = AUTHOR, /, **changes: Any) -> Header:
     """Return a header as it stands before the operations are known."""
     values: dict[str, Any] = {
         "format": 1,
@@ -350,7 +350,7 @@ def key_entry(of: Changeset, **changes: Any) -> KeyLogEntry:
 # ---- placement and records
 
 
-def signed_agreement(provider: Account = PROVIDERS[0], **changes: Any) -> SignedAgreement:
+def signed_agreement(provider: Account = PROVIDERS[0], /, **changes: Any) -> SignedAgreement:
     made = agreement(provider, **changes)
     digest = NETWORK.digest(made)
     by_client = b"" if made.mandate != ZERO_HASH else OWNER.sign(digest)
@@ -359,12 +359,12 @@ def signed_agreement(provider: Account = PROVIDERS[0], **changes: Any) -> Signed
     )
 
 
-def signed_mandate(signer: Account = OWNER, **changes: Any) -> SignedMandate:
+def signed_mandate(signer: Account = OWNER, /, **changes: Any) -> SignedMandate:
     made = mandate(**changes)
     return SignedMandate(mandate=made, signature=signer.sign(NETWORK.digest(made)))
 
 
-def placement(signer: Account = OWNER, **changes: Any) -> SignedPlacement:
+def placement(signer: Account = OWNER, /, **changes: Any) -> SignedPlacement:
     """Return the first entry: three replicas, six shards, six agreements, a mandate."""
     replicas = tuple(
         Assignment(Role.REPLICA, slot, provider.address)
@@ -417,7 +417,7 @@ def node_record(**changes: Any) -> NodeRecord:
     return NodeRecord(**(values | changes))
 
 
-def signed_node_record(signer: Account = PROVIDERS[0], **changes: Any) -> SignedNodeRecord:
+def signed_node_record(signer: Account = PROVIDERS[0], /, **changes: Any) -> SignedNodeRecord:
     made = node_record(**changes)
     return SignedNodeRecord(record=made, signature=sign(made, signer))
 
@@ -435,7 +435,7 @@ def home_record(**changes: Any) -> HomeRecord:
     return HomeRecord(**(values | changes))
 
 
-def signed_home_record(signer: Account = OWNER, **changes: Any) -> SignedHomeRecord:
+def signed_home_record(signer: Account = OWNER, /, **changes: Any) -> SignedHomeRecord:
     made = home_record(**changes)
     return SignedHomeRecord(record=made, signature=sign(made, signer))
 

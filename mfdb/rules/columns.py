@@ -99,7 +99,7 @@ def open_row(
         plaintext = crypto_aead_xchacha20poly1305_ietf_decrypt(
             sealed, context + row_id, _NONCE, key
         )
-    except CryptoError as error:
+    except (CryptoError, ValueError) as error:  # ValueError: shorter than the cipher's tag
         raise BadProof("a sealed row does not open with its key") from error
     if row_commitment(key, plaintext) != commitment:
         raise BadProof("a sealed row is not what its operation commits to")
