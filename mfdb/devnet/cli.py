@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"first of the ports to use on first start (default {BASE_PORT}); 0 for any",
     )
     status = actions.add_parser("status", help="which processes run, and where")
-    status.add_argument("--json", action="store_true", help="print one JSON object")
     down = actions.add_parser("down", help="stop every process; data stays")
     reset = actions.add_parser("reset", help="stop it and remove all its data")
     reset.add_argument("-y", "--yes", action="store_true", help="do not ask")

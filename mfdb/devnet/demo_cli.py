@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mbox", type=Path, metavar="FILE", help="mail to send (default: a sample of our own)"
     )
     parser.add_argument("--providers", type=int, default=MIN_PROVIDERS, metavar="N")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave everything in DIR")
 
 

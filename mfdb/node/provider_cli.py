@@ -1,4 +1,7 @@
-"""`mfdb provider`: run a provider, and see what it staked, earned and stands accused of."""
+"""`mfdb provider`: run a provider, and see what it staked, earned and stands accused of.
+
+`--data`, `--network` and `--json` are options of every `mfdb` command; the shell declares them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfdb.kernel.errors import InterfaceError
 from mfdb.kernel.ids import show, show_mft
 from mfdb.node.keystore import Keystore, read_passphrase_file
 from mfdb.node.network_file import NetworkFile
@@ -30,15 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_ = actions.add_parser("run", help="serve until interrupted")
     run_.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
     show_ = actions.add_parser("show", help="deposit, earnings and cases")
-    show_.add_argument("--json", action="store_true", help="print one JSON object")
     for action in (run_, show_):
-        action.add_argument("--data", type=Path, required=True, help="the provider's directory")
-        action.add_argument("--network", type=Path, required=True, metavar="FILE")
         action.add_argument("--passphrase-file", type=Path, metavar="FILE")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out `mfdb provider` and return the exit code."""
+    """Carry out `mfdb provider` and return the exit code.
+
+    Raises:
+        InterfaceError: `--data` or `--network` is not given.
+    """
+    if arguments.data is None or arguments.network is None:
+        raise InterfaceError(
+            "a provider needs --data DIR and --network FILE",
+            hint="its own directory, and the network.json of the network that it serves",
+        )
     if arguments.action == "run":
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"

@@ -13,6 +13,7 @@ D segment shard       shard bytes              B                 -> last receipt
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mfdb.dataset.acceptance import VersionMeta
@@ -85,8 +86,12 @@ def _number(value: int) -> bytes:
 
 def manifests(view: View, dataset: DatasetId) -> tuple[SignedManifest, ...]:
     """Return all manifest versions of a dataset, oldest first."""
-    found = view.scan(b"M" + dataset)
-    return tuple(_open(SignedManifest, data, MANIFEST_BYTES) for _, data in found)
+    return tuple(_manifest(data) for _, data in view.scan(b"M" + dataset))
+
+
+@lru_cache(maxsize=1024)
+def _manifest(data: bytes) -> SignedManifest:
+    return _open(SignedManifest, data, MANIFEST_BYTES)
 
 
 def manifest(view: View, dataset: DatasetId) -> Manifest:
@@ -108,7 +113,7 @@ def manifest_by_hash(view: View, hash_: Hash) -> Manifest | None:
     """Return the manifest version with a hash, or None."""
     key = view.get(b"m" + hash_)
     data = view.get(key) if key else None
-    return _open(SignedManifest, data, MANIFEST_BYTES).manifest if data else None
+    return _manifest(data).manifest if data else None
 
 
 def put_manifest(transaction: Transaction, signed: SignedManifest) -> None:
@@ -126,8 +131,15 @@ def placements(view: View, dataset: DatasetId) -> tuple[SignedPlacement, ...]:
 def placement(view: View, dataset: DatasetId, network: Network) -> Placement:
     """Return where a dataset stands."""
     rules = manifest(view, dataset)
-    log = placements(view, dataset)
-    return fold(log, owner=rules.owner, subject=rules.subject, network=network)
+    log = tuple(data for _, data in view.scan(b"P" + dataset))
+    return _folded(log, rules.owner, rules.subject, network)
+
+
+@lru_cache(maxsize=1024)
+def _folded(log: tuple[bytes, ...], owner: Address, subject: Hash, network: Network) -> Placement:
+    """Every request asks for the placement; its signatures are verified once per log."""
+    entries = [_open(SignedPlacement, data) for data in log]
+    return fold(entries, owner=owner, subject=subject, network=network)
 
 
 def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
