@@ -14,7 +14,7 @@ import mfdb
 from mfdb.kernel.errors import BatchFailed, StoreLocked, UnknownIdentity, WrongPassphrase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -126,7 +126,7 @@ def test_cursors_give_rows_in_all_the_ways_of_pep_249(db: mfdb.Connection) -> No
     with pytest.raises(mfdb.Error):
         cursor.fetchall()
     cursor.execute("SELECT id, body FROM t ORDER BY id")
-    described = cursor.description or ()
+    described: list[Sequence[object]] = list(cursor.description or [])
     assert [(entry[0], len(entry)) for entry in described] == [("id", 7), ("body", 7)]
     assert described[0][1] == mfdb.NUMBER
     assert described[1][1] == mfdb.STRING
