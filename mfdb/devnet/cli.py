@@ -12,6 +12,7 @@ import platformdirs
 
 from mfdb.devnet.devnet import Devnet
 from mfdb.devnet.parameters import MIN_PROVIDERS
+from mfdb.kernel.errors import DevnetFailed
 from mfdb.kernel.ids import MFT, Wei, parse_address
 from mfdb.node.system import SystemClock
 
@@ -26,9 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `mfdb devnet`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="start it and wait until it is ready")
-    up.add_argument("--providers", type=int, default=MIN_PROVIDERS, metavar="N")
     up.add_argument(
-        "--chain", default="devchain", metavar="devchain|anvil|URL", help="which chain to use"
+        "--providers", type=int, metavar="N", help=f"at least so many (first {MIN_PROVIDERS})"
+    )
+    up.add_argument(
+        "--chain",
+        metavar="devchain|anvil|URL",
+        help="which chain to use, chosen on first start (default devchain)",
     )
     up.add_argument(
         "--base-port",
@@ -67,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "fund":
             accounts = [parse_address(account) for account in arguments.accounts]
             asyncio.run(devnet.fund(accounts, Wei(arguments.mft * MFT)))
-            _say(f"{len(accounts)} accounts hold {arguments.mft} MFT more and can pay for gas")
+            _say(f"gave {arguments.mft} MFT and coin for gas to {', '.join(arguments.accounts)}")
         case "reset":
             return _reset(devnet, yes=arguments.yes)
         case _:
@@ -77,13 +82,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _up(devnet: Devnet, arguments: argparse.Namespace) -> int:
     base = arguments.base_port or None
-    await devnet.up(providers=arguments.providers, chain=arguments.chain, base_port=base)
+    wanted: int | None = arguments.providers
+    if wanted is None:
+        wanted = 1 if devnet.exists() else MIN_PROVIDERS
+    await devnet.up(providers=wanted, chain=arguments.chain, base_port=base)
     _say(f"use it with: mfdb --network {devnet.network_file}")
     return 0
 
 
 def _reset(devnet: Devnet, *, yes: bool) -> int:
-    if not yes and sys.stdin.isatty():
+    if not yes and not sys.stdin.isatty():
+        raise DevnetFailed("reset removes all data of the devnet", hint="say so with --yes")
+    if not yes:
         sys.stderr.write(f"remove {devnet.directory} with all its data? [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import shutil
 import socket
 import sys
@@ -29,12 +30,19 @@ from mfdb.chain.web3_chain import Web3Chain
 from mfdb.devnet import processes
 from mfdb.devnet.parameters import CLIENT, GAS_FUNDS, NODE, PROVIDER, PROVIDER_FUNDS, TERMS
 from mfdb.devnet.processes import Process
-from mfdb.kernel.errors import ChainUnavailable, DevnetFailed, PortTaken, WrongVersion
+from mfdb.kernel.errors import (
+    ChainUnavailable,
+    DevnetFailed,
+    NoProviders,
+    PortTaken,
+    StoreLocked,
+    WrongVersion,
+)
 from mfdb.node.network_file import NetworkFile
 from mfdb.node.provider_cli import provider_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from mfdb.kernel.account import Account
@@ -87,41 +95,83 @@ class Devnet:
     # ---- up
 
     async def up(
-        self, *, providers: int, chain: str = "devchain", base_port: int | None = None
+        self, *, providers: int, chain: str | None = None, base_port: int | None = None
     ) -> None:
         """Start what is not running and wait until all of it is ready.
 
-        With `base_port`, chain and providers take that port and the next ones; else any free ones.
+        `chain` is "devchain" (also if None, on first start), "anvil" or a URL. With `base_port`,
+        chain and providers take that port and the next ones; else any free ones.
 
         Raises:
             PortTaken: another process listens on a port of ours.
             WrongVersion: the directory belongs to another release.
+            StoreLocked: another command works on the directory.
+            NoProviders: fewer than one is asked for.
             DevnetFailed: a process did not get ready; what was started is stopped again.
         """
-        started: list[Process] = []
-        try:
-            file = self._open(providers, chain, base_port)
-            await self._up_chain(file, started)
-            await self._deploy(file)
-            await self._fund(file)
-            await self._up_providers(file, started)
-        except BaseException:
-            await processes.stop(started, self._clock)
-            raise
+        if providers < 1:
+            raise NoProviders(f"a network has at least one provider, not {providers}")
+        self._make_directory()
+        with self._alone():
+            started: list[Process] = []
+            try:
+                file = self._open(providers, chain, base_port)
+                await self._up_chain(file, started)
+                await self._deploy(file)
+                await self._fund(file)
+                await self._up_providers(file, started)
+            except BaseException:
+                await processes.stop(started, self._clock)
+                raise
 
-    def _open(self, providers: int, chain: str, base_port: int | None) -> DevnetFile:
+    def _make_directory(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise DevnetFailed(
+                f"the directory {self.directory} cannot be made: {error.strerror}",
+                hint="check path and rights, or name another --directory",
+            ) from error
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other commands off the directory.
+
+        Raises:
+            StoreLocked: one works on it.
+        """
+        with (self.directory / "lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreLocked(
+                    f"another `mfdb devnet` command works on {self.directory}",
+                    hint="wait until it is done",
+                ) from error
+            yield
+
+    def _open(self, providers: int, chain: str | None, base_port: int | None) -> DevnetFile:
         if self.exists():
             file = self.file()
+            if chain not in (None, file.chain):
+                raise DevnetFailed(
+                    f"this devnet is on the chain {file.chain}, not {chain}",
+                    hint="name another --directory for another chain",
+                )
             if len(file.provider_ports) < providers:
                 more = _ports(providers - len(file.provider_ports), None)
                 file = msgspec.structs.replace(file, provider_ports=(*file.provider_ports, *more))
                 self._save(file)
             return file
         ports = _ports(providers + 1, base_port)
+        for port in ports:  # looked at before they are kept for ever
+            _demand_free(port, "the devnet")
         file = DevnetFile(
-            format=FORMAT, chain=chain, chain_port=ports[0], provider_ports=tuple(ports[1:])
+            format=FORMAT,
+            chain=chain or "devchain",
+            chain_port=ports[0],
+            provider_ports=tuple(ports[1:]),
         )
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._save(file)
         return file
 
@@ -229,21 +279,35 @@ class Devnet:
 
     async def down(self) -> None:
         """Stop every process of this devnet; its data stays."""
-        if self.exists():
-            file = self.file()
+        if not self.exists():
+            return
+        file = self.file()
+        with self._alone():
             providers = [self.provider_process(file, index) for index in _indexes(file)]
             await processes.stop(providers, self._clock)
             chain = self._chain_process(file)
             await processes.stop([chain] if chain else [], self._clock)
 
     async def reset(self) -> None:
-        """Stop everything and remove the directory, whatever release it is of."""
-        run = self.directory / "run"
-        found = [
-            Process(name=pid.stem, command=(), directory=run) for pid in sorted(run.glob("*.pid"))
-        ]
-        await processes.stop(found, self._clock)
-        with contextlib.suppress(FileNotFoundError):
+        """Stop everything and remove the directory, whatever release it is of.
+
+        Raises:
+            DevnetFailed: it is a directory, but not a devnet's; it is left alone.
+            StoreLocked: another command works on it.
+        """
+        if not self.directory.exists():
+            return
+        if not self.exists():
+            raise DevnetFailed(
+                f"{self.directory} is not a devnet's directory", hint="nothing was removed"
+            )
+        with self._alone():
+            run = self.directory / "run"
+            found = [
+                Process(name=pid.stem, command=(), directory=run)
+                for pid in sorted(run.glob("*.pid"))
+            ]
+            await processes.stop(found, self._clock)
             shutil.rmtree(self.directory)
 
     # ---- what there is
@@ -276,7 +340,7 @@ class Devnet:
     def provider_process(self, file: DevnetFile, index: int) -> Process:
         """Return the process of a provider, counted from 1."""
         command = [
-            *(sys.executable, "-m", "shell", "provider", "run"),
+            *(sys.executable, "-P", "-m", "shell", "provider", "run"),
             *("--data", str(self.provider_directory(index))),
             *("--network", str(self.network_file)),
             *("--listen", f"127.0.0.1:{file.provider_ports[index - 1]}"),
@@ -287,7 +351,7 @@ class Devnet:
         run, port = self.directory / "run", file.chain_port
         if file.chain == "devchain":
             command = [
-                *(sys.executable, "-m", "mfdb.chain.devchain"),
+                *(sys.executable, "-P", "-m", "mfdb.chain.devchain"),
                 *("--dir", str(self.directory / "chain"), "--port", str(port)),
             ]
             return Process(name="chain", command=command, directory=run)
@@ -349,5 +413,5 @@ def _demand_free(port: int, name: str) -> None:
         except OSError as error:
             raise PortTaken(
                 f"port {port}, which is for {name}, is taken by another process",
-                hint="stop it, or `mfdb devnet reset` and choose another --base-port",
+                hint="stop it, or choose another --base-port; a devnet keeps its ports until reset",
             ) from error

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mfdb
 from mfdb.kernel.errors import DevnetFailed
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def start(process: Process) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
         )
     process.pid_file.write_text(json.dumps({"pid": child.pid, "started": _started_at(child.pid)}))
     return child
@@ -141,6 +143,12 @@ def last_words(process: Process) -> str:
     """Return the last line of a process's log."""
     lines = process.log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"
+
+
+def _import_path() -> list[str]:
+    """Return where Python finds this very mfdb, wherever the process is started."""
+    ours = str(Path(mfdb.__file__).parents[1])
+    return [ours, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
