@@ -335,6 +335,27 @@ def test_an_entry_that_opens_repairs_one_that_does_not(
     assert [change.op for change in changes_of(bob, mailbox)] == ["insert"]
 
 
+@pytest.mark.parametrize("closed_first", [True, False])
+def test_of_two_envelopes_the_one_that_opens_is_kept(
+    alice: Person,
+    bob: Person,
+    mailbox: Manifest,
+    closed_first: bool,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    (item,) = send(alice, mailbox, body("hello"))
+    assert item.entry is not None
+    closed = Incoming(
+        changeset=item.changeset, entry=msgspec.structs.replace(item.entry, envelope=bytes(80))
+    )
+    for one in (closed, item) if closed_first else (item, closed):
+        bob.replica.apply(mailbox.dataset, [one])
+    assert rows_of(bob, mailbox) == [("hello",)]
+    with bob.store.snapshot() as snapshot:
+        stored = snapshot.get(b"k" + mailbox.dataset + item.changeset.id)
+    assert stored is not None
+    assert msgspec.msgpack.decode(stored, type=KeyLogEntry) == item.entry
+
+
 def test_a_salt_that_was_destroyed_never_comes_back(
     alice: Person, bob: Person, mailbox: Manifest
 ) -> None:
