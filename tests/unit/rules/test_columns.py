@@ -156,7 +156,7 @@ def test_an_envelope_of_something_else_is_refused() -> None:
 @pytest.mark.parametrize("public", [bytes(32), b"\x01" + bytes(31), b"", bytes(31), bytes(33)])
 def test_a_read_key_that_is_none_is_refused_by_name(public: bytes) -> None:
     """A manifest may say anything; points of low order make libsodium fail."""
-    with pytest.raises(BadProof, match="no|not a public key"):
+    with pytest.raises(BadProof, match="not a public key"):
         wrap_key(DATA_KEY, public)
 
 

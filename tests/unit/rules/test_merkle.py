@@ -66,14 +66,14 @@ def test_a_changed_path_or_leaf_is_refused(count: int) -> None:
     for at in range(len(path)):
         for wrong in (bytes(32), path[at][:-1], path[at] + b"\x00", b""):
             if wrong != path[at]:
+                changed = [*path[:at], wrong, *path[at + 1 :]]
                 with pytest.raises(BadProof):
-                    changed = [*path[:at], wrong, *path[at + 1 :]]
                     check_path(tree.root, leaves(count)[index], changed, index=index, count=count)
     others: list[list[Hash]] = [path[1:], path[:-1], [*path, Hash(bytes(32))], path[::-1]]
-    for changed in others:
-        if changed != path:
+    for other in others:
+        if other != path:
             with pytest.raises(BadProof):
-                check_path(tree.root, leaves(count)[index], changed, index=index, count=count)
+                check_path(tree.root, leaves(count)[index], other, index=index, count=count)
     with pytest.raises(BadProof):
         check_path(tree.root, leaf_hash(b"other"), path, index=index, count=count)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from mfdb.kernel.account import Account
 from mfdb.kernel.errors import BadProof, BadSignature, ProtocolViolation, WrongNetwork
 from mfdb.kernel.ids import CaseId, DatasetId, Hash, Wei
 from mfdb.rules.placement import Assignment, Placement, Role, SignedPlacement, extend, fold
@@ -27,6 +26,9 @@ from tests.factories import (
     takeover,
     token,
 )
+
+if TYPE_CHECKING:
+    from mfdb.kernel.account import Account
 
 SUBJECT = manifest().subject
 
