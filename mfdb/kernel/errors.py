@@ -266,7 +266,7 @@ class StoreLocked(OperationalError):
 class WrongVersion(OperationalError):
     """A directory, record or peer speaks another format version."""
 
-    sqlstate = "0A000"
+    sqlstate = "58002"
 
 
 class NetworkError(OperationalError):
