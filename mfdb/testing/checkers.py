@@ -1,0 +1,445 @@
+"""What must always hold (DESIGN 13), asked of the disks, the chain and the promises of a run.
+
+Checkers look from outside: they read what lies on the disks, replay the chain's events and hold
+both against what was promised; they never ask a node what it believes. `after_step` is cheap
+enough for every step; `shortfall` tells what is still missing for a network without faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, CompensationPaid, Transferred
+from mfdb.kernel.codec import decode
+from mfdb.kernel.errors import MfdbError
+from mfdb.kernel.ids import ZERO_ADDRESS, Address, AgreementId, ChangesetId, DatasetId, SegmentId
+from mfdb.kernel.limits import RECORD_BYTES
+from mfdb.node.messages import PayCheque
+from mfdb.node.provider import shelf
+from mfdb.rules.receipt import check_write_receipt
+from mfdb.testing.memory_store import MemorySnapshot
+from mfdb.testing.sim_chain_state import SUPPLY
+from mfdb.testing.workload import SECRET, rows_of
+from replication.segment import is_shard, stored_shards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from mfdb.node.provider.shelf import View
+    from mfdb.rules.placement import Placement
+    from mfdb.testing.sim_chain import SimChainWorld
+    from mfdb.testing.simulator_machine import ClientMachine, Machine, ProviderMachine
+    from mfdb.testing.workload import Owner, Promise, Promises, Writer
+    from replication.segment import SealedSegment
+
+
+class CheckFailed(AssertionError):
+    """Something of DESIGN 13 does not hold; `rule` is its number there."""
+
+    def __init__(self, rule: int, what: str) -> None:
+        super().__init__(f"rule {rule}: {what}")
+        self.rule = rule
+
+
+def demand(rule: int, holds: bool, what: Callable[[], str]) -> None:  # noqa: FBT001 - reads well
+    """Fail unless it holds; `what` is made only then."""
+    if not holds:
+        raise CheckFailed(rule, what())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Everything that checkers may look at."""
+
+    dataset: DatasetId
+    providers: Sequence[ProviderMachine]
+    owner: Owner
+    writers: Sequence[Writer]
+    chain: SimChainWorld
+    promises: Promises
+    lost: Mapping[Address, tuple[SegmentId, int]]
+    """Who deleted which shard on purpose."""
+
+    @property
+    def clients(self) -> list[ClientMachine]:
+        """The machines of the people."""
+        return [self.owner.machine, *(writer.machine for writer in self.writers)]
+
+    def disks(self) -> Iterator[tuple[Machine, View]]:
+        """Yield every provider's disk, whether a process runs on it or not."""
+        for machine in self.providers:
+            yield machine, MemorySnapshot(machine.disk.state)
+
+    def keepers(self) -> Iterator[tuple[Machine, View]]:
+        """Yield the disks that hold the dataset's rules."""
+        for machine, view in self.disks():
+            if shelf.manifests(view, self.dataset):
+                yield machine, view
+
+    def placement(self) -> Placement:
+        """Return the newest placement on any disk."""
+        network = self.chain.network
+        found = [shelf.placement(view, self.dataset, network) for _, view in self.keepers()]
+        return max(found, key=lambda placement: placement.number)
+
+    def bundles(self) -> dict[SegmentId, list[SealedSegment]]:
+        """Return every bundle on any disk, by segment."""
+        found: dict[SegmentId, list[SealedSegment]] = {}
+        for _, view in self.disks():
+            for bundle in shelf.segments(view, self.dataset):
+                found.setdefault(bundle.certificate.segment, []).append(bundle)
+        return found
+
+    def signer_of(self, provider: Address) -> Address:
+        """Return the key that a provider signs with."""
+        return next(m.keys.signer.address for m in self.providers if m.address == provider)
+
+
+@dataclass(slots=True)
+class Checkers:
+    """The checkers of one run, with what they remember between steps."""
+
+    scene: Scene
+    _verified: set[ChangesetId] = field(default_factory=set)
+    _cheques: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    _balances: dict[Address, int] = field(default_factory=dict)
+    _seen_events: int = 0
+    _burnt: int = 0
+
+    def after_step(self) -> None:
+        """Check all that must hold at every moment.
+
+        Raises:
+            CheckFailed: it does not.
+        """
+        self._durable()
+        self._released_rightly()
+        self._secret()
+        self._fed()
+        self._money()
+        self._slashed()
+        self._receipted()
+
+    # ---- 1: acknowledged rows are kept
+
+    def _durable(self) -> None:
+        """Every acknowledged changeset is whole on W disks, or k shards of a segment are."""
+        scene = self.scene
+        views = [view for _, view in scene.keepers()]
+        sealed = _whole_segments(scene)
+        for id_ in scene.promises.writes:
+            copies = sum(shelf.changeset_data(v, scene.dataset, id_) is not None for v in views)
+            entries = sum(shelf.key_entry(v, scene.dataset, id_) is not None for v in views)
+            demand(
+                1,
+                copies >= 2 or id_ in sealed,
+                lambda id_=id_, copies=copies: (
+                    f"changeset {id_.hex()[:12]} was acknowledged, is on {copies} disks "
+                    "and in no segment with k shards"
+                ),
+            )
+            demand(1, entries >= 2, lambda id_=id_: f"the key of {id_.hex()[:12]} is lost")
+
+    def _released_rightly(self) -> None:
+        """A replica lets go of its bytes only for a segment whose n shards are all promised."""
+        scene = self.scene
+        for machine, view in scene.keepers():
+            taken = [ChangesetId(key[33:]) for key, _ in view.scan(b"N" + scene.dataset)]
+            gone = [id_ for id_ in taken if not shelf.changeset_data(view, scene.dataset, id_)]
+            if not gone:
+                continue
+            promised = self._promised(view)
+            demand(
+                1,
+                promised.issuperset(gone),
+                lambda machine=machine, gone=gone: (
+                    f"{machine.name} released {len(gone)} changesets, some of which are in no "
+                    "segment with n store receipts"
+                ),
+            )
+
+    def _promised(self, view: View) -> set[ChangesetId]:
+        scene = self.scene
+        placement = shelf.placement(view, scene.dataset, scene.chain.network)
+        signers = _signers(scene, placement)
+        found: set[ChangesetId] = set()
+        for bundle in shelf.segments(view, scene.dataset):
+            stored = stored_shards(bundle, scene.chain.network, signers, until=0)
+            if len(stored) == bundle.certificate.n:
+                found.update(bundle.changesets)
+        return found
+
+    # ---- 2: nobody sees what he may not
+
+    def _secret(self) -> None:
+        promises = self.scene.promises
+        demand(2, not promises.leaks, lambda: "; ".join(promises.leaks))
+        for machine, view in self.scene.disks():
+            for key, value in view.scan(b""):
+                demand(
+                    2,
+                    SECRET not in value and SECRET not in key,
+                    lambda machine=machine, key=key: f"plaintext at {machine.name} under {key!r}",
+                )
+
+    # ---- 3: feeds
+
+    def _fed(self) -> None:
+        demand(3, not self.scene.owner.broken, lambda: "; ".join(self.scene.owner.broken))
+
+    # ---- 4: money
+
+    def _money(self) -> None:
+        self._conserved()
+        for machine in (*self.scene.providers, *self.scene.clients):
+            self._cheques_grow(machine)
+        for machine in self.scene.providers:
+            for peer, account in (machine.accounts.known() if machine.accounts else {}).items():
+                owed, limit = account.ledger.account.owed_by_peer, account.ledger.ours.limit
+                demand(
+                    4,
+                    owed <= limit,
+                    lambda name=machine.name, peer=peer, owed=owed: (
+                        f"0x{peer.hex()[:8]} owes {name} {owed} wei, over the limit"
+                    ),
+                )
+
+    def _conserved(self) -> None:
+        """The events of the token, replayed, give the balances, and their sum the supply."""
+        events = self.scene.chain.seen(0)
+        balances = self._balances
+        for seen in events[self._seen_events :]:
+            if isinstance(seen.event, Transferred):
+                moved = seen.event
+                if moved.sender != ZERO_ADDRESS:
+                    balances[moved.sender] = balances.get(moved.sender, 0) - moved.amount
+                if moved.to != ZERO_ADDRESS:
+                    balances[moved.to] = balances.get(moved.to, 0) + moved.amount
+                else:
+                    self._burnt += moved.amount
+        self._seen_events = len(events)
+        held = dict(self.scene.chain.ledger.balances.items())
+        total = sum(held.values())
+        demand(4, total == SUPPLY - self._burnt, lambda: f"{total} wei are held in all")
+        demand(4, min(held.values()) >= 0, lambda: "somebody holds less than nothing")
+        wrong = [who for who in held | balances if held.get(who, 0) != balances.get(who, 0)]
+        demand(4, not wrong, lambda: f"events do not explain the balance of 0x{wrong[0].hex()}")
+
+    def _cheques_grow(self, machine: Machine) -> None:
+        view = MemorySnapshot(machine.disk.state)
+        for prefix in (b"Q", b"q"):
+            for key, value in view.scan(prefix):
+                if len(key) != 21:
+                    continue
+                cheque = decode(PayCheque, value, limit_bytes=RECORD_BYTES).cheque
+                now = (cheque.serial, cheque.cumulative_payout)
+                name = machine.name.encode() + key
+                before = self._cheques.get(name, (-1, 0))
+                grew = now == before or (now[0] > before[0] and now[1] >= before[1])
+                demand(4, grew, lambda b=before, n=now: f"a cheque went from {b} to {n}")
+                self._cheques[name] = now
+
+    # ---- 5: the court
+
+    def _slashed(self) -> None:
+        for provider, status in _verdicts(self.scene):
+            demand(
+                5,
+                status is not CaseStatus.GUILTY or provider in self.scene.lost,
+                lambda provider=provider: f"honest 0x{provider.hex()[:8]} was slashed",
+            )
+
+    # ---- 6: evidence
+
+    def _receipted(self) -> None:
+        """Every acknowledged write has W receipts, of different replicas, that verify."""
+        scene = self.scene
+        for id_, promise in scene.promises.writes.items():
+            if id_ not in self._verified:
+                self._check_receipts(promise)
+                self._verified.add(id_)
+
+    def _check_receipts(self, promise: Promise) -> None:
+        scene = self.scene
+        placement, quorum = scene.placement(), _write_quorum(scene)
+        givers = {receipt.batch.provider for receipt in promise.receipts}
+        demand(
+            6,
+            len(givers & set(placement.replica_set)) >= quorum,
+            lambda: f"a write was acknowledged by {len(givers)} replicas of {quorum}",
+        )
+        for receipt in promise.receipts:
+            due = placement.agreement_of(receipt.batch.provider)
+            demand(
+                6,
+                receipt.ack.agreement == due and receipt.ack.changeset == promise.changeset,
+                lambda: "a receipt names another agreement or changeset",
+            )
+            signer = scene.signer_of(receipt.batch.provider)
+            try:
+                check_write_receipt(
+                    receipt, promise.data, network=scene.chain.network, signer=signer
+                )
+            except MfdbError as error:
+                raise CheckFailed(6, f"a receipt proves nothing: {error}") from error
+
+    # ---- 7, and what of the others takes time
+
+    def shortfall(self) -> list[str]:
+        """Return what is still missing for a network without faults; in the end, nothing."""
+        scene = self.scene
+        return [
+            *(f"{writer.machine.name}'s outbox is not empty" for writer in scene.writers
+              if writer.unsent),
+            *_unequal(scene),
+            *_unspread(scene),
+            *_unread(scene),
+            *_unrepaired(scene),
+        ]  # fmt: skip
+
+    def at_end(self) -> None:
+        """Check what makes the other checks worth something.
+
+        Raises:
+            CheckFailed: the planted secret cannot be found where it must be.
+        """
+        state = self.scene.owner.machine.disk.state
+        found = any(SECRET in value for value in state.values.values())
+        demand(2, found or not self.scene.promises.writes, lambda: "the search finds no secrets")
+
+
+def check_reader(scene: Scene, rows: dict[str, bytes], *, due: Mapping[str, bytes]) -> None:
+    """Check what a reader with nothing but the owner's keys has restored.
+
+    Raises:
+        CheckFailed: an acknowledged row is missing, altered or invented.
+    """
+    missing = sorted(set(due) - set(rows))
+    demand(1, not missing, lambda: f"{len(missing)} acknowledged rows cannot be read: {missing[0]}")
+    staged = {s: body for written in scene.promises.rows.values() for s, body in written.items()}
+    wrong = [subject for subject, body in sorted(rows.items()) if staged.get(subject) != body]
+    demand(1, not wrong, lambda: f"a row is not what was written: {wrong[0]}")
+
+
+# ---- what the disks say
+
+
+def _write_quorum(scene: Scene) -> int:
+    return next(
+        shelf.manifest(view, scene.dataset).profile.write_quorum for _, view in scene.keepers()
+    )
+
+
+def _signers(scene: Scene, placement: Placement) -> dict[AgreementId, Address]:
+    return {
+        signed.agreement.id: scene.signer_of(provider)
+        for provider, signed in placement.agreements.items()
+    }
+
+
+def _shards_on_disk(scene: Scene, bundle: SealedSegment) -> dict[int, list[Address]]:
+    """Return which good shards of a segment lie where."""
+    found: dict[int, list[Address]] = {}
+    segment = bundle.certificate.segment
+    for machine, view in scene.disks():
+        for index in shelf.my_shards(view, segment):
+            data = shelf.shard(view, segment, index) or b""
+            if is_shard(bundle, index, data):
+                found.setdefault(index, []).append(machine.address)
+    return found
+
+
+def _whole_segments(scene: Scene) -> frozenset[ChangesetId]:
+    """Return what is in a segment of which k good shards lie on disks."""
+    whole: set[ChangesetId] = set()
+    for bundles in scene.bundles().values():
+        if len(_shards_on_disk(scene, bundles[0])) >= bundles[0].certificate.k:
+            whole.update(bundles[0].changesets)
+    return frozenset(whole)
+
+
+def _verdicts(scene: Scene) -> Iterator[tuple[Address, CaseStatus]]:
+    opened: dict[bytes, CaseOpened] = {}
+    for seen in scene.chain.seen(0):
+        if isinstance(seen.event, CaseOpened):
+            opened[seen.event.case] = seen.event
+        elif isinstance(seen.event, CaseClosed):
+            yield opened[seen.event.case].provider, seen.event.status
+
+
+# ---- what is missing after healing
+
+
+def _unequal(scene: Scene) -> Iterable[str]:
+    """Every replica knows every changeset, holds the same unsealed, and the same rules."""
+    replicas = set(scene.placement().replica_set)
+    views = {m.name: view for m, view in scene.keepers() if m.address in replicas}
+    hot = {name: shelf.unsealed(view, scene.dataset) for name, view in views.items()}
+    taken = {
+        name: tuple(key for key, _ in view.scan(b"N" + scene.dataset))
+        for name, view in views.items()
+    }
+    numbers = {
+        m.name: shelf.placement(view, scene.dataset, scene.chain.network).number
+        for m, view in scene.keepers()
+        if m.address in scene.placement().providers
+    }
+    if len(set(hot.values())) > 1:
+        yield f"unsealed: {({name: len(ids) for name, ids in hot.items()})}"
+    if len(set(numbers.values())) > 1:
+        yield f"placement entries: {numbers}"
+    for name, keys in taken.items():
+        acknowledged = {b"N" + scene.dataset + id_ for id_ in scene.promises.writes}
+        sealed = {b"N" + scene.dataset + id_ for id_ in _listed(scene)}
+        if acknowledged - set(keys) - sealed:
+            yield f"{name} lacks acknowledged changesets"
+
+
+def _listed(scene: Scene) -> frozenset[ChangesetId]:
+    return frozenset(id_ for found in scene.bundles().values() for id_ in found[0].changesets)
+
+
+def _unspread(scene: Scene) -> Iterable[str]:
+    """Every segment has all n shards, at those who are placed and promised them."""
+    placement = scene.placement()
+    for segment, bundles in scene.bundles().items():
+        there = _shards_on_disk(scene, bundles[0])
+        lacking = [
+            slot
+            for slot, holder in sorted(placement.shards.items())
+            if holder not in there.get(slot, ())
+        ]
+        if lacking:
+            yield f"segment {segment.hex()[:8]} lacks shards {lacking}"
+        replicas = placement.replica_set
+        for machine, view in scene.keepers():
+            bundle = shelf.segment(view, scene.dataset, segment)
+            if machine.address not in replicas:
+                continue
+            if bundle is None:
+                yield f"{machine.name} has not heard of segment {segment.hex()[:8]}"
+            elif len({signed.receipt.shard for signed in bundle.receipts}) < len(placement.shards):
+                yield f"{machine.name} lacks store receipts of segment {segment.hex()[:8]}"
+
+
+def _unread(scene: Scene) -> Iterable[str]:
+    """Bob's application has heard of every acknowledged row."""
+    due = scene.promises.acknowledged_rows()
+    unheard = set(due) - set(scene.owner.seen.values())
+    if unheard:
+        yield f"Bob has not heard of {len(unheard)} rows"
+    here = rows_of(scene.owner.replica, scene.dataset)
+    if set(due) - set(here):
+        yield "Bob's replica lacks rows"
+
+
+def _unrepaired(scene: Scene) -> Iterable[str]:
+    """Who lost a shard that is promised was convicted, and the owner was paid for it."""
+    guilty = {who for who, status in _verdicts(scene) if status is CaseStatus.GUILTY}
+    paid = [s.event for s in scene.chain.seen(0) if isinstance(s.event, CompensationPaid)]
+    for provider, (segment, slot) in scene.lost.items():
+        if provider not in guilty:
+            yield f"0x{provider.hex()[:8]} lost shard {slot} of {segment.hex()[:8]} unpunished"
+        elif not any(p.owner == scene.owner.machine.address and p.to_owner > 0 for p in paid):
+            yield "the owner was not paid"

@@ -1,0 +1,342 @@
+"""What people do in a simulation: Bob owns a mailbox, others insert, Bob's application listens.
+
+Everything that was promised to an application is written down here at the moment it was promised,
+outside every simulated disk; the checkers hold the nodes to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mfdb.client.outbox import Outbox
+from mfdb.dataset.replica import Replica
+from mfdb.dataset.writer import RowInsert
+from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.errors import AccessDenied, MfdbError
+from mfdb.kernel.ids import ZERO_HASH, DatasetId, Hash, Wei
+from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.node.messages import GetCopies, GetKeys, ReadLog
+from mfdb.rules.manifest import (
+    Action,
+    Column,
+    Grant,
+    Grantee,
+    Kind,
+    Manifest,
+    Ordering,
+    Profile,
+    ReadKey,
+    SignedManifest,
+    dataset_id,
+)
+from mfdb.rules.signing import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from mfdb.dataset.outcome import RowChanged, WriteOutcome
+    from mfdb.dataset.writer import Draft, RowChange
+    from mfdb.kernel.ids import Address, ChangesetId
+    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.node.client.remote import NodeRemote
+    from mfdb.node.messages import Request
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
+    from mfdb.rules.receipt import WriteReceipt
+    from mfdb.testing.simulator_machine import ClientMachine
+    from mfdb.testing.simulator_trace import Trace
+
+SECRET = b"a secret that no provider may see"
+"""Part of every planted row; it must be on Bob's disk and on no provider's."""
+AGAIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """A write that was acknowledged to its author."""
+
+    changeset: ChangesetId
+    data: bytes
+    receipts: tuple[WriteReceipt, ...]
+    author: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Promises:
+    """Everything that the network promised, and everything that was tried."""
+
+    writes: dict[ChangesetId, Promise] = field(default_factory=dict)
+    rows: dict[ChangesetId, dict[str, bytes]] = field(default_factory=dict)
+    """The planted rows (subject: body) of every changeset that was staged."""
+    leaks: list[str] = field(default_factory=list)
+    """What somebody saw who may not."""
+
+    def acknowledged_rows(self) -> dict[str, bytes]:
+        """Return every row that must be readable."""
+        return {
+            subject: body
+            for changeset in self.writes
+            for subject, body in self.rows[changeset].items()
+        }
+
+
+def mailbox(owner: IdentityKeys, network: Hash) -> SignedManifest:
+    """Return Bob's mailbox: anyone may insert, nobody but him may do anything else."""
+    rights = Action.SELECT | Action.UPDATE | Action.DELETE | Action.SUBSCRIBE
+    manifest = Manifest(
+        format=1,
+        network=network,
+        dataset=dataset_id(owner.address, MAILBOX_NONCE),
+        owner=owner.address,
+        nonce=MAILBOX_NONCE,
+        number=0,
+        previous=ZERO_HASH,
+        name="mailbox",
+        kind=Kind.MAILBOX,
+        ordering=Ordering.FREE,
+        columns=(
+            Column("subject", "TEXT", False, False, 0, None, False),  # noqa: FBT003 - one line each
+            Column("body", "BYTEA", False, False, 0, None, False),  # noqa: FBT003 - one line each
+        ),
+        checks=(),
+        grants=(
+            Grant(Grantee.PUBLIC, b"", int(Action.INSERT), (), None, 0),
+            Grant(Grantee.OWNER, b"", int(rights), (), None, 0),
+        ),
+        acl_epoch=0,
+        revocations=(),
+        read_keys=(ReadKey(0, bytes(owner.seal_key(0).public_key)),),
+        wrapped_keys=(),
+        profile=Profile(),
+        salt=Hash(bytes(32)),
+        price_ceiling=Wei(0),
+        retention_s=0,
+        options=(),
+    )
+    return SignedManifest(manifest, sign(manifest, owner.account))
+
+
+class Recorded:
+    """A client's node that writes down what it promised; everything else passes through."""
+
+    def __init__(self, remote: NodeRemote, promises: Promises, trace: Trace, author: str) -> None:
+        self._remote = remote
+        self._promises = promises
+        self._trace = trace
+        self._author = author
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._remote, name)
+
+    async def write(
+        self, dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry
+    ) -> WriteOutcome:
+        """Return the receipts of a write, once they are written down."""
+        outcome = await self._remote.write(dataset, changeset, entry)
+        promise = Promise(
+            changeset=changeset.id,
+            data=encode(changeset),
+            receipts=outcome.receipts,
+            author=self._author,
+        )
+        self._promises.writes.setdefault(changeset.id, promise)
+        count = len(outcome.receipts)
+        self._trace.add(f"{self._author} has {count} receipts for {changeset.id.hex()[:12]}")
+        return outcome
+
+
+class PlantedReplica(Replica):
+    """A writer's replica that writes down which rows it signs, before anybody can promise them."""
+
+    promises: Promises
+
+    def stage(
+        self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
+    ) -> list[Draft]:
+        """Return signed changesets for providers, their rows written down."""
+        drafts = super().stage(dataset, changes, sealed_sender=sealed_sender)
+        for draft in drafts:
+            rows = [values for values in draft.values if values is not None]
+            self.promises.rows[draft.changeset.id] = {row["subject"]: row["body"] for row in rows}
+        return drafts
+
+
+class Writer:
+    """Somebody who inserts into Bob's mailbox, knowing nothing but his address."""
+
+    def __init__(
+        self, machine: ClientMachine, owner: Address, promises: Promises, trace: Trace
+    ) -> None:
+        self.machine = machine
+        self._owner = owner
+        self._dataset = dataset_id(owner, MAILBOX_NONCE)
+        self._promises = promises
+        self._trace = trace
+        self._count = 0
+
+    def begin(self) -> None:
+        """Find the mailbox, after every start, and send what the last process left unsent."""
+        machine = self.machine
+        self._replica = machine.make_replica(PlantedReplica)
+        self._replica.promises = self._promises
+        recorded = Recorded(machine.remote, self._promises, self._trace, machine.name)
+        self._outbox = Outbox(self._replica, recorded)
+        self._turn = asyncio.Lock()
+        self._found = asyncio.Event()
+        machine.spawn("resumes", self._resume())
+
+    @property
+    def unsent(self) -> int:
+        """How many changesets wait in the outbox."""
+        return len(self._replica.outgoing(self._dataset))
+
+    async def _resume(self) -> None:
+        machine = self.machine
+        while True:
+            try:
+                if not self._found.is_set():
+                    found = await machine.remote.find(self._owner, "mailbox")
+                    self._replica.add_manifests([found])
+                    self._found.set()
+                async with self._turn:
+                    await self._outbox.flush(self._dataset)
+            except MfdbError as error:
+                self._trace.add(f"{machine.name} cannot send: {type(error).__name__}")
+            await asyncio.sleep(AGAIN_S)
+
+    async def write(self, random: Random, count: int) -> None:
+        """Insert a batch of rows; one that was not acknowledged stays in the outbox."""
+        rows = [self._row(random) for _ in range(count)]
+        await self._found.wait()
+        try:
+            async with self._turn:
+                await self._outbox.write(self._dataset, rows, sealed_sender=False)
+        except MfdbError as error:
+            self._trace.add(f"{self.machine.name} has no word: {type(error).__name__}")
+
+    def _row(self, random: Random) -> RowInsert:
+        self._count += 1
+        subject = f"{self.machine.name} {self._count}: {SECRET.decode()}"
+        size = random.choice((0, 40, 700, 3000))
+        return RowInsert(values={"subject": subject, "body": SECRET + random.randbytes(size)})
+
+    async def snoop(self) -> None:
+        """Try to read what only Bob may; whatever comes back is a leak."""
+        remote, dataset = self.machine.remote, self._dataset
+        try:
+            await remote.sync(dataset, self.machine.make_replica(Replica))
+            self._promises.leaks.append(f"{self.machine.name} synced the mailbox")
+        except MfdbError as error:
+            self._trace.add(f"{self.machine.name} cannot sync: {type(error).__name__}")
+        found = remote._lookup.known(dataset)
+        if found is None:
+            return
+        if found.segments:
+            self._promises.leaks.append(f"{self.machine.name} was told of segments")
+        for provider in found.placement.providers:
+            await self._ask(provider)
+
+    async def _ask(self, provider: Address) -> None:
+        ids = tuple(self._promises.writes)[:3]
+        questions: list[Request] = [
+            ReadLog(dataset=self._dataset, after=-1, limit_bytes=2**20),
+            GetCopies(dataset=self._dataset, changesets=ids),
+            GetKeys(dataset=self._dataset, changesets=ids),
+        ]
+        for question in questions:
+            try:
+                correspondent = await self.machine.remote._context.directory.reach(provider)
+                await correspondent.ask(question, Record)
+            except AccessDenied:
+                continue
+            except MfdbError as error:
+                self._trace.add(f"{self.machine.name} asks in vain: {type(error).__name__}")
+                return
+            self._promises.leaks.append(f"a provider answered {type(question).__name__}")
+
+
+class Owner:
+    """Bob, and his application that consumes the changes of his mailbox."""
+
+    def __init__(self, machine: ClientMachine, trace: Trace) -> None:
+        self.machine = machine
+        self.dataset = dataset_id(machine.address, MAILBOX_NONCE)
+        self._trace = trace
+        self._feed_id: bytes | None = None
+        self.cursor = 0
+        self.seen: dict[bytes, str] = {}
+        """The subjects that the application was told of, by the version that names the change."""
+        self.broken: list[str] = []
+        """What was wrong with the feed."""
+
+    def begin(self, signed: SignedManifest) -> None:
+        """Follow the mailbox, after every start, from where the application was."""
+        self.replica = self.machine.make_replica(Replica)
+        self.replica.add_manifests([signed])
+        self.machine.spawn("follows", self._follow())
+
+    def replace(self, machine: ClientMachine) -> ClientMachine:
+        """Go on with another machine; its changelog is another one, read from its beginning."""
+        self.machine = machine
+        self._feed_id = None
+        self.cursor = 0
+        self.seen = {}
+        return machine
+
+    async def publish(self, signed: SignedManifest) -> None:
+        """Create the mailbox on the network."""
+        await self.machine.remote.publish(signed)
+
+    async def _follow(self) -> None:
+        remote = self.machine.remote
+        while True:
+            try:
+                found = await remote.find(self.machine.address, "mailbox")
+                self.replica.add_manifests([found])
+                async for _ in remote.follow(self.dataset, self.replica):
+                    self._consume()
+            except MfdbError as error:
+                self._trace.add(f"bob's feed ended: {type(error).__name__}")
+                if isinstance(error, AccessDenied):
+                    self.broken.append(f"Bob was denied his own mailbox: {error}")
+            await asyncio.sleep(AGAIN_S)
+
+    def _consume(self) -> None:
+        """Take what is new, as an application does that stores its cursor with every change."""
+        if self._feed_id not in (None, self.replica.feed_id):
+            self.broken.append("the changelog's name changed over a restart")
+        self._feed_id = self.replica.feed_id
+        with self.replica.reading() as reading:
+            known = reading.known(self.dataset)
+            for change in reading.changes(known, self.cursor):
+                self._take(change)
+
+    def _take(self, change: RowChanged) -> None:
+        if change.sequence != self.cursor + 1:
+            self.broken.append(f"change {change.sequence} follows change {self.cursor}")
+        if change.version in self.seen:
+            self.broken.append(f"change {change.sequence} repeats a version")
+        if change.op != "insert" or change.new is None:
+            self.broken.append(f"nobody did a {change.op}")
+            return
+        self.cursor = change.sequence
+        subject = self.seen[change.version] = str(change.new["subject"])
+        self._trace.add(f"bob's application hears {subject.partition(':')[0]}")
+
+    async def seal(self) -> None:
+        """Have the mailbox sealed."""
+        try:
+            done = await self.machine.remote.seal(self.dataset)
+            self._trace.add(f"bob sealed {done.changesets} changesets into {done.shards} shards")
+        except MfdbError as error:
+            self._trace.add(f"bob cannot seal: {type(error).__name__}: {error}")
+
+
+def rows_of(replica: Replica, dataset: DatasetId) -> dict[str, bytes]:
+    """Return the visible rows of a mailbox: body by subject."""
+    with replica.reading() as reading:
+        known = reading.known(dataset)
+        return {row.values[0]: row.values[1] for row in reading.rows(known)}
