@@ -31,6 +31,9 @@ CLIENT = ClientSettings(
     epoch_s=3600,
     tail_s=600,
     answer_window_s=12,
+    # Slashing is in proportion to the bytes lost, and the repair is paid first: even for a segment
+    # of a few letters something must be left for its owner.
+    repair_fee=Wei(MFT // 10_000),
 )
 PROVIDER_FUNDS = Wei(2000 * MFT)
 GAS_FUNDS = 10**18

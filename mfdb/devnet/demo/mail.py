@@ -50,10 +50,15 @@ def read_mbox(path: Path | None) -> list[Mail]:
     else:
         try:
             if path.stat().st_size > MBOX_BYTES:
-                raise ValueTooLarge(f"{path} is over {MBOX_BYTES} bytes")
+                raise ValueTooLarge(
+                    f"{path} is over {MBOX_BYTES} bytes", hint="send it in several runs"
+                )
             data = path.read_bytes()
         except OSError as error:
-            raise NotAnMbox(f"{path} cannot be read: {error.strerror}") from error
+            raise NotAnMbox(
+                f"{path} cannot be read: {error.strerror}",
+                hint="give the path of an mbox file, or none for the sample",
+            ) from error
     return split_mbox(data, str(path or "the sample"))
 
 
