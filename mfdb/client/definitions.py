@@ -111,7 +111,7 @@ def free_nonce(
         return MAILBOX_NONCE
     number = 0
     while True:
-        nonce = keyring_nonce(name if number == 0 else f"{name}/{number}")
+        nonce = keyring_nonce(f"dataset/{name}/{number}")
         if not is_used(nonce):
             return nonce
         number += 1
@@ -240,10 +240,15 @@ def _check_ordering(columns: tuple[Column, ...], ordering: Ordering, *, mailbox:
 
 
 def _first_grants(*, mailbox: bool) -> tuple[Grant, ...]:
-    owner = _grant(Grantee.OWNER, ALL_ACTIONS & ~int(Action.INSERT) if mailbox else ALL_ACTIONS)
     if not mailbox:
-        return (owner,)
+        return owner_grants()
+    owner = _grant(Grantee.OWNER, ALL_ACTIONS & ~int(Action.INSERT))
     return (_grant(Grantee.PUBLIC, int(Action.INSERT)), owner)
+
+
+def owner_grants() -> tuple[Grant, ...]:
+    """Return what a dataset of one's own begins with: everything to its owner, nothing else."""
+    return (_grant(Grantee.OWNER, ALL_ACTIONS),)
 
 
 def _grant(grantee: Grantee, actions: int) -> Grant:

@@ -12,6 +12,7 @@ import msgspec
 
 from mfdb.client import show
 from mfdb.client.definitions import is_given_up, readers
+from mfdb.client.home import HomeDataset
 from mfdb.client.local import CHANGES, Local
 from mfdb.client.names import owner_of
 from mfdb.client.options import parse_options
@@ -63,6 +64,7 @@ class Networked:
         self._local = local
         self._remote = remote
         self._outbox = Outbox(state.replica, remote)
+        self._home = HomeDataset(state, remote, self._outbox)
         self._synced_s: dict[DatasetId, float] = {}
 
     @property
@@ -160,7 +162,7 @@ class Networked:
             NetworkError: the network is in the way.
         """
         try:
-            found = await self._remote.restore(self._state.replica)
+            found = await self._home.restore()
         except (UnknownIdentity, UnknownDataset):
             return []  # this identity has published nothing
         return [signed.manifest.name for signed in found if not is_given_up(signed.manifest)]
@@ -294,7 +296,7 @@ class Networked:
         network = self._remote.network.id
         signed = self._local.definer.create(bound, options, network)
         if signed is not None:
-            await self._remote.publish(signed)
+            await self._home.publish(signed)
         return self._local.created(bound, signed)
 
     async def _rules(self, statement: _OF_RULES) -> Result:

@@ -84,6 +84,20 @@ class Remote(Protocol):
         """Return the newest manifests of all datasets of this identity, from its keys alone."""
         ...
 
+    async def providers(self, dataset: DatasetId) -> tuple[Address, ...]:
+        """Return who keeps a dataset."""
+        ...
+
+    async def adopt(
+        self, dataset: DatasetId, providers: Sequence[Address], replica: Replica
+    ) -> SignedManifest:
+        """Bring a dataset here that these providers (or some of them) are known to keep.
+
+        Raises:
+            NetworkError: none of them can be reached.
+        """
+        ...
+
     async def status(self, what: str, dataset: DatasetId | None) -> StatusRows:
         """Return the rows of SHOW `what` (lower case): providers, receipts, balances and so on."""
         ...

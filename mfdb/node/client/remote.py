@@ -15,7 +15,7 @@ from mfdb.chain.port import OpenCase, RecordBeacon, RecordKind, SetRecord
 from mfdb.dataset.outcome import SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
-from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
 from mfdb.node.client.lookup import Lookup
 from mfdb.node.client.placing import Placer
 from mfdb.node.client.reports import Reports
@@ -92,7 +92,7 @@ class NodeRemote:
         providers = found.placement.providers
         if manifest.nonce == MAILBOX_NONCE:
             home = msgspec.structs.replace(home, mailbox_providers=providers)
-        elif manifest.nonce == self._context.keys.dataset_nonce("home"):
+        elif manifest.nonce == self._context.keys.dataset_nonce(HOME_LABEL):
             home = msgspec.structs.replace(home, home_providers=providers)
         else:
             return
@@ -161,6 +161,26 @@ class NodeRemote:
         home = await self._context.directory.home(owner)
         return await self._lookup.look(dataset, home.mailbox_providers)
 
+    async def providers(self, dataset: DatasetId) -> tuple[Address, ...]:
+        """Return who keeps a dataset, as far as we know.
+
+        Raises:
+            UnknownDataset, PeerUnreachable: nobody is known, or answers.
+        """
+        return (await self._lookup.get(dataset)).placement.providers
+
+    async def adopt(
+        self, dataset: DatasetId, providers: Sequence[Address], replica: Replica
+    ) -> SignedManifest:
+        """Return a dataset's manifest, once it is synced from the providers known to keep it.
+
+        Raises:
+            PeerUnreachable, StripeLost, QuorumNotReached: it cannot be had at present.
+        """
+        found = await self._lookup.look(dataset, providers)
+        await self._syncing.sync(dataset, replica)
+        return found.manifests[-1]
+
     async def restore(self, replica: Replica) -> list[SignedManifest]:
         """Return the datasets of this identity, known from its address alone, synced.
 
@@ -171,14 +191,12 @@ class NodeRemote:
         restored = []
         named = [
             (MAILBOX_NONCE, home.mailbox_providers),
-            (self._context.keys.dataset_nonce("home"), home.home_providers),
+            (self._context.keys.dataset_nonce(HOME_LABEL), home.home_providers),
         ]
         for nonce, providers in named:
             if providers:
                 dataset = dataset_id(self._context.me, nonce)
-                found = await self._lookup.look(dataset, providers)
-                await self._syncing.sync(dataset, replica)
-                restored.append(found.manifests[-1])
+                restored.append(await self.adopt(dataset, providers, replica))
         return restored
 
     # ---- rows

@@ -244,8 +244,29 @@ def test_a_batch_is_one_changeset_and_not_over_two_datasets(
         assert await bob.rows("SELECT count(*) FROM mailbox") == [(4,)]
         many = alice.session.start_many(MAIL, [(f"n{n}", b"") for n in range(5)])
         assert inspect.isawaitable(many)
+        before = world.writes
         assert (await many).tag == "INSERT 5"
-        assert world.writes == 2
+        assert world.writes == before + 1
+
+    asyncio.run(main())
+
+
+def test_the_home_dataset_finds_what_the_registry_does_not_name(
+    bob: User, world: FakeNetwork
+) -> None:
+    async def main() -> None:
+        await mailbox(bob)
+        await bob.run("CREATE DATASET notes (id INTEGER PRIMARY KEY, body TEXT)")
+        await bob.run("CREATE DATASET home (id INTEGER PRIMARY KEY)")
+        await bob.run("INSERT INTO notes VALUES (1, 'kept')")
+        phone = User("bob", world, MemoryDisk())
+        assert sorted(await phone.session.restore()) == ["home", "mailbox", "notes"]
+        assert await phone.rows("SELECT id, body FROM notes") == [(1, "kept")]
+        listed = await phone.rows("SELECT name FROM mf_home ORDER BY name")
+        assert listed == [("home",), ("notes",)]
+        await phone.run("CREATE DATASET more (id INTEGER)")
+        tablet = User("bob", world, MemoryDisk())
+        assert "more" in await tablet.session.restore()
 
     asyncio.run(main())
 
