@@ -91,6 +91,7 @@ class Committer:
         self._before_commit = before_commit
         self._queue: list[_Submitted[Any]] = []
         self._wake = asyncio.Event()
+        self._is_over = False
 
     async def submit(self, change: Callable[[Transaction], T]) -> T:
         """Return what a change returns, once it is durable.
@@ -98,7 +99,10 @@ class Committer:
         Raises:
             StoreFull: the disk is full; nothing of the group was kept.
             MfdbError: what the change itself raised; nothing of it was kept.
+            CancelledError: the node is closing.
         """
+        if self._is_over:
+            raise asyncio.CancelledError("the committer has ended")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append(_Submitted(change, future))
         self._wake.set()
@@ -106,12 +110,22 @@ class Committer:
 
     async def run(self) -> None:
         """Commit groups until cancelled. The node owns this task."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                group, self._queue = self._queue[:GROUP_LIMIT], self._queue[GROUP_LIMIT:]
-                await self._commit(group)
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    group, self._queue = self._queue[:GROUP_LIMIT], self._queue[GROUP_LIMIT:]
+                    await self._commit(group)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Let nobody wait for a commit that will never come."""
+        self._is_over = True
+        for submitted in self._queue:
+            submitted.future.cancel()
+        self._queue.clear()
 
     async def _commit(self, group: list[_Submitted[Any]]) -> None:
         done: list[tuple[_Submitted[Any], Any]] = []

@@ -17,7 +17,7 @@ from mfdb.kernel.errors import (
     StaleWrite,
     UnknownDataset,
 )
-from mfdb.kernel.ids import ChangesetId
+from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.messages import Acknowledged, Done
 from mfdb.node.provider import shelf
 from mfdb.rules.changeset import Changeset, open_changeset
@@ -67,15 +67,20 @@ class Acknowledger:
     def __init__(self, keys: IdentityKeys, network: Network) -> None:
         self._keys = keys
         self._network = network
-        self._pending: list[Pending] = []
+        self._pending: dict[tuple[DatasetId, Hash], Pending] = {}
 
     def add(self, pending: Pending) -> None:
         """Let a changeset of the open transaction be acknowledged."""
-        self._pending.append(pending)
+        self._pending[pending.dataset, pending.ack.changeset] = pending
+
+    def waiting(self, dataset: DatasetId, changeset: ChangesetId) -> Pending | None:
+        """Return what the open transaction is about to acknowledge for a changeset, or None."""
+        return self._pending.get((dataset, Hash(changeset)))
 
     def sign(self, transaction: Transaction) -> None:
         """Sign what is pending and keep the receipts in the same transaction."""
-        group, self._pending = self._pending, []
+        group = list(self._pending.values())
+        self._pending.clear()
         if not group:
             return
         signed = sign_batch(
@@ -137,7 +142,8 @@ class Intake:
         fresh: bool,
     ) -> Pending | WriteReceipt:
         dataset, id_ = changeset.header.dataset, changeset.id
-        known = shelf.receipt_of(transaction, dataset, id_, self._context.me)
+        receipt = shelf.receipt_of(transaction, dataset, id_, self._context.me)
+        known = receipt or self._acknowledger.waiting(dataset, id_)
         if known is not None:
             return known
         versions = self._judge(transaction, changeset, fresh=fresh)
@@ -201,6 +207,10 @@ class Intake:
             BadProof, BadSignature: one is not what it says.
         """
         signers = await self._signers(request.dataset, request.receipts)
+        agreed = self._context.placement(request.dataset).agreements
+        for receipt in request.receipts:
+            if receipt.ack.agreement != agreed[receipt.batch.provider].agreement.id:
+                raise BadProof("a receipt names another agreement than its provider's")
         await self._context.committer.submit(
             lambda transaction: self._keep(transaction, request, signers)
         )
@@ -219,12 +229,14 @@ class Intake:
     def _keep(
         self, transaction: Transaction, request: PutReceipts, signers: dict[Address, Address]
     ) -> None:
-        for receipt in request.receipts:
-            id_ = ChangesetId(receipt.ack.changeset)
+        for receipt in dict.fromkeys(request.receipts):
+            id_, provider = ChangesetId(receipt.ack.changeset), receipt.batch.provider
+            if shelf.receipt_of(transaction, request.dataset, id_, provider) == receipt:
+                continue
             data = shelf.changeset_data(transaction, request.dataset, id_)
             if data is None:
                 continue
-            signer = signers[receipt.batch.provider]
+            signer = signers[provider]
             check_write_receipt(receipt, data, network=self._context.network, signer=signer)
             shelf.put_receipt(transaction, request.dataset, receipt)
 

@@ -1,0 +1,253 @@
+"""Taking writes: what is taken, once, durably, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from mfdb.kernel.codec import encode
+from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, StaleWrite, StoreFull
+from mfdb.kernel.ids import ZERO_HASH, AgreementId
+from mfdb.node.messages import PutChangeset, PutReceipts, Shred
+from mfdb.node.provider import intake as room
+from mfdb.node.provider import shelf
+from mfdb.rules.manifest import Action, Grantee
+from mfdb.rules.receipt import acknowledge, check_write_receipt, sign_batch
+from tests.fixtures.datasets import OWNER_ALL, grant
+from tests.fixtures.node_town import Town, in_town, mailbox_town, writer_of
+
+
+@in_town
+async def test_a_write_is_receipted_once_however_often_it_comes(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    draft = bob.write(dataset, "hello")
+    first = await stand.take(draft)
+    check_write_receipt(
+        first,
+        encode(draft.changeset),
+        network=town.world.network,
+        signer=stand.keys.signer.address,
+    )
+    assert await stand.take(draft) == first
+    with stand.store.snapshot() as view:
+        assert shelf.tip(view, dataset).number == 0
+
+
+@in_town
+async def test_a_write_that_comes_twice_in_one_commit_has_one_log_entry(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    draft = bob.write(dataset, "hello")
+    receipts = await asyncio.gather(*(stand.take(draft) for _ in range(3)))
+    with stand.store.snapshot() as view:
+        assert shelf.tip(view, dataset).number == 0
+        kept = shelf.receipt_of(view, dataset, draft.changeset.id, stand.me)
+    assert set(receipts) == {kept}
+
+
+@in_town
+async def test_a_restart_gives_the_same_receipt_and_never_the_same_batch(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    one, other = bob.write(dataset, "one"), bob.write(dataset, "other")
+    first = await stand.take(one)
+    stand = await stand.crash()
+    assert await stand.take(one) == first
+    assert (await stand.take(other)).batch.number == first.batch.number + 1
+
+
+@in_town
+async def test_a_full_disk_promises_nothing_and_serves_on(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    draft = bob.write(dataset, "hello")
+    stand.disk.full = True
+    with pytest.raises(StoreFull):
+        await stand.take(draft)
+    with stand.store.snapshot() as view:
+        assert shelf.log_number(view, dataset, draft.changeset.id) is None
+    stand.disk.full = False
+    receipt = await stand.take(draft)
+    assert (receipt.ack.log_number, receipt.batch.count) == (0, 1)
+
+
+@in_town
+async def test_a_write_signed_by_another_key_leaves_nothing(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    draft = writer_of(town, "alice", town.mailbox(bob)).write(dataset, "hello")
+    stolen = town.person("mallory").keys.account.sign(ZERO_HASH)
+    forged = msgspec.structs.replace(draft.changeset, signature=stolen)
+    entry = msgspec.structs.replace(draft.entry, changeset=forged.id)
+    stand = town.stands[0]
+    with pytest.raises(BadSignature):
+        await stand.intake.on_put_changeset(PutChangeset(data=encode(forged), entry=entry))
+    with stand.store.snapshot() as view:
+        assert shelf.tip(view, dataset).number == -1
+        assert list(view.scan(b"X")) == list(view.scan(b"K")) == []
+
+
+@in_town
+async def test_a_writer_without_the_right_is_refused(town: Town) -> None:
+    await town.open(6)
+    bob = town.person("bob")
+    made = town.mailbox(bob, grants=(OWNER_ALL,))
+    await town.place(made, bob)
+    mallory = writer_of(town, "mallory", town.mailbox(bob))
+    # The rules that Mallory's replica knows are not Bob's: nobody ever published them.
+    draft = mallory.write(made.manifest.dataset, "spam")
+    with pytest.raises(StaleWrite):
+        await town.stands[0].take(draft)
+
+
+@in_town
+async def test_a_grant_that_has_expired_is_no_grant_for_a_new_write(town: Town) -> None:
+    await town.open(6)
+    bob = town.person("bob")
+    until = int(town.clock.now_s()) + 100
+    open_for_a_while = grant(Grantee.PUBLIC, int(Action.INSERT), until=until)
+    made = town.mailbox(bob, grants=(OWNER_ALL, open_for_a_while))
+    await town.place(made, bob)
+    alice = writer_of(town, "alice", made)
+    dataset = made.manifest.dataset
+    in_time, late = alice.write(dataset, "in time"), alice.write(dataset, "late")
+    await town.stands[0].take(in_time)
+    await asyncio.sleep(200)
+    with pytest.raises(AccessDenied):
+        await town.stands[0].take(late)
+    # What another replica took in time spreads for ever.
+    stand = town.stands[1]
+    data = encode(in_time.changeset)
+    await stand.intake.take(in_time.changeset, data, in_time.entry, fresh=False)
+
+
+@in_town
+async def test_a_provider_that_is_no_replica_takes_no_write(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    with pytest.raises(AccessDenied, match="not a replica"):
+        await town.stands[5].take(bob.write(dataset, "hello"))
+    with town.stands[5].store.snapshot() as view:
+        assert shelf.unsealed(view, dataset) == ()
+
+
+@in_town
+async def test_a_write_under_rules_not_known_here_is_stale_not_denied(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    first = town.mailbox(bob)
+    second = town.mailbox(bob, number=1, previous=first.manifest.hash)
+    alice = writer_of(town, "alice", first, second)
+    with pytest.raises(StaleWrite):
+        await town.stands[0].take(alice.write(dataset, "too early"))
+
+
+@in_town
+async def test_a_key_entry_that_does_not_open_the_write_is_refused(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    one, other = bob.write(dataset, "one"), bob.write(dataset, "other")
+    with pytest.raises(BadProof):
+        await town.stands[0].intake.take(
+            one.changeset, encode(one.changeset), other.entry, fresh=True
+        )
+
+
+# ---- the receipts of others
+
+
+@in_town
+async def test_receipts_of_other_replicas_are_kept_and_those_of_strangers_refused(
+    town: Town,
+) -> None:
+    bob, dataset = await mailbox_town(town, 7)
+    draft = bob.write(dataset, "hello")
+    mine, theirs = await town.stands[0].take(draft), await town.stands[1].take(draft)
+    put = PutReceipts(dataset=dataset, receipts=(theirs,))
+    await town.stands[0].intake.on_put_receipts(put)
+    with town.stands[0].store.snapshot() as view:
+        assert set(shelf.receipts(view, dataset, draft.changeset.id)) == {mine, theirs}
+    stranger = msgspec.structs.replace(
+        theirs, batch=msgspec.structs.replace(theirs.batch, provider=town.stands[6].me)
+    )
+    with pytest.raises(BadProof):
+        await town.stands[0].intake.on_put_receipts(
+            PutReceipts(dataset=dataset, receipts=(stranger,))
+        )
+
+
+@in_town
+async def test_a_forged_receipt_takes_the_whole_message_down(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    draft = bob.write(dataset, "hello")
+    await town.stands[0].take(draft)
+    good = await town.stands[1].take(draft)
+    forged = msgspec.structs.replace(await town.stands[2].take(draft), signature=good.signature)
+    with pytest.raises(BadSignature):
+        await town.stands[0].intake.on_put_receipts(
+            PutReceipts(dataset=dataset, receipts=(good, forged))
+        )
+    with town.stands[0].store.snapshot() as view:
+        assert len(shelf.receipts(view, dataset, draft.changeset.id)) == 1
+
+
+@in_town
+async def test_a_receipt_under_another_agreement_is_no_evidence(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    draft = bob.write(dataset, "hello")
+    await town.stands[0].take(draft)
+    cheat = town.stands[1]
+    ack = acknowledge(
+        AgreementId(b"\x07" * 32),
+        draft.changeset.id,
+        encode(draft.changeset),
+        place=(0, ZERO_HASH),
+        expiry=2**40,
+    )
+    (worthless,) = sign_batch(
+        [ack], provider=cheat.me, number=0, signer=cheat.keys.signer, network=town.world.network
+    )
+    with pytest.raises(BadProof):
+        await town.stands[0].intake.on_put_receipts(
+            PutReceipts(dataset=dataset, receipts=(worthless,))
+        )
+
+
+@in_town
+async def test_the_same_receipt_sent_a_thousand_times_is_checked_once(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob, dataset = await mailbox_town(town)
+    draft = bob.write(dataset, "hello")
+    await town.stands[0].take(draft)
+    theirs = await town.stands[1].take(draft)
+    calls = []
+
+    def counted(*given: Any, **named: Any) -> None:
+        calls.append(given)
+        check_write_receipt(*given, **named)
+
+    monkeypatch.setattr(room, "check_write_receipt", counted)
+    await town.stands[0].intake.on_put_receipts(
+        PutReceipts(dataset=dataset, receipts=(theirs,) * 1000)
+    )
+    assert len(calls) == 1
+
+
+# ---- shredding
+
+
+@in_town
+async def test_only_the_owner_shreds_and_only_the_row_named(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    draft = bob.write(dataset, "one", "two")
+    await stand.take(draft)
+    request = Shred(dataset=dataset, salts=((draft.changeset.id, 1), (draft.changeset.id, 99)))
+    with pytest.raises(AccessDenied):
+        await stand.intake.on_shred(request, town.person("mallory").address)
+    await stand.intake.on_shred(request, bob.address)
+    with stand.store.snapshot() as view:
+        entry = shelf.key_entry(view, dataset, draft.changeset.id)
+    assert entry is not None
+    assert [bool(salt) for salt in entry.salts] == [True, False]
