@@ -345,9 +345,10 @@ class Proofs(Record, frozen=True, tag="proofs"):
 
 
 class HotList(Record, frozen=True, tag="hot"):
-    """What a replica holds unsealed."""
+    """What a replica holds unsealed, and what it has signed for that segment already, if any."""
 
     entries: tuple[HotEntry, ...]
+    signed: tuple[ChangesetId, ...]
 
 
 Request = (

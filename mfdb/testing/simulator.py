@@ -122,6 +122,7 @@ class Simulation:
                 epoch_s=24 * 3600,
                 tail_s=3600,
                 answer_window_s=ANSWER_WINDOW_S,
+                repair_fee=Wei(MFT // 10**5),
             ),
         )
         self.promises = Promises()

@@ -62,9 +62,12 @@ class Syncing:
         for _ in range(ATTEMPTS):
             found = await self._lookup.look(dataset)
             replica.add_manifests(found.manifests)
-            applied += await self._segments(found, dataset, replica)
+            applied_here, lost = await self._segments(found, dataset, replica)
+            applied += applied_here
             applied_here, is_complete = await self._logs(found, dataset, replica)
             applied += applied_here
+            if lost is not None and not _is_here(found, dataset, replica):
+                raise lost
             if is_complete:
                 return applied
         raise QuorumNotReached(
@@ -74,20 +77,28 @@ class Syncing:
 
     # ---- sealed segments
 
-    async def _segments(self, found: Whereabouts, dataset: DatasetId, replica: Replica) -> int:
+    async def _segments(
+        self, found: Whereabouts, dataset: DatasetId, replica: Replica
+    ) -> tuple[int, StripeLost | None]:
+        """Read the segments; one that lacks shards may still be whole in the replicas' logs."""
         applied = 0
+        lost = None
         for bundle in found.segments:
             if all(replica.has(dataset, id_) for id_ in bundle.changesets):
                 continue
             await self._verify(found, bundle)
-            shards = await self._shards(found, dataset, bundle)
+            try:
+                shards = await self._shards(found, dataset, bundle)
+            except StripeLost as error:
+                lost = error
+                continue
             keys = await self._keys(found, dataset, bundle.changesets)
             items = [
                 Incoming(changeset=open_changeset(data), entry=keys.get(id_))
                 for id_, data in read_segment(bundle, shards)
             ]
             applied += len(_apply(replica, dataset, items))
-        return applied
+        return applied, lost
 
     async def _verify(self, found: Whereabouts, bundle: SealedSegment) -> None:
         records = [await self._context.directory.record(r) for r in found.placement.replica_set]
@@ -245,6 +256,11 @@ class Syncing:
             _set_cursor(replica, dataset, provider, page.items[-1].number)
         else:
             await self.sync(dataset, replica)
+
+
+def _is_here(found: Whereabouts, dataset: DatasetId, replica: Replica) -> bool:
+    """Return whether everything sealed is in the replica."""
+    return all(replica.has(dataset, id_) for b in found.segments for id_ in b.changesets)
 
 
 def _holders(found: Whereabouts, bundle: SealedSegment) -> list[tuple[int, Address]]:

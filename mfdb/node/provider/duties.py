@@ -11,7 +11,14 @@ from mfdb.kernel.errors import (
     UnknownDataset,
 )
 from mfdb.kernel.ids import ZERO_HASH
-from mfdb.node.messages import DatasetState, Done, Offer, Signed
+from mfdb.node.messages import (
+    DatasetState,
+    Done,
+    Offer,
+    PutManifest,
+    PutPlacement,
+    Signed,
+)
 from mfdb.node.provider import shelf
 from mfdb.rules.authorise import Allowed, authorise
 from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successor
@@ -20,7 +27,7 @@ from mfdb.rules.placement import SignedAgreement, extend
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import GetDataset, ProposeAgreement, PutManifest, PutPlacement
+    from mfdb.node.messages import GetDataset, ProposeAgreement
     from mfdb.node.provider.context import Context
     from mfdb.rules.evidence import Agreement
     from mfdb.rules.placement import SignedPlacement
@@ -164,6 +171,21 @@ class Duties:
                 network=self._context.network,
             )
             shelf.put_placement(transaction, signed)
+
+    async def catch_up(self, dataset: DatasetId, state: DatasetState) -> None:
+        """Take over what another provider knows of rules and placement and we do not.
+
+        Raises:
+            BadProof, BadSignature, WrongNetwork, UnknownDataset: it is not good.
+        """
+        with self._context.store.snapshot() as view:
+            manifests = len(shelf.manifests(view, dataset))
+            placements = len(shelf.placements(view, dataset))
+        for signed in state.manifests[manifests:]:
+            await self.on_put_manifest(PutManifest(signed=signed))
+        if len(state.placements) > placements:
+            entries = state.placements[placements:]
+            await self.on_put_placement(PutPlacement(dataset=dataset, entries=entries))
 
     def on_get_dataset(self, request: GetDataset, caller: Address) -> DatasetState:
         """Return rules, placement and - to readers and providers - the sealed segments.

@@ -1,4 +1,4 @@
-"""What a replica does without being asked: reconcile with the others, seal in time, fill gaps.
+"""What a provider does without being asked: catch up, reconcile, seal in time, fill gaps.
 
 Reconciliation pulls only: every replica does it, so whatever one has all get (DESIGN 8).
 """
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.messages import Reconcile, Reconciled
+from mfdb.node.messages import DatasetState, GetDataset, Reconcile, Reconciled
 from mfdb.node.provider import shelf
 from replication.reconcile import ItemSet, open_message, read_message, respond
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.provider.context import Context
+    from mfdb.node.provider.duties import Duties
     from mfdb.node.provider.sealing import Sealing
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ ROUNDS = 32
 class Healing:
     """The service that keeps the replicas of a dataset equal."""
 
-    def __init__(self, context: Context, sealing: Sealing) -> None:
+    def __init__(self, context: Context, duties: Duties, sealing: Sealing) -> None:
         self._context = context
+        self._duties = duties
         self._sealing = sealing
 
     async def look(self) -> None:
@@ -39,6 +41,9 @@ class Healing:
         with self._context.store.snapshot() as view:
             kept = shelf.datasets(view)
         for dataset in kept:
+            for replica in self._context.placement(dataset).replica_set:
+                if replica != self._context.me:
+                    await self._catch_up(dataset, replica)
             replicas = self._context.placement(dataset).replica_set
             if self._context.me not in replicas:
                 continue
@@ -55,6 +60,16 @@ class Healing:
             log.info("sealed dataset=0x%s changesets=%d", dataset.hex(), report.changesets)
         except MfdbError as error:
             log.warning("not sealed dataset=0x%s %s", dataset.hex(), error)
+
+    async def _catch_up(self, dataset: DatasetId, replica: Address) -> None:
+        """Take over rules, placement and segments that were handed round while we were away."""
+        try:
+            correspondent = await self._context.directory.reach(replica)
+            state = await correspondent.ask(GetDataset(dataset=dataset), DatasetState)
+            await self._duties.catch_up(dataset, state)
+            await self._sealing.catch_up(dataset, state.segments)
+        except MfdbError as error:
+            log.info("not caught up with=0x%s %s", replica.hex(), error)
 
     async def _pull(self, dataset: DatasetId, replica: Address) -> None:
         try:

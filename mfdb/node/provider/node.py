@@ -164,7 +164,7 @@ class ProviderNode:
         serving = Serving(context, feed)
         shards = Shards(context)
         sealing = Sealing(context, intake)
-        healing = Healing(context, sealing)
+        healing = Healing(context, duties, sealing)
         court = Court(context, shards)
         repairing = Repairing(context, court, duties, sealing)
         answering = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -105,10 +106,10 @@ class Sealing:
     async def _lead(self, dataset: DatasetId) -> SealReport:
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, dataset)
-            number = len(shelf.segments(view, dataset))
+            number = shelf.next_segment(view, dataset)
         placement = self._context.placement(dataset)
         hot = await self._hot_lists(dataset, number, placement, manifest.profile.write_quorum)
-        ids = union(hot.values())
+        ids = _begun(hot) or union(listed.entries for listed in hot.values())
         if not ids:
             return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
         await self.fetch(dataset, ids, [who for who in hot if who != self._context.me])
@@ -130,7 +131,7 @@ class Sealing:
 
     async def _hot_lists(
         self, dataset: DatasetId, number: int, placement: Placement, quorum: int
-    ) -> dict[Address, tuple[HotEntry, ...]]:
+    ) -> dict[Address, HotList]:
         request = ListHot(dataset=dataset, number=number)
         lists = {self._context.me: await self.hot(request)}
         for replica in placement.replica_set:
@@ -138,7 +139,7 @@ class Sealing:
                 continue
             try:
                 correspondent = await self._context.directory.reach(replica)
-                lists[replica] = (await correspondent.ask(request, HotList)).entries
+                lists[replica] = await correspondent.ask(request, HotList)
             except MfdbError as error:
                 log.warning("no hot list replica=0x%s %s", replica.hex(), error)
         if len(lists) < quorum:
@@ -217,19 +218,25 @@ class Sealing:
     async def on_list_hot(self, request: ListHot, caller: Address) -> HotList:
         """Return what is held unsealed here, and remember it as the mark of that segment."""
         self._demand_replica(request.dataset, caller)
-        return HotList(entries=await self.hot(request))
+        return await self.hot(request)
 
-    async def hot(self, request: ListHot) -> tuple[HotEntry, ...]:
-        """Return the unsealed changesets and mark them for the segment, durably."""
+    async def hot(self, request: ListHot) -> HotList:
+        """Return the unsealed changesets and mark them for the segment, durably.
+
+        The mark of a segment for which a certificate is signed already stands: that certificate
+        is all that can still come of the number, and what came later goes into the next.
+        """
         return await self._context.committer.submit(
             lambda transaction: self._mark(transaction, request)
         )
 
-    def _mark(self, transaction: Transaction, request: ListHot) -> tuple[HotEntry, ...]:
+    def _mark(self, transaction: Transaction, request: ListHot) -> HotList:
         entries = tuple(self._entries(transaction, request.dataset))
-        ids = tuple(entry.changeset for entry in entries)
-        shelf.put_mark(transaction, request.dataset, request.number, ids)
-        return entries
+        signed = shelf.signed_changesets(transaction, request.dataset, request.number)
+        if not signed:
+            ids = tuple(entry.changeset for entry in entries)
+            shelf.put_mark(transaction, request.dataset, request.number, ids)
+        return HotList(entries=entries, signed=signed)
 
     def _entries(self, view: shelf.View, dataset: DatasetId) -> Iterable[HotEntry]:
         sealed = _sealed_ids(view, dataset)
@@ -258,7 +265,7 @@ class Sealing:
     def _certify(self, transaction: Transaction, request: ProposeSeal) -> bytes:
         dataset, certificate = request.dataset, request.certificate
         manifest = shelf.manifest(transaction, dataset)
-        number = len(shelf.segments(transaction, dataset))
+        number = shelf.next_segment(transaction, dataset)
         view = SealView(
             subject=manifest.subject,
             number=number,
@@ -275,7 +282,9 @@ class Sealing:
         )
         present = {id_: data for id_, data in held.items() if data is not None}
         check_before_signing(proposal, present, view)
-        shelf.put_signed_segment(transaction, dataset, number, certificate.segment)
+        shelf.put_signed_segment(
+            transaction, dataset, number, certificate.segment, request.changesets
+        )
         return self._context.keys.signer.sign(self._context.network.digest(certificate))
 
     async def on_put_shard(self, request: PutShard) -> Stored:
@@ -311,27 +320,50 @@ class Sealing:
             BadProof, BadSignature: the bundle is not good.
         """
         await self._verify(request.dataset, request.bundle)
-        signers = await self._shard_signers(request.dataset)
-        until = int(self._context.clock.now_s())
-        stored = stored_shards(request.bundle, self._context.network, signers, until=until)
         await self._context.committer.submit(
-            lambda transaction: self._keep_sealed(transaction, request, stored)
+            lambda transaction: self._keep_sealed(transaction, request)
         )
+        await self.release(request.dataset)
         return Done()
 
-    def _keep_sealed(
-        self, transaction: Transaction, request: PutSealed, stored: frozenset[int]
-    ) -> None:
+    def _keep_sealed(self, transaction: Transaction, request: PutSealed) -> None:
         dataset, bundle = request.dataset, request.bundle
         known = shelf.segment(transaction, dataset, bundle.certificate.segment)
         if known is not None:
             placement = shelf.placement(transaction, dataset, self._context.network)
             bundle = _merged(known, bundle, placement)
-        receipted = shelf.mark(transaction, dataset, bundle.certificate.number)
-        receipted -= _sealed_ids(transaction, dataset, before=bundle.certificate.number)
         shelf.put_segment(transaction, dataset, bundle)
-        for id_ in may_release(receipted, bundle, stored).changesets:
-            shelf.release(transaction, dataset, id_)
+
+    async def release(self, dataset: DatasetId) -> None:
+        """Drop what sealed segments took over: of a new one, or what came here only since."""
+        with self._context.store.snapshot() as view:
+            held = frozenset(shelf.unsealed(view, dataset))
+            due = [b for b in shelf.segments(view, dataset) if not held.isdisjoint(b.changesets)]
+        if not due:
+            return
+        signers = await self._shard_signers(dataset)
+        until = int(self._context.clock.now_s())
+        stored = [
+            (bundle, stored_shards(bundle, self._context.network, signers, until=until))
+            for bundle in due
+        ]
+        await self._context.committer.submit(
+            lambda transaction: self._release(transaction, dataset, stored)
+        )
+
+    def _release(
+        self,
+        transaction: Transaction,
+        dataset: DatasetId,
+        stored: Sequence[tuple[SealedSegment, frozenset[int]]],
+    ) -> None:
+        sealed = _sealed_ids(transaction, dataset)
+        for bundle, shards in stored:
+            # What a certificate left out is a later one's, once that one lists it.
+            left_out = sealed - set(bundle.changesets)
+            receipted = shelf.mark(transaction, dataset, bundle.certificate.number) - left_out
+            for id_ in may_release(receipted, bundle, shards).changesets:
+                shelf.release(transaction, dataset, id_)
 
     async def _verify(self, dataset: DatasetId, bundle: SealedSegment) -> None:
         with self._context.store.snapshot() as view:
@@ -389,8 +421,22 @@ class Sealing:
         others = tuple(r for r in item.receipts if r.batch.provider != self._context.me)
         await self._intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=others))
 
+    async def catch_up(self, dataset: DatasetId, bundles: Sequence[SealedSegment]) -> None:
+        """Take over segments, or receipts for their shards, that we have not heard of.
+
+        Raises:
+            BadProof, BadSignature: one is not good.
+        """
+        placement = self._context.placement(dataset)
+        for bundle in bundles:
+            with self._context.store.snapshot() as view:
+                known = shelf.segment(view, dataset, bundle.certificate.segment)
+            if known is None or _merged(known, bundle, placement) != known:
+                await self.on_put_sealed(PutSealed(dataset=dataset, bundle=bundle))
+
     async def complete(self, dataset: DatasetId) -> None:
-        """Bring shards to holders that were away when their segment was sealed."""
+        """Bring shards to holders that were away when their segment was sealed, and let go."""
+        await self.release(dataset)
         placement = self._context.placement(dataset)
         with self._context.store.snapshot() as view:
             bundles = shelf.segments(view, dataset)
@@ -434,16 +480,17 @@ class Sealing:
         return seal_reason(hot, self._context.clock.now_s(), terms) is not None
 
 
-def _sealed_ids(
-    view: shelf.View, dataset: DatasetId, before: int | None = None
-) -> frozenset[ChangesetId]:
-    bundles = shelf.segments(view, dataset)
-    return frozenset(
-        id_
-        for bundle in bundles
-        if before is None or bundle.certificate.number < before
-        for id_ in bundle.changesets
-    )
+def _sealed_ids(view: shelf.View, dataset: DatasetId) -> frozenset[ChangesetId]:
+    return frozenset(id_ for b in shelf.segments(view, dataset) for id_ in b.changesets)
+
+
+def _begun(hot: Mapping[Address, HotList]) -> tuple[ChangesetId, ...]:
+    """Return what most replicas have signed for this number in an attempt that was not finished.
+
+    They can sign nothing else any more, so that attempt is taken up again.
+    """
+    votes = Counter(listed.signed for listed in hot.values() if listed.signed)
+    return max(votes, key=lambda ids: (votes[ids], ids), default=())
 
 
 def _keep_shard(transaction: Transaction, request: PutShard) -> None:

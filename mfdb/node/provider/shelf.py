@@ -329,21 +329,40 @@ def put_mark(
 
 def mark(view: View, dataset: DatasetId, number: int) -> frozenset[ChangesetId]:
     """Return what was unsealed here when segment `number` was begun."""
-    data = view.get(b"k" + dataset + _number(number)) or b""
-    return frozenset(ChangesetId(data[at : at + 32]) for at in range(0, len(data), 32))
+    return frozenset(_ids(view.get(b"k" + dataset + _number(number))))
+
+
+def next_segment(view: View, dataset: DatasetId) -> int:
+    """Return the number that the next segment has, as far as this provider knows."""
+    return max((bundle.certificate.number + 1 for bundle in segments(view, dataset)), default=0)
 
 
 def put_signed_segment(
-    transaction: Transaction, dataset: DatasetId, number: int, id_: SegmentId
+    transaction: Transaction,
+    dataset: DatasetId,
+    number: int,
+    id_: SegmentId,
+    ids: tuple[ChangesetId, ...],
 ) -> None:
     """Remember which certificate was signed for a segment number; there is never a second one."""
     transaction.put(b"c" + dataset + _number(number), id_)
+    transaction.put(b"i" + dataset + _number(number), b"".join(ids))
 
 
 def signed_segment(view: View, dataset: DatasetId, number: int) -> SegmentId | None:
     """Return the certificate that was signed for a segment number, or None."""
     data = view.get(b"c" + dataset + _number(number))
     return SegmentId(data) if data else None
+
+
+def signed_changesets(view: View, dataset: DatasetId, number: int) -> tuple[ChangesetId, ...]:
+    """Return what the certificate lists that was signed for a segment number; empty if none was."""
+    return _ids(view.get(b"i" + dataset + _number(number)))
+
+
+def _ids(data: bytes | None) -> tuple[ChangesetId, ...]:
+    found = data or b""
+    return tuple(ChangesetId(found[at : at + 32]) for at in range(0, len(found), 32))
 
 
 def shard_key(id_: SegmentId, index: int) -> bytes:
