@@ -25,7 +25,7 @@ from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successo
 from mfdb.rules.placement import SignedAgreement, extend
 
 if TYPE_CHECKING:
-    from mfdb.kernel.ids import Address
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.commit import Transaction
     from mfdb.node.messages import GetDataset, ProposeAgreement
     from mfdb.node.provider.context import Context

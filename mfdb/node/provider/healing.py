@@ -17,6 +17,7 @@ from replication.reconcile import ItemSet, open_message, read_message, respond
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.node.provider.completing import Completing
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.duties import Duties
     from mfdb.node.provider.sealing import Sealing
@@ -31,10 +32,13 @@ ROUNDS = 32
 class Healing:
     """The service that keeps the replicas of a dataset equal."""
 
-    def __init__(self, context: Context, duties: Duties, sealing: Sealing) -> None:
+    def __init__(
+        self, context: Context, duties: Duties, sealing: Sealing, completing: Completing
+    ) -> None:
         self._context = context
         self._duties = duties
         self._sealing = sealing
+        self._completing = completing
 
     async def look(self) -> None:
         """Reconcile every dataset with its other replicas, then seal what is due."""
@@ -50,7 +54,8 @@ class Healing:
             for replica in replicas:
                 if replica != self._context.me:
                     await self._pull(dataset, replica)
-            await self._sealing.complete(dataset)
+            await self._sealing.release(dataset)
+            await self._complete(dataset)
             if replicas[0] == self._context.me and self._sealing.is_due(dataset):
                 await self._seal(dataset)
 
@@ -60,6 +65,12 @@ class Healing:
             log.info("sealed dataset=0x%s changesets=%d", dataset.hex(), report.changesets)
         except MfdbError as error:
             log.warning("not sealed dataset=0x%s %s", dataset.hex(), error)
+
+    async def _complete(self, dataset: DatasetId) -> None:
+        try:
+            await self._completing.look(dataset)
+        except MfdbError as error:
+            log.warning("not completed dataset=0x%s %s", dataset.hex(), error)
 
     async def _catch_up(self, dataset: DatasetId, replica: Address) -> None:
         """Take over rules, placement and segments that were handed round while we were away."""

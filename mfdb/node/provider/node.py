@@ -16,6 +16,7 @@ from mfdb.node.chequebook import open_chequebook
 from mfdb.node.commit import Committer
 from mfdb.node.directory import Directory
 from mfdb.node.provider.auditing import Auditing
+from mfdb.node.provider.completing import Completing
 from mfdb.node.provider.context import Context
 from mfdb.node.provider.court import Court
 from mfdb.node.provider.duties import Duties
@@ -164,7 +165,7 @@ class ProviderNode:
         serving = Serving(context, feed)
         shards = Shards(context)
         sealing = Sealing(context, intake)
-        healing = Healing(context, duties, sealing)
+        healing = Healing(context, duties, sealing, Completing(context, sealing))
         court = Court(context, shards)
         repairing = Repairing(context, court, duties, sealing)
         answering = {

@@ -37,7 +37,6 @@ from mfdb.node.provider import shelf
 from mfdb.rules.changeset import open_changeset
 from mfdb.rules.evidence import StoreReceipt, check_signer
 from mfdb.rules.merkle import unit_count
-from replication.codec import Codec
 from replication.seal import (
     HotEntry,
     HotLog,
@@ -113,7 +112,7 @@ class Sealing:
         if not ids:
             return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
         await self.fetch(dataset, ids, [who for who in hot if who != self._context.me])
-        held = self._held(dataset, ids)
+        held = self.held(dataset, ids)
         segment = build_segment(number, held.items())
         certificate, shards, roots = certify(
             manifest.subject, number, ids, segment, k=manifest.profile.k, n=manifest.profile.n
@@ -124,7 +123,7 @@ class Sealing:
         signatures = await self._signatures(proposal, placement, manifest.profile.write_quorum)
         bundle = SealedSegment(certificate, ids, roots, signatures, ())
         bundle = await self._spread(dataset, bundle, shards, placement)
-        await self._hand_round(dataset, bundle, placement)
+        await self.hand_round(dataset, bundle, placement)
         return SealReport(
             segments=1, changesets=len(ids), bytes=len(segment), receipts=len(bundle.receipts)
         )
@@ -172,7 +171,7 @@ class Sealing:
         """Return the bundle with the store receipts of all holders that took their shard."""
         stored = await asyncio.gather(
             *(
-                self._store_at(placement.shards[slot], dataset, bundle, slot, shards[slot])
+                self.store_at(placement.shards[slot], dataset, bundle, slot, shards[slot])
                 for slot in sorted(placement.shards)
             )
         )
@@ -181,9 +180,10 @@ class Sealing:
             raise QuorumNotReached("fewer than k shard holders could be reached")
         return msgspec.structs.replace(bundle, receipts=receipts)
 
-    async def _store_at(
+    async def store_at(
         self, holder: Address, dataset: DatasetId, bundle: SealedSegment, slot: int, shard: bytes
     ) -> SignedStoreReceipt | None:
+        """Return the receipt of a holder that took its shard, or None."""
         request = PutShard(dataset=dataset, bundle=bundle, shard=slot, data=shard)
         try:
             if holder == self._context.me:
@@ -199,9 +199,10 @@ class Sealing:
             return None
         return SignedStoreReceipt(receipt=stored.receipt, signature=stored.signature)
 
-    async def _hand_round(
+    async def hand_round(
         self, dataset: DatasetId, bundle: SealedSegment, placement: Placement
     ) -> None:
+        """Give a bundle with its receipts to every provider of the dataset."""
         request = PutSealed(dataset=dataset, bundle=bundle)
         await self.on_put_sealed(request)
         for provider in placement.providers:
@@ -389,7 +390,8 @@ class Sealing:
         if caller not in self._context.placement(dataset).replica_set:
             raise AccessDenied("only a replica of the dataset may ask that")
 
-    def _held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
+    def held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
+        """Return the bytes of those changesets that are held unsealed here."""
         with self._context.store.snapshot() as view:
             found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
         return {id_: data for id_, data in found.items() if data is not None}
@@ -399,7 +401,7 @@ class Sealing:
     ) -> None:
         """Take the listed changesets that are not here from those who have them."""
         for source in sources:
-            lacking = missing(ids, self._held(dataset, ids).keys())
+            lacking = missing(ids, self.held(dataset, ids).keys())
             while lacking:
                 correspondent = await self._context.directory.reach(source)
                 request = GetCopies(dataset=dataset, changesets=lacking)
@@ -407,7 +409,7 @@ class Sealing:
                 for item in copies.items:
                     if item.data:
                         await self._take(dataset, item)
-                left = missing(ids, self._held(dataset, ids).keys())
+                left = missing(ids, self.held(dataset, ids).keys())
                 if left == lacking:
                     break
                 lacking = left
@@ -433,37 +435,6 @@ class Sealing:
                 known = shelf.segment(view, dataset, bundle.certificate.segment)
             if known is None or _merged(known, bundle, placement) != known:
                 await self.on_put_sealed(PutSealed(dataset=dataset, bundle=bundle))
-
-    async def complete(self, dataset: DatasetId) -> None:
-        """Bring shards to holders that were away when their segment was sealed, and let go."""
-        await self.release(dataset)
-        placement = self._context.placement(dataset)
-        with self._context.store.snapshot() as view:
-            bundles = shelf.segments(view, dataset)
-        for bundle in bundles:
-            stored = {signed.receipt.shard for signed in bundle.receipts}
-            lacking = set(placement.shards) - stored
-            if lacking and placement.replica_set[0] == self._context.me:
-                await self._complete(dataset, bundle, lacking, placement)
-
-    async def _complete(
-        self, dataset: DatasetId, bundle: SealedSegment, lacking: set[int], placement: Placement
-    ) -> None:
-        held = self._held(dataset, bundle.changesets)
-        if missing(bundle.changesets, held.keys()):
-            return
-        certificate = bundle.certificate
-        segment = build_segment(certificate.number, held.items())
-        shards = Codec(certificate.k, certificate.n).encode(segment)
-        bare = msgspec.structs.replace(bundle, receipts=())
-        found = [
-            await self._store_at(placement.shards[slot], dataset, bare, slot, shards[slot])
-            for slot in sorted(lacking)
-        ]
-        new = tuple(signed for signed in found if signed is not None)
-        if new:
-            after = msgspec.structs.replace(bundle, receipts=(*bundle.receipts, *new))
-            await self._hand_round(dataset, after, placement)
 
     def is_due(self, dataset: DatasetId) -> bool:
         """Return whether the hot log has reached the size or age at which it is sealed."""

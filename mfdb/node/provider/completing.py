@@ -1,0 +1,125 @@
+"""Bringing every shard of every segment to whoever it is placed on now.
+
+A holder may have been away when its segment was sealed, or be one that took over since. The bytes
+come from the hot copies while there are any, else from k other shards.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.kernel.errors import MfdbError, StripeLost
+from mfdb.node.messages import GetShard, Shard
+from mfdb.node.provider import shelf
+from replication.codec import Codec
+from replication.segment import SealedSegment, build_segment, is_shard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.node.provider.context import Context
+    from mfdb.node.provider.sealing import Sealing
+    from mfdb.rules.placement import Placement
+
+log = logging.getLogger(__name__)
+
+
+async def fetch_shards(
+    context: Context,
+    dataset: DatasetId,
+    bundle: SealedSegment,
+    placement: Placement,
+    *,
+    without: frozenset[int] = frozenset(),
+) -> dict[int, bytes]:
+    """Return k good shards of a segment by slot.
+
+    Raises:
+        StripeLost: fewer can be had at present.
+    """
+    certificate = bundle.certificate
+    shards: dict[int, bytes] = {}
+    for slot, holder in sorted(placement.shards.items()):
+        if slot in without or len(shards) == certificate.k:
+            continue
+        request = GetShard(dataset=dataset, segment=certificate.segment, shard=slot)
+        try:
+            if holder == context.me:
+                with context.store.snapshot() as view:
+                    data = shelf.shard(view, certificate.segment, slot) or b""
+            else:
+                correspondent = await context.directory.reach(holder)
+                data = (await correspondent.ask(request, Shard)).data
+        except MfdbError as error:
+            log.info("shard %d not fetched from=0x%s %s", slot, holder.hex(), error)
+            continue
+        if is_shard(bundle, slot, data):
+            shards[slot] = data
+    if len(shards) < certificate.k:
+        raise StripeLost(f"{len(shards)} of {certificate.k} shards could be fetched")
+    return shards
+
+
+class Completing:
+    """The service that sees to it that all n shards of a segment are kept and promised."""
+
+    def __init__(self, context: Context, sealing: Sealing) -> None:
+        self._context = context
+        self._sealing = sealing
+
+    async def look(self, dataset: DatasetId) -> None:
+        """Complete the segments of a dataset, if this replica is the one to do so.
+
+        Raises:
+            StripeLost: neither hot copies nor k shards of a segment can be had at present.
+        """
+        placement = self._context.placement(dataset)
+        if placement.replica_set[0] != self._context.me:
+            return
+        with self._context.store.snapshot() as view:
+            bundles = shelf.segments(view, dataset)
+        for bundle in bundles:
+            lacking = _lacking(bundle, placement)
+            if lacking:
+                await self._complete(dataset, bundle, lacking, placement)
+
+    async def _complete(
+        self, dataset: DatasetId, bundle: SealedSegment, lacking: list[int], placement: Placement
+    ) -> None:
+        shards = await self._shards(dataset, bundle, placement)
+        bare = msgspec.structs.replace(bundle, receipts=())
+        found = [
+            await self._sealing.store_at(placement.shards[slot], dataset, bare, slot, shards[slot])
+            for slot in lacking
+        ]
+        new = {signed.receipt.shard: signed for signed in found if signed is not None}
+        if new:
+            kept = [signed for signed in bundle.receipts if signed.receipt.shard not in new]
+            receipts = sorted([*kept, *new.values()], key=lambda signed: signed.receipt.shard)
+            after = msgspec.structs.replace(bundle, receipts=tuple(receipts))
+            await self._sealing.hand_round(dataset, after, placement)
+
+    async def _shards(
+        self, dataset: DatasetId, bundle: SealedSegment, placement: Placement
+    ) -> Sequence[bytes]:
+        certificate = bundle.certificate
+        codec = Codec(certificate.k, certificate.n)
+        held = self._sealing.held(dataset, bundle.changesets)
+        if len(held) == len(bundle.changesets):
+            return codec.encode(build_segment(certificate.number, held.items()))
+        shards = await fetch_shards(self._context, dataset, bundle, placement)
+        return codec.encode(codec.decode(shards, certificate.length_bytes))
+
+
+def _lacking(bundle: SealedSegment, placement: Placement) -> list[int]:
+    """Return the slots whose present holder has not promised its shard."""
+    promised = {(signed.receipt.shard, signed.receipt.agreement) for signed in bundle.receipts}
+    return [
+        slot
+        for slot, holder in sorted(placement.shards.items())
+        if (slot, placement.agreement_of(holder)) not in promised
+    ]
