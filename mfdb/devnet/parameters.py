@@ -20,6 +20,7 @@ TERMS = CourtTerms(
 )
 NODE = NodeSettings(poll_s=0.5)
 PROVIDER = ProviderSettings(
+    min_answer_window_s=10,
     audit_share=1.0,
     reconcile_s=5,
     payment_threshold=Wei(2 * 10**12),

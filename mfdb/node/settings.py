@@ -30,6 +30,10 @@ class ProviderSettings:
     price_per_kib: Wei = Wei(10**10)
     payment_threshold: Wei = Wei(10**14)
     """The price of about 10 MiB; a peer that owes 125 % of it is served no more."""
+    min_answer_window_s: int = 3600
+    """The shortest answer window agreed to: within it every outage must be over."""
+    epoch_s: int = 24 * 3600
+    """The longest epoch that the fee is asked for."""
     audit_share: float = 0.1
     """Share of the segments that is audited in an epoch (a in reference/protocol 11)."""
     seal_age_s: float = 3600

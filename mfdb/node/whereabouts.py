@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mfdb.chain.port import CaseStatus
 from mfdb.kernel.errors import BadProof
+from mfdb.kernel.ids import CaseId, Hash
 from mfdb.rules.manifest import check_manifest, check_successor
-from mfdb.rules.placement import Placement, fold
+from mfdb.rules.placement import Placement, Role, extend, fold
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mfdb.chain.port import Chain
     from mfdb.kernel.ids import DatasetId
     from mfdb.node.messages import DatasetState
     from mfdb.rules.evidence import Network
@@ -61,3 +66,50 @@ def verify_state(state: DatasetState, dataset: DatasetId, network: Network) -> W
         placement=placement,
         segments=state.segments,
     )
+
+
+async def check_on_chain(
+    chain: Chain, entries: Iterable[SignedPlacement], manifest: Manifest, placement: Placement
+) -> None:
+    """Return quietly if the chain bears out the entries that follow a placement.
+
+    Every agreement is registered, so that a deposit is earmarked for it; and whoever takes shards
+    over without the owner does so after a conviction, and takes no more than the convicted held.
+
+    Raises:
+        WrongNetwork, BadProof, BadSignature: an entry may not stand.
+        ChainUnavailable: the chain does not answer.
+    """
+    for signed in entries:
+        if signed.entry.number <= placement.number:
+            continue
+        for made in signed.entry.agreements:
+            if await chain.agreement(made.agreement.id) is None:
+                raise BadProof(
+                    "an agreement of the placement entry is not registered on chain",
+                    hint="register it first, the deposit must be earmarked",
+                )
+        if signed.entry.case:
+            await _check_conviction(chain, signed, placement)
+        placement = extend(
+            placement,
+            signed,
+            owner=manifest.owner,
+            subject=manifest.subject,
+            network=chain.network,
+        )
+
+
+async def _check_conviction(chain: Chain, signed: SignedPlacement, placement: Placement) -> None:
+    entry = signed.entry
+    case = await chain.case(CaseId(Hash(entry.case)))
+    if case is None or case.status is not CaseStatus.GUILTY:
+        raise BadProof("a placement entry names a case in which nobody was convicted")
+    known = {made.agreement.id: provider for provider, made in placement.agreements.items()}
+    convicted = known.get(case.agreement)
+    held = {slot for slot, holder in placement.shards.items() if holder == convicted}
+    taken = {a.slot for a in entry.assignments if a.role is Role.SHARD}
+    if not taken or not taken <= held or len(taken) != len(entry.assignments):
+        raise BadProof("a take-over is of shards that the convicted provider held")
+    if len(entry.agreements) != 1 or entry.agreements[0].agreement.id in known:
+        raise BadProof("a take-over comes with one agreement, made for it")

@@ -138,6 +138,7 @@ class Simulation:
     def _provider_settings(self) -> ProviderSettings:
         threshold = self.random.choice((5 * 10**13, 10**14))
         return ProviderSettings(
+            min_answer_window_s=int(ANSWER_WINDOW_S),
             audit_share=1.0,
             reconcile_s=10.0,
             seal_age_s=self.random.choice((60.0, 3600.0)),

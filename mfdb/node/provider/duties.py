@@ -20,6 +20,7 @@ from mfdb.node.messages import (
     Signed,
 )
 from mfdb.node.provider import shelf
+from mfdb.node.whereabouts import check_on_chain
 from mfdb.rules.authorise import Allowed, authorise
 from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successor
 from mfdb.rules.placement import SignedAgreement, extend
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from mfdb.rules.placement import SignedPlacement
 
 MIB = 2**20
+PROPOSAL_S = 600
+"""How long an agreement that was signed may take to be registered and placed."""
+START_SLACK_S = 3600
 
 
 class Duties:
@@ -44,8 +48,7 @@ class Duties:
     def offer(self) -> Offer:
         """Return what this provider asks for storage and requests."""
         settings = self._context.settings
-        with self._context.store.snapshot() as view:
-            used = sum(a.agreement.capacity_bytes for a in shelf.my_agreements(view))
+        used = self._used_bytes(self._context.clock.now_s())
         return Offer(
             fee_per_mib_epoch=settings.fee_per_mib_epoch,
             deposit_per_mib=settings.deposit_per_mib,
@@ -53,6 +56,19 @@ class Duties:
             price_per_request=settings.price_per_request,
             price_per_kib=settings.price_per_kib,
             payment_threshold=settings.payment_threshold,
+        )
+
+    def _used_bytes(self, now_s: float) -> int:
+        """What is placed here until it ends, and what may be placed any moment.
+
+        An agreement that was signed and never placed keeps its room for a while only, else
+        anybody could fill us with promises that cost nothing.
+        """
+        with self._context.store.snapshot() as view:
+            placed = [signed.agreement for signed in shelf.placed_agreements(view)]
+            proposed = [signed.agreement for signed in shelf.proposed_agreements(view)]
+        return sum(a.capacity_bytes for a in placed if a.end > now_s) + sum(
+            a.capacity_bytes for a in proposed if a.start > now_s - PROPOSAL_S
         )
 
     async def on_propose_agreement(self, request: ProposeAgreement, caller: Address) -> Signed:
@@ -89,18 +105,31 @@ class Duties:
             raise AccessDenied("the fee is below the offer", hint="ask for the newest offer")
         if agreement.deposit > mib * offer.deposit_per_mib:
             raise AccessDenied("the deposit asked for is above the offer")
-        if agreement.start > self._context.clock.now_s() + 3600 or agreement.end <= agreement.start:
-            raise AccessDenied("the term of the agreement makes no sense")
+        await self._check_times(agreement)
         deposit = await self._context.chain.deposit(self._context.me)
         if deposit.total - deposit.earmarked < agreement.deposit:
             raise DepositTooSmall(
                 "the free deposit does not cover the agreement", hint="STAKE more MFT"
             )
 
+    async def _check_times(self, agreement: Agreement) -> None:
+        """Times of an agreement are block times."""
+        settings = self._context.settings
+        now_s = (await self._context.chain.head()).time_s
+        if abs(agreement.start - now_s) > START_SLACK_S or agreement.end <= agreement.start:
+            raise AccessDenied("the term of the agreement makes no sense")
+        if agreement.answer_window_s < settings.min_answer_window_s:
+            raise AccessDenied(
+                f"the answer window must be at least {settings.min_answer_window_s} s",
+                hint="a provider must be able to answer a case after any outage",
+            )
+        if agreement.epoch_s > settings.epoch_s:
+            raise AccessDenied(f"the fee is for epochs of at most {settings.epoch_s} s")
+
     async def remember(self, signed: SignedAgreement) -> None:
         """Keep an agreement that this provider signed."""
         await self._context.committer.submit(
-            lambda transaction: shelf.put_my_agreement(transaction, signed)
+            lambda transaction: shelf.put_proposed_agreement(transaction, signed)
         )
 
     async def on_put_manifest(self, request: PutManifest) -> Done:
@@ -128,8 +157,11 @@ class Duties:
         shelf.put_manifest(transaction, request.signed)
 
     def _check_first(self, transaction: Transaction, manifest: Manifest) -> None:
-        agreement = shelf.my_agreement(transaction, manifest.subject)
-        if agreement is None or agreement.agreement.client != manifest.owner:
+        named = (manifest.subject, manifest.owner)
+        if (
+            shelf.proposed_agreement(transaction, *named) is None
+            and shelf.placed_agreement(transaction, *named) is None
+        ):
             raise UnknownDataset("no agreement was made with this provider for that dataset")
         if manifest.number != 0:
             raise BadProof("the manifests before this one are missing")
@@ -140,28 +172,23 @@ class Duties:
         Raises:
             BadProof, BadSignature, WrongNetwork, UnknownDataset: they are not good.
         """
-        for signed in request.entries:
-            if signed.entry.dataset != request.dataset:
-                raise BadProof("a placement entry is of another dataset")
-            await self._check_registered(signed)
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, request.dataset)
+            placement = shelf.placement(view, request.dataset, self._context.network)
+        await check_on_chain(self._context.chain, request.entries, manifest, placement)
         await self._context.committer.submit(
             lambda transaction: self._put_placement(transaction, request)
         )
         return Done()
 
-    async def _check_registered(self, signed: SignedPlacement) -> None:
-        for made in signed.entry.agreements:
-            if await self._context.chain.agreement(made.agreement.id) is None:
-                raise BadProof(
-                    "an agreement of the placement entry is not registered on chain",
-                    hint="register it first, the deposit must be earmarked",
-                )
-
     def _put_placement(self, transaction: Transaction, request: PutPlacement) -> None:
         manifest = shelf.manifest(transaction, request.dataset)
         placement = shelf.placement(transaction, request.dataset, self._context.network)
         for signed in request.entries:
+            if signed.entry.dataset != request.dataset:
+                raise BadProof("a placement entry is of another dataset")
             if signed.entry.number <= placement.number:
+                _check_known(transaction, signed)
                 continue
             placement = extend(
                 placement,
@@ -171,6 +198,9 @@ class Duties:
                 network=self._context.network,
             )
             shelf.put_placement(transaction, signed)
+            for made in signed.entry.agreements:
+                if made.agreement.provider == self._context.me:
+                    shelf.put_placed_agreement(transaction, made)
 
     async def catch_up(self, dataset: DatasetId, state: DatasetState) -> None:
         """Take over what another provider knows of rules and placement and we do not.
@@ -201,6 +231,7 @@ class Duties:
             manifests = shelf.manifests(view, request.dataset)
             placements = shelf.placements(view, request.dataset)
         serves = caller in placement.providers
+        manifest = manifest.at(self._context.clock.now_s())
         if not serves and not _has_any_right(manifest, caller):
             raise AccessDenied(f"nothing in this dataset is granted to 0x{caller.hex()}")
         reads = serves or isinstance(
@@ -208,6 +239,15 @@ class Duties:
         )
         return DatasetState(
             manifests=manifests, placements=placements, segments=segments if reads else ()
+        )
+
+
+def _check_known(transaction: Transaction, signed: SignedPlacement) -> None:
+    known = shelf.placement_entry(transaction, signed.entry.dataset, signed.entry.number)
+    if known is not None and known.entry != signed.entry:
+        raise BadProof(
+            f"another placement entry {signed.entry.number} is known here",
+            hint="two take-overs ran at the same time; the later one must follow the first",
         )
 
 

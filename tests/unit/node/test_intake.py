@@ -87,7 +87,7 @@ async def test_a_write_signed_by_another_key_leaves_nothing(town: Town) -> None:
         await stand.intake.on_put_changeset(PutChangeset(data=encode(forged), entry=entry))
     with stand.store.snapshot() as view:
         assert shelf.tip(view, dataset).number == -1
-        assert list(view.scan(b"X")) == list(view.scan(b"K")) == []
+        assert list(view.scan(b"X")) == list(view.scan(b"K" + dataset)) == []
 
 
 @in_town
