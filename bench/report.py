@@ -1,0 +1,91 @@
+"""What every benchmark prints: one JSON object, or a table of the same results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One figure: `rival` is the same work by the yardstick, `goal` a bound on `ratio`.
+
+    `ok` is None for what could not be measured; `note` says why, or what limits the figure.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    rival: float | None = None
+    ratio: float | None = None
+    goal: float | None = None
+    ok: bool | None = None
+    note: str = ""
+
+
+def rate(name: str, unit: str, own: float, rival: float, *, goal: float | None) -> Result:
+    """Return a figure of which more is better, beside its rival's."""
+    ratio = own / rival
+    met = None if goal is None else ratio >= goal
+    return Result(
+        name=name,
+        value=_rounded(own),
+        unit=unit,
+        rival=_rounded(rival),
+        ratio=round(ratio, 3),
+        goal=goal,
+        ok=met,
+    )
+
+
+def cost(name: str, unit: str, own: float, rival: float, *, goal: float | None) -> Result:
+    """Return a figure of which less is better, beside its rival's."""
+    ratio = own / rival
+    met = None if goal is None else ratio <= goal
+    return Result(
+        name=name,
+        value=_rounded(own),
+        unit=unit,
+        rival=_rounded(rival),
+        ratio=round(ratio, 3),
+        goal=goal,
+        ok=met,
+    )
+
+
+def skipped(name: str, unit: str, why: str, *, goal: float | None = None) -> Result:
+    """Return the row of something that could not be measured."""
+    return Result(name=name, value=None, unit=unit, goal=goal, note=why)
+
+
+def show(bench: str, results: Sequence[Result], *, as_json: bool) -> None:
+    """Print the results."""
+    if as_json:
+        print(json.dumps({"bench": bench, "results": [asdict(result) for result in results]}))
+        return
+    head = ("", "value", "unit", "rival", "ratio", "goal", "")
+    rows = [head, *(_cells(result) for result in results)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    for row in rows:
+        left, *numbers = row
+        cells = [left.ljust(widths[0])]
+        cells += [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True)]
+        print("  ".join(cells).rstrip())
+    for result in results:
+        if result.note:
+            print(f"{result.name}: {result.note}")
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    said = {True: "ok", False: "MISSED", None: "" if result.value is not None else "skipped"}
+    figures = (result.value, result.rival, result.ratio, result.goal)
+    value, rival, ratio, goal = ("" if one is None else f"{one:,g}" for one in figures)
+    return result.name, value, result.unit, rival, ratio, goal, said[result.ok]
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.6g}")
