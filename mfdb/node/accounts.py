@@ -20,7 +20,7 @@ from mfdb.kernel.errors import BadSignature, MfdbError, NetworkError, StaleChequ
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, Wei
 from mfdb.kernel.limits import RECORD_BYTES
 from mfdb.node.messages import PayCheque, Standing
-from mfdb.pay.cheque import ChequeTerms, accept, is_resend, next_cheque, sign_cheque
+from mfdb.pay.cheque import CASH_MARGIN_S, ChequeTerms, accept, is_resend, next_cheque, sign_cheque
 from mfdb.pay.ledger import Account, Ledger
 from mfdb.pay.ledger_state import load, save
 from mfdb.pay.price import PriceTable, Thresholds
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mfdb.node.commit import Committer, Transaction
     from mfdb.node.directory import Correspondent
     from mfdb.node.messages import Offer
+    from mfdb.rules.evidence import Cheque
     from mfdb.rules.records import NodeRecord
     from mfdb.store.port import Store
 
@@ -51,6 +52,8 @@ class PeerAccount:
     ledger: Ledger
     issued: PayCheque | None = None
     received: PayCheque | None = None
+    paid_out: Wei = Wei(0)
+    """What the chain last said that the peer's chequebook has paid us."""
     is_changed: bool = False
     paying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -111,7 +114,7 @@ class Accounts:
 
     def standing(self, peer: Address) -> Standing:
         """Return what we know of a peer's account with us, should it have lost it."""
-        account = self.of(peer)
+        account = self._accounts.get(peer) or self._restored(peer)  # a greeting costs no memory
         return Standing(served=Wei(account.ledger.account.served), cheque=account.received)
 
     def adopt(self, peer: Address, offer: Offer | None, standing: Standing) -> None:
@@ -226,10 +229,11 @@ class Accounts:
             StaleCheque, BadSignature: it is not good.
         """
         account = self.of(caller.identity)
+        await self._check_chequebook(caller, account)
+        # Read after the chain has answered: another cheque may have come meanwhile.
         last = account.received.cheque if account.received else None
         if is_resend(last, request.cheque):
             return
-        await self._check_chequebook(caller)
         terms = ChequeTerms(
             chequebook=caller.chequebook,
             issuer=caller.identity,
@@ -242,8 +246,10 @@ class Accounts:
         account.ledger = account.ledger.received(request.cheque.cumulative_payout)
         await self._keep(caller.identity, account)
 
-    async def _check_chequebook(self, caller: NodeRecord) -> None:
-        if self.of(caller.identity).received is not None:
+    async def _check_chequebook(self, caller: NodeRecord, account: PeerAccount) -> None:
+        if account.received is not None:
+            if account.received.cheque.chequebook != caller.chequebook:
+                raise StaleCheque("the sender pays from another chequebook than before")
             return
         state = await self._chain.chequebook(caller.chequebook, self._keys.account.address)
         if state is None or state.issuer != caller.identity:
@@ -252,24 +258,41 @@ class Accounts:
             )
 
     async def cash(self, above: Wei) -> list[Wei]:
-        """Cash every cheque that pays more than `above` beyond what was paid out; return them."""
+        """Cash every cheque that pays more than `above`, or expires soon; return what they paid."""
         cashed = []
         for account in list(self._accounts.values()):
             if account.received is None:
                 continue
-            cheque = account.received.cheque
-            state = await self._chain.chequebook(cheque.chequebook, cheque.beneficiary)
-            due = cheque.cumulative_payout - (state.paid_out if state else 0)
-            if due <= above:
+            due = await self._cashable(account, account.received.cheque, above)
+            if due == 0:
                 continue
-            call = CashCheque(cheque=cheque, signature=account.received.signature)
+            call = CashCheque(cheque=account.received.cheque, signature=account.received.signature)
             try:
                 await self._chain.send(call, self._keys.account)
             except MfdbError as error:
                 log.warning("cheque not cashed %s", error)
                 continue
-            cashed.append(Wei(due))
+            cashed.append(due)
         return cashed
+
+    async def _cashable(self, account: PeerAccount, cheque: Cheque, above: Wei) -> Wei:
+        """Return what a cheque would pay now, zero if that is not worth a transaction.
+
+        What an empty chequebook does not cover is the peer's debt again.
+        """
+        left_s = cheque.valid_until - self._clock.now_s()
+        worth = 0 if left_s < CASH_MARGIN_S else above
+        if left_s <= 0 or cheque.cumulative_payout - account.paid_out <= worth:
+            return Wei(0)
+        state = await self._chain.chequebook(cheque.chequebook, cheque.beneficiary)
+        if state is None:
+            return Wei(0)
+        account.paid_out = state.paid_out
+        due = cheque.cumulative_payout - state.paid_out
+        account.ledger, _ = account.ledger.bounced(Wei(max(0, due - state.balance)))
+        account.is_changed = True
+        payable = min(due, state.balance)
+        return Wei(payable) if payable > worth else Wei(0)
 
     # ---- keeping
 
