@@ -57,6 +57,7 @@ class Push:
         self._timer: asyncio.TimerHandle | None = None
         self._result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
         self.receipts: dict[Address, WriteReceipt] = {}
+        self._troubles: dict[Address, str] = {}
 
     async def outcome(self) -> WriteOutcome:
         """Return the receipts, once a write quorum has given them.
@@ -109,7 +110,8 @@ class Push:
             case quorum.Indeterminate(have=have, need=need):
                 self._fail(
                     QuorumNotReached(
-                        f"{have} of {need} providers have acknowledged the write so far",
+                        f"{have} of {need} providers have acknowledged the write so far"
+                        + "".join(f"; {reason}" for reason in sorted(set(self._troubles.values()))),
                         hint="it may still spread; it stays in the outbox and is pushed on",
                     )
                 )
@@ -141,15 +143,18 @@ class Push:
             request = PutChangeset(data=self._data, entry=self._entry)
             receipt = (await correspondent.ask(request, Acknowledged)).receipt
             self._check(receipt, provider, correspondent.record.signer)
-        except NetworkError:
+        except NetworkError as error:
+            self._troubles[provider] = error.message
             self._inputs.put_nowait(quorum.PeerLost(provider=provider))
         except ProtocolViolation as error:
             log.warning("bad answer to a write provider=0x%s %s", provider.hex(), error)
             self._inputs.put_nowait(quorum.ReceivedRefusal(provider=provider, error=_denied(error)))
         except MfdbError as error:
+            self._troubles[provider] = error.message
             self._inputs.put_nowait(quorum.ReceivedRefusal(provider=provider, error=error))
         else:
             self.receipts[provider] = receipt
+            self._troubles.pop(provider, None)
             self._inputs.put_nowait(quorum.ReceivedReceipt(provider=provider))
 
     def _check(self, receipt: WriteReceipt, provider: Address, signer: Address) -> None:
