@@ -10,7 +10,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from mfdb.court.rota import audits_of
-from mfdb.kernel.errors import MfdbError, NetworkError
+from mfdb.kernel.errors import (
+    ChainError,
+    MfdbError,
+    NetworkError,
+    PaymentError,
+    UnknownIdentity,
+    WrongVersion,
+)
 from mfdb.node.messages import Audit, Proofs
 from mfdb.node.provider import shelf
 from replication.audit import failed_draw
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BASIS_POINTS = 10_000
+NO_OFFENCE = (NetworkError, PaymentError, ChainError, UnknownIdentity, WrongVersion)
+"""Why an audit may go unanswered though the shard is there."""
 
 
 class Auditing:
@@ -79,7 +88,7 @@ class Auditing:
             correspondent = await self._context.directory.reach(holder)
             request = Audit(receipt=signed.receipt, beacon=beacon)
             proofs = await correspondent.ask(request, Proofs)
-        except NetworkError as error:
+        except NO_OFFENCE as error:
             log.info("audit unanswered holder=0x%s %s", holder.hex(), error)
             return None
         except MfdbError as error:

@@ -28,6 +28,7 @@ from mfdb.node.provider.sealing import Sealing
 from mfdb.node.provider.server import Answering, Server
 from mfdb.node.provider.serving import Serving
 from mfdb.node.provider.shards import Shards
+from mfdb.node.provider.taking_over import TakingOver
 from mfdb.node.sessions import Sessions
 from mfdb.node.tasks import Tasks
 from mfdb.pay.price import Thresholds
@@ -167,15 +168,17 @@ class ProviderNode:
         sealing = Sealing(context, intake)
         healing = Healing(context, duties, sealing, Completing(context, sealing))
         court = Court(context, shards)
-        repairing = Repairing(context, court, duties, sealing)
+        repairing = Repairing(context, court)
+        taking_over = TakingOver(context, duties, sealing)
         answering = {
             **_reading(me, duties, serving, shards, healing),
-            **_writing(duties, intake, sealing, repairing),
+            **_writing(duties, intake, sealing, taking_over),
         }
         self._server.serve(me, duties.offer, answering, serving.on_follow)
         self._loop("court", court.look, self._node.poll_s)
         self._loop("auditing", Auditing(context, court).look, self._node.poll_s)
         self._loop("repairing", repairing.look, self._node.poll_s)
+        self._loop("taking over", taking_over.look, self._settings.reconcile_s)
         self._loop("healing", healing.look, self._settings.reconcile_s)
         self._loop("accounts", self._settle, self._node.poll_s)
 
@@ -195,6 +198,9 @@ async def _forever(name: str, work: Callable[[], Awaitable[None]], every_s: floa
             await work()
         except MfdbError as error:
             log.warning("%s failed, will be tried again: %s", name, error)
+        except Exception:
+            # A bug in one duty must not end it: a provider that stops answering cases is slashed.
+            log.exception("%s failed, will be tried again", name)
 
 
 def _reading(
@@ -214,7 +220,7 @@ def _reading(
 
 
 def _writing(
-    duties: Duties, intake: Intake, sealing: Sealing, repairing: Repairing
+    duties: Duties, intake: Intake, sealing: Sealing, taking_over: TakingOver
 ) -> dict[type[Record], Answering]:
     return {
         messages.PutChangeset: lambda request, _: intake.on_put_changeset(request),
@@ -228,5 +234,5 @@ def _writing(
         messages.ProposeSeal: sealing.on_propose_seal,
         messages.PutShard: lambda request, _: sealing.on_put_shard(request),
         messages.PutSealed: lambda request, _: sealing.on_put_sealed(request),
-        messages.TakeOver: repairing.on_take_over,
+        messages.TakeOver: taking_over.on_take_over,
     }

@@ -10,6 +10,7 @@ N dataset changeset   log number               R ... provider    -> write receip
 V dataset version     version meta             T dataset row version: a head
 S dataset segment     sealed segment           s segment         -> dataset
 D segment shard       shard bytes              B                 -> last receipt batch
+t case                a take-over begun
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mfdb.kernel.errors import CorruptRecord, MalformedMessage, MfdbError, Unkno
 from mfdb.kernel.ids import (
     ZERO_HASH,
     Address,
+    CaseId,
     ChangesetId,
     DatasetId,
     Hash,
@@ -31,6 +33,7 @@ from mfdb.kernel.ids import (
     VersionId,
 )
 from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
+from mfdb.node.messages import TakeOver
 from mfdb.rules.changeset import Changeset, Header
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Manifest, SignedManifest
@@ -412,3 +415,34 @@ def put_shard(transaction: Transaction, id_: SegmentId, index: int, data: bytes)
 def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:
     """Return which shards of a segment lie here."""
     return tuple(int.from_bytes(key[-2:], "big") for key, _ in view.scan(b"D" + id_))
+
+
+# ---- take-overs begun
+
+
+class TakeOverJob(Record, frozen=True):
+    """A take-over that was begun, and the agreement it is done under."""
+
+    request: TakeOver
+    agreement: SignedAgreement
+
+
+def take_over(view: View, case: CaseId) -> TakeOverJob | None:
+    """Return what was begun to answer a conviction, or None."""
+    data = view.get(b"t" + case)
+    return _open(TakeOverJob, data) if data else None
+
+
+def take_overs(view: View) -> tuple[TakeOverJob, ...]:
+    """Return every take-over that was begun and not finished."""
+    return tuple(_open(TakeOverJob, data) for _, data in view.scan(b"t"))
+
+
+def put_take_over(transaction: Transaction, job: TakeOverJob) -> None:
+    """Keep a take-over until it is finished."""
+    transaction.put(b"t" + job.request.case, encode(job))
+
+
+def drop_take_over(transaction: Transaction, case: CaseId) -> None:
+    """Forget a take-over that is finished or cannot be."""
+    transaction.delete(b"t" + case)

@@ -154,7 +154,7 @@ async def test_cheques_that_come_at_once_leave_the_best_one(town: Town) -> None:
         await asyncio.sleep(1)
         return await slow(*given)
 
-    stand.accounts._chain.chequebook = later  # type: ignore[method-assign]  # a chain that takes its time
+    stand.accounts._chain.chequebook = later  # type: ignore[method-assign,assignment]  # a chain that takes its time
     await asyncio.gather(
         stand.accounts.on_cheque(record, second),
         stand.accounts.on_cheque(record, first),

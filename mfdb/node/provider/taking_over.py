@@ -1,0 +1,338 @@
+"""Taking the shards of a convicted provider over, under the owner's repair mandate.
+
+    agreement under the mandate, kept -> registered on chain -> placement entry -> k shards fetched
+    -> shard rebuilt and receipted -> bundle handed round -> escrow settles (DESIGN 8)
+
+Neither the owner nor any key is needed. What is begun is kept before the chain hears of it: the
+escrow lets one agreement replace a convicted one, so whoever registered it must see it through,
+over restarts and absent sources alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mfdb.chain.port import CaseStatus, RegisterByMandate, SettleRepair
+from mfdb.kernel.errors import (
+    AccessDenied,
+    BadProof,
+    MfdbError,
+    StripeLost,
+    TransactionReverted,
+)
+from mfdb.kernel.ids import Hash, Wei
+from mfdb.node.messages import (
+    DatasetState,
+    Done,
+    GetShard,
+    PutManifest,
+    PutPlacement,
+    PutSealed,
+    Shard,
+    TakeOver,
+)
+from mfdb.node.provider import shelf
+from mfdb.node.whereabouts import verify_state
+from mfdb.rules.evidence import Agreement, StoreReceipt
+from mfdb.rules.merkle import unit_count
+from mfdb.rules.placement import (
+    Assignment,
+    PlacementEntry,
+    Role,
+    SignedAgreement,
+    SignedPlacement,
+)
+from mfdb.rules.signing import sign
+from replication.codec import Codec
+from replication.segment import SealedSegment, SignedStoreReceipt, is_shard
+
+if TYPE_CHECKING:
+    from mfdb.chain.port import CaseState
+    from mfdb.kernel.ids import Address, CaseId, DatasetId
+    from mfdb.node.commit import Transaction
+    from mfdb.node.provider.context import Context
+    from mfdb.node.provider.duties import Duties
+    from mfdb.node.provider.sealing import Sealing
+    from mfdb.node.whereabouts import Whereabouts
+
+log = logging.getLogger(__name__)
+MIB = 2**20
+
+
+class TakingOver:
+    """The service of a spare provider that replaces a convicted one."""
+
+    def __init__(self, context: Context, duties: Duties, sealing: Sealing) -> None:
+        self._context = context
+        self._duties = duties
+        self._sealing = sealing
+        self._working: dict[CaseId, asyncio.Lock] = {}
+
+    async def on_take_over(self, request: TakeOver, caller: Address) -> Done:
+        """Take over the shards of a convicted provider.
+
+        Raises:
+            AccessDenied: the caller is no provider of the dataset, or there is no conviction.
+            StripeLost: fewer than k shards could be fetched; it is tried again later.
+            MfdbError: the agreement under the mandate was refused by the chain.
+        """
+        found = self._verified(request)
+        if caller not in found.placement.providers:
+            raise AccessDenied("only a provider of the dataset may ask for a take-over")
+        if all(b.certificate.segment != request.segment for b in found.segments):
+            raise BadProof("a take-over comes with the segment that was lost")
+        case = await self._context.chain.case(request.case)
+        if case is None or case.status is not CaseStatus.GUILTY:
+            raise AccessDenied("there is no conviction to answer with a take-over")
+        await self._begin(request, found, case)
+        await self._see_through(request.case)
+        return Done()
+
+    async def look(self) -> None:
+        """Go on with what was begun and could not be finished."""
+        with self._context.store.snapshot() as view:
+            begun = shelf.take_overs(view)
+        for job in begun:
+            try:
+                await self._see_through(job.request.case)
+            except MfdbError as error:
+                log.warning("take-over not finished case=0x%s %s", job.request.case.hex(), error)
+
+    def _verified(self, request: TakeOver) -> Whereabouts:
+        if not request.state.manifests:
+            raise BadProof("a take-over names a dataset")
+        dataset = request.state.manifests[0].manifest.dataset
+        return verify_state(request.state, dataset, self._context.network)
+
+    # ---- the agreement
+
+    async def _begin(self, request: TakeOver, found: Whereabouts, case: CaseState) -> None:
+        """Keep what is to be done, with the agreement it is done under, if it is not kept yet."""
+        agreement = await self._agreement(found, case)
+
+        def change(transaction: Transaction) -> None:
+            if shelf.take_over(transaction, request.case) is None:
+                shelf.put_take_over(
+                    transaction, shelf.TakeOverJob(request=request, agreement=agreement)
+                )
+
+        await self._context.committer.submit(change)
+
+    async def _agreement(self, found: Whereabouts, case: CaseState) -> SignedAgreement:
+        mandate = found.placement.mandate
+        lost = _lost_agreement(found, case)
+        if mandate is None:
+            raise AccessDenied("the owner gave no mandate to repair")
+        offer = self._duties.offer()
+        if lost.capacity_bytes > offer.free_bytes:
+            raise AccessDenied(f"only {offer.free_bytes} bytes are free here")
+        mib = -(-lost.capacity_bytes // MIB)
+        agreement = Agreement(
+            subject=lost.subject,
+            client=lost.client,
+            provider=self._context.me,
+            capacity_bytes=lost.capacity_bytes,
+            fee_per_epoch=Wei(mib * offer.fee_per_mib_epoch),
+            epoch_s=lost.epoch_s,
+            start=(await self._context.chain.head()).time_s,
+            end=lost.end,
+            tail_s=lost.tail_s,
+            deposit=Wei(mib * offer.deposit_per_mib),
+            answer_window_s=lost.answer_window_s,
+            mandate=mandate.mandate.struct_hash(),
+            nonce=Hash(self._context.entropy.token(32)),
+        )
+        signature = self._context.keys.signer.sign(self._context.network.digest(agreement))
+        return SignedAgreement(
+            agreement=agreement, client_signature=b"", provider_signature=signature
+        )
+
+    async def _register(self, job: shelf.TakeOverJob, found: Whereabouts) -> None:
+        """Register the agreement; one that the chain refuses is given up.
+
+        Raises:
+            TransactionReverted: the chain refused it.
+        """
+        mandate = found.placement.mandate
+        if mandate is None or await self._context.chain.agreement(job.agreement.agreement.id):
+            return
+        call = RegisterByMandate(
+            agreement=job.agreement.agreement,
+            provider_signature=job.agreement.provider_signature,
+            mandate=mandate.mandate,
+            owner_signature=mandate.signature,
+            case=job.request.case,
+        )
+        try:
+            await self._context.chain.send(call, self._context.keys.account)
+        except TransactionReverted:
+            await self._forget(job.request.case)
+            raise
+
+    async def _forget(self, case: CaseId) -> None:
+        await self._context.committer.submit(
+            lambda transaction: shelf.drop_take_over(transaction, case)
+        )
+
+    # ---- the work
+
+    async def _see_through(self, case_id: CaseId) -> None:
+        """Do what is left of a take-over; doing any of it twice does no harm."""
+        async with self._working.setdefault(case_id, asyncio.Lock()):
+            with self._context.store.snapshot() as view:
+                job = shelf.take_over(view, case_id)
+            case = await self._context.chain.case(case_id)
+            if job is None or case is None:
+                return
+            found = self._newest(self._verified(job.request))
+            await self._register(job, found)
+            entry = self._known_entry(found, job.agreement)
+            if entry is None:
+                entry = self._entry(found, case, job.agreement)
+                await self._adopt(found, entry, job.agreement)
+            # Whoever was away when it was told first would not let us read its shard.
+            entries = tuple(dict.fromkeys((*found.placements, entry)))
+            await self._tell(found, PutPlacement(dataset=found.manifest.dataset, entries=entries))
+            receipts = await self._rebuild_all(found, entry)
+            await self._settle(job.request, case, receipts)
+            await self._forget(case_id)
+
+    def _newest(self, told: Whereabouts) -> Whereabouts:
+        """Return what is known here of the dataset, or what was told if that is nothing yet."""
+        dataset = told.manifest.dataset
+        with self._context.store.snapshot() as view:
+            state = DatasetState(
+                manifests=shelf.manifests(view, dataset),
+                placements=shelf.placements(view, dataset),
+                segments=shelf.segments(view, dataset) or told.segments,
+            )
+        if not state.placements:
+            return told
+        return verify_state(state, dataset, self._context.network)
+
+    def _known_entry(self, found: Whereabouts, made: SignedAgreement) -> SignedPlacement | None:
+        return next((s for s in found.placements if made in s.entry.agreements), None)
+
+    def _entry(
+        self, found: Whereabouts, case: CaseState, agreement: SignedAgreement
+    ) -> SignedPlacement:
+        convicted = _lost_agreement(found, case).provider
+        slots = [s for s, holder in sorted(found.placement.shards.items()) if holder == convicted]
+        entry = PlacementEntry(
+            network=self._context.network.id,
+            dataset=found.manifest.dataset,
+            number=found.placement.number + 1,
+            previous=found.placement.head,
+            assignments=tuple(
+                Assignment(role=Role.SHARD, slot=slot, provider=self._context.me) for slot in slots
+            ),
+            agreements=(agreement,),
+            mandate=None,
+            case=case.id,
+        )
+        return SignedPlacement(entry=entry, signature=sign(entry, self._context.keys.account))
+
+    async def _adopt(
+        self, found: Whereabouts, entry: SignedPlacement, agreement: SignedAgreement
+    ) -> None:
+        """Keep rules and placement here."""
+        await self._duties.remember(agreement)
+        for signed in found.manifests:
+            await self._duties.on_put_manifest(PutManifest(signed=signed))
+        entries = (*found.placements, entry)
+        await self._duties.on_put_placement(
+            PutPlacement(dataset=found.manifest.dataset, entries=entries)
+        )
+
+    async def _tell(self, found: Whereabouts, message: PutPlacement | PutSealed) -> None:
+        for provider in found.placement.providers:
+            if provider == self._context.me:
+                continue
+            try:
+                correspondent = await self._context.directory.reach(provider)
+                await correspondent.ask(message, Done)
+            except MfdbError as error:
+                log.warning("not told provider=0x%s %s", provider.hex(), error)
+
+    async def _settle(
+        self, request: TakeOver, case: CaseState, receipts: list[SignedStoreReceipt]
+    ) -> None:
+        lost = next((r for r in receipts if r.receipt.segment == request.segment), None)
+        if lost is None:
+            raise StripeLost("the convicted segment could not be rebuilt")
+        if case.compensation == 0:
+            return
+        call = SettleRepair(case=case.id, receipt=lost.receipt, signature=lost.signature)
+        await self._context.chain.send(call, self._context.keys.account)
+
+    # ---- rebuilding
+
+    async def _rebuild_all(
+        self, found: Whereabouts, entry: SignedPlacement
+    ) -> list[SignedStoreReceipt]:
+        receipts = []
+        dataset = found.manifest.dataset
+        agreement = entry.entry.agreements[0].agreement
+        for bundle in found.segments:
+            for assignment in entry.entry.assignments:
+                shard = await self._rebuild(dataset, found, bundle, assignment.slot)
+                signed = await self._store(bundle, assignment.slot, shard, agreement)
+                receipts.append(signed)
+                others = tuple(s for s in bundle.receipts if s.receipt.shard != assignment.slot)
+                after = msgspec.structs.replace(bundle, receipts=(*others, signed))
+                message = PutSealed(dataset=dataset, bundle=after)
+                await self._sealing.on_put_sealed(message)
+                await self._tell(found, message)
+        return receipts
+
+    async def _rebuild(
+        self, dataset: DatasetId, found: Whereabouts, bundle: SealedSegment, lost: int
+    ) -> bytes:
+        certificate = bundle.certificate
+        shards: dict[int, bytes] = {}
+        for slot, holder in sorted(found.placement.shards.items()):
+            if slot == lost or len(shards) == certificate.k:
+                continue
+            request = GetShard(dataset=dataset, segment=certificate.segment, shard=slot)
+            try:
+                correspondent = await self._context.directory.reach(holder)
+                data = (await correspondent.ask(request, Shard)).data
+            except MfdbError as error:
+                log.warning("shard not fetched from=0x%s %s", holder.hex(), error)
+                continue
+            if is_shard(bundle, slot, data):
+                shards[slot] = data
+        rebuilt = Codec(certificate.k, certificate.n).rebuild(shards, lost)
+        if not is_shard(bundle, lost, rebuilt):
+            raise BadProof("the rebuilt shard is not the certified one")
+        return rebuilt
+
+    async def _store(
+        self, bundle: SealedSegment, slot: int, shard: bytes, agreement: Agreement
+    ) -> SignedStoreReceipt:
+        receipt = StoreReceipt(
+            agreement=agreement.id,
+            segment=bundle.certificate.segment,
+            shard=slot,
+            root=bundle.shard_roots[slot],
+            units=unit_count(len(shard)),
+            expiry=agreement.end,
+        )
+        await self._context.committer.submit(
+            lambda transaction: shelf.put_shard(
+                transaction, bundle.certificate.segment, slot, shard
+            )
+        )
+        signature = self._context.keys.signer.sign(self._context.network.digest(receipt))
+        return SignedStoreReceipt(receipt=receipt, signature=signature)
+
+
+def _lost_agreement(found: Whereabouts, case: CaseState) -> Agreement:
+    for signed in found.placement.agreements.values():
+        if signed.agreement.id == case.agreement:
+            return signed.agreement
+    raise AccessDenied("the convicted agreement is not one of this dataset")
