@@ -180,12 +180,16 @@ class ListHot(Record, frozen=True, tag="hot?"):
 
 
 class ProposeSeal(Record, frozen=True, tag="certify?"):
-    """A replica asks another to sign a seal certificate over these changesets."""
+    """A replica asks another to sign a seal certificate over these changesets.
+
+    `begun` is a replica's signature over it from an attempt that was not finished, or empty.
+    """
 
     dataset: DatasetId
     certificate: SealCertificate
     changesets: tuple[ChangesetId, ...]
     shard_roots: tuple[Hash, ...]
+    begun: bytes
 
 
 class PutShard(Record, frozen=True, tag="shard"):

@@ -1,7 +1,7 @@
 """`python -m mfdb.testing`: run simulations by seed, or one again.
 
-    python -m mfdb.testing --seeds 50 --first 0
-    python -m mfdb.testing --seeds 1 --first 17 --trace 100
+python -m mfdb.testing --seeds 50 --first 0
+python -m mfdb.testing --seeds 1 --first 17 --trace 100
 """
 
 from __future__ import annotations

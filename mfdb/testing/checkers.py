@@ -102,7 +102,7 @@ class Checkers:
 
     scene: Scene
     _verified: set[ChangesetId] = field(default_factory=set)
-    _cheques: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    _cheques: dict[tuple[Machine, bytes], tuple[int, int]] = field(default_factory=dict)
     _balances: dict[Address, int] = field(default_factory=dict)
     _seen_events: int = 0
     _burnt: int = 0
@@ -234,7 +234,7 @@ class Checkers:
                     continue
                 cheque = decode(PayCheque, value, limit_bytes=RECORD_BYTES).cheque
                 now = (cheque.serial, cheque.cumulative_payout)
-                name = machine.name.encode() + key
+                name = (machine, key)
                 before = self._cheques.get(name, (-1, 0))
                 grew = now == before or (now[0] > before[0] and now[1] >= before[1])
                 demand(4, grew, lambda b=before, n=now: f"a cheque went from {b} to {n}")
@@ -386,7 +386,7 @@ def _unequal(scene: Scene) -> Iterable[str]:
         if m.address in scene.placement().providers
     }
     if len(set(hot.values())) > 1:
-        yield f"unsealed: {({name: len(ids) for name, ids in hot.items()})}"
+        yield f"unsealed: { ({name: len(ids) for name, ids in hot.items()}) }"
     if len(set(numbers.values())) > 1:
         yield f"placement entries: {numbers}"
     for name, keys in taken.items():

@@ -191,9 +191,7 @@ class ProviderMachine(Machine):
             MfdbError: it did not start.
         """
         ports = self.boot()
-        node = ProviderNode(
-            self.keys, ports, node=self._world.node, settings=self._world.provider
-        )
+        node = ProviderNode(self.keys, ports, node=self._world.node, settings=self._world.provider)
         self.node = node
         try:
             self.bound = await self.spawn("start", node.start(self.bound))

@@ -37,8 +37,6 @@ async def _do_nothing(*_: Any) -> None:
     """What a forgotten call does."""
 
 
-
-
 PLANTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "acknowledge-before-quorum": lambda: patch.object(
         Push, "_need", new_callable=PropertyMock, return_value=1

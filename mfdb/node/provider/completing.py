@@ -15,12 +15,12 @@ from mfdb.kernel.errors import MfdbError, StripeLost
 from mfdb.node.messages import GetShard, Shard
 from mfdb.node.provider import shelf
 from replication.codec import Codec
-from replication.segment import SealedSegment, build_segment, is_shard
+from replication.segment import SealedSegment, build_segment, is_shard, read_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
-    from mfdb.kernel.ids import DatasetId
+    from mfdb.kernel.ids import ChangesetId, DatasetId
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.sealing import Sealing
     from mfdb.rules.placement import Placement
@@ -111,8 +111,35 @@ class Completing:
         held = self._sealing.held(dataset, bundle.changesets)
         if len(held) == len(bundle.changesets):
             return codec.encode(build_segment(certificate.number, held.items()))
-        shards = await fetch_shards(self._context, dataset, bundle, placement)
+        try:
+            shards = await fetch_shards(self._context, dataset, bundle, placement)
+        except StripeLost:
+            held |= await self._elsewhere(dataset, bundle, placement, held.keys())
+            if len(held) < len(bundle.changesets):
+                raise
+            return codec.encode(build_segment(certificate.number, held.items()))
         return codec.encode(codec.decode(shards, certificate.length_bytes))
+
+    async def _elsewhere(
+        self,
+        dataset: DatasetId,
+        bundle: SealedSegment,
+        placement: Placement,
+        held: Set[ChangesetId],
+    ) -> dict[ChangesetId, bytes]:
+        """Return what other segments hold of a segment that never came to have k shards."""
+        wanted = frozenset(bundle.changesets) - held
+        with self._context.store.snapshot() as view:
+            others = [b for b in shelf.segments(view, dataset) if b != bundle]
+        found: dict[ChangesetId, bytes] = {}
+        for other in others:
+            if not wanted.isdisjoint(other.changesets):
+                try:
+                    shards = await fetch_shards(self._context, dataset, other, placement)
+                except StripeLost:
+                    continue
+                found.update((id_, d) for id_, d in read_segment(other, shards) if id_ in wanted)
+        return found
 
 
 def _lacking(bundle: SealedSegment, placement: Placement) -> list[int]:

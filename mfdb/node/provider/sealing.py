@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.kernel.account import recover
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.errors import AccessDenied, BadProof, MfdbError, QuorumNotReached
 from mfdb.node.messages import (
@@ -118,9 +119,12 @@ class Sealing:
             manifest.subject, number, ids, segment, k=manifest.profile.k, n=manifest.profile.n
         )
         proposal = ProposeSeal(
-            dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots
+            dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots, begun=b""
         )
-        signatures = await self._signatures(proposal, placement, manifest.profile.write_quorum)
+        begun = {who for who, listed in hot.items() if listed.signed == ids}
+        signatures = await self._signatures(
+            proposal, placement, manifest.profile.write_quorum, begun
+        )
         bundle = SealedSegment(certificate, ids, roots, signatures, ())
         bundle = await self._spread(dataset, bundle, shards, placement)
         await self.hand_round(dataset, bundle, placement)
@@ -146,17 +150,23 @@ class Sealing:
         return lists
 
     async def _signatures(
-        self, proposal: ProposeSeal, placement: Placement, quorum: int
+        self, proposal: ProposeSeal, placement: Placement, quorum: int, begun: set[Address]
     ) -> tuple[bytes, ...]:
-        signatures = [await self.certify(proposal)]
-        for replica in placement.replica_set:
-            if replica == self._context.me:
-                continue
+        """Ask those first who have begun; theirs shows the others that nothing else can come."""
+        signatures: list[bytes] = []
+        for replica in sorted(placement.replica_set, key=lambda who: who not in begun):
             try:
-                correspondent = await self._context.directory.reach(replica)
-                signatures.append((await correspondent.ask(proposal, Signed)).signature)
+                if replica == self._context.me:
+                    signature = await self.certify(proposal)
+                else:
+                    correspondent = await self._context.directory.reach(replica)
+                    signature = (await correspondent.ask(proposal, Signed)).signature
             except MfdbError as error:
                 log.warning("no seal signature replica=0x%s %s", replica.hex(), error)
+                continue
+            signatures.append(signature)
+            if begun:
+                proposal = msgspec.structs.replace(proposal, begun=signature)
         if len(signatures) < quorum:
             raise QuorumNotReached(f"{quorum} replicas must sign, {len(signatures)} did")
         return tuple(signatures)
@@ -259,20 +269,39 @@ class Sealing:
 
     async def certify(self, request: ProposeSeal) -> bytes:
         """Return this replica's signature over a certificate, stored before it is returned."""
+        is_begun = await self._is_begun(request)
         return await self._context.committer.submit(
-            lambda transaction: self._certify(transaction, request)
+            lambda transaction: self._certify(transaction, request, is_begun=is_begun)
         )
 
-    def _certify(self, transaction: Transaction, request: ProposeSeal) -> bytes:
+    async def _is_begun(self, request: ProposeSeal) -> bool:
+        """Return whether a replica has signed this before; it can sign nothing else any more.
+
+        A leader that lies about it only puts off what it leaves out: that stays held, and listed
+        for the next segment.
+        """
+        if not request.begun:
+            return False
+        signer = recover(self._context.network.digest(request.certificate), request.begun)
+        return signer in await self._replica_signers(request.dataset)
+
+    async def _replica_signers(self, dataset: DatasetId) -> set[Address]:
+        placement = self._context.placement(dataset)
+        records = [await self._context.directory.record(r) for r in placement.replica_set]
+        return {record.signer for record in records}
+
+    def _certify(self, transaction: Transaction, request: ProposeSeal, *, is_begun: bool) -> bytes:
         dataset, certificate = request.dataset, request.certificate
         manifest = shelf.manifest(transaction, dataset)
         number = shelf.next_segment(transaction, dataset)
+        receipted = shelf.mark(transaction, dataset, number) - _sealed_ids(transaction, dataset)
         view = SealView(
             subject=manifest.subject,
             number=number,
             k=manifest.profile.k,
             n=manifest.profile.n,
-            receipted=shelf.mark(transaction, dataset, number) - _sealed_ids(transaction, dataset),
+            # What came since an attempt was begun goes into the next segment.
+            receipted=frozenset() if is_begun else receipted,
             signed=shelf.signed_segment(transaction, dataset, number),
         )
         held = {id_: shelf.changeset_data(transaction, dataset, id_) for id_ in request.changesets}
@@ -359,9 +388,10 @@ class Sealing:
         stored: Sequence[tuple[SealedSegment, frozenset[int]]],
     ) -> None:
         sealed = _sealed_ids(transaction, dataset)
+        held = frozenset(shelf.unsealed(transaction, dataset))
         for bundle, shards in stored:
-            # What a certificate left out is a later one's, once that one lists it.
-            left_out = sealed - set(bundle.changesets)
+            # What this certificate leaves out is held on here, or was another one's.
+            left_out = (sealed | held) - set(bundle.changesets)
             receipted = shelf.mark(transaction, dataset, bundle.certificate.number) - left_out
             for id_ in may_release(receipted, bundle, shards).changesets:
                 shelf.release(transaction, dataset, id_)
@@ -371,9 +401,7 @@ class Sealing:
             manifest = shelf.manifest(view, dataset)
         if bundle.certificate.subject != manifest.subject:
             raise BadProof("the segment is of another dataset")
-        placement = self._context.placement(dataset)
-        records = [await self._context.directory.record(r) for r in placement.replica_set]
-        signers = {record.signer for record in records}
+        signers = await self._replica_signers(dataset)
         verify_sealed(bundle, self._context.network, signers, manifest.profile.write_quorum)
 
     async def _shard_signers(self, dataset: DatasetId) -> Mapping[AgreementId, Address]:
