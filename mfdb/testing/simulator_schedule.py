@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mfdb.testing.simulator import Simulation
-    from mfdb.testing.simulator_machine import Machine, ProviderMachine
+    from mfdb.testing.simulator_machine import ProviderMachine
 
 MOST_DOWN = 2
 CHAIN_AWAY_S = 20.0
@@ -124,7 +124,7 @@ class Schedule:
             machine.bound = "127.0.0.1:0"
         asyncio.get_running_loop().create_task(self._started(machine), name="operator")
 
-    async def _started(self, machine: Machine) -> None:
+    async def _started(self, machine: ProviderMachine) -> None:
         if machine.is_up:
             return
         try:
