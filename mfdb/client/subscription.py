@@ -112,8 +112,8 @@ class Subscription:
         for at in range(0, len(places), _PAGE):
             part = places[at : at + _PAGE]
             with self._replica.reading() as reading:
-                rows = [reading.of_version(known, version) for _, version in part]
-            for (place, _), row in zip(part, rows, strict=True):
+                rows = [reading.of_version(known, row, version) for _, row, version in part]
+            for (place, *_), row in zip(part, rows, strict=True):
                 new = None if row is None else self._view.of(versioned(row))
                 if row is not None and new is not None:
                     yield Change(

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mfdb.dataset.visibility import unconditional
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.codec import Record
 from mfdb.kernel.errors import AccessDenied, BadProof, SchemaViolation, StaleWrite
@@ -29,9 +30,9 @@ from mfdb.rules.changeset import (
     OperationKind,
     check_changeset,
     check_free_rows,
-    version_id,
+    version_ids,
 )
-from mfdb.rules.manifest import Action, Manifest, Ordering
+from mfdb.rules.manifest import Action, Column, Manifest, Ordering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -90,6 +91,8 @@ class Knowledge:
     manifests: tuple[Manifest, ...]
     version_of: Callable[[VersionId], VersionMeta | None]
     header_of: Callable[[ChangesetId], Header | None]
+    version_in: Callable[[RowId, VersionId], VersionMeta | None] | None = None
+    """Like `version_of`, where versions are kept by row; one of another row is not known then."""
 
     def manifest_of(self, hash_: Hash) -> Manifest | None:
         """Return the manifest of a hash."""
@@ -129,6 +132,16 @@ def judge(
     check_changeset(changeset, network=network, dataset=header.dataset)
     if now_s is not None and hlc_seconds(header.stamp) > now_s + HLC_AHEAD_S:
         return Parked((), hlc_seconds(header.stamp) - HLC_AHEAD_S)
+    return admit(changeset, known)
+
+
+def admit(changeset: Changeset, known: Knowledge) -> Accepted | Parked:
+    """Return what `judge` does of a changeset whose signature and commitments are known good.
+
+    Raises:
+        BadProof, AccessDenied, SchemaViolation: the rules do not allow its signer to do that.
+    """
+    header = changeset.header
     manifest = known.manifest_of(header.manifest)
     if manifest is None:
         return Parked((header.manifest,))
@@ -254,8 +267,15 @@ def _parents(
     found: list[VersionMeta | None] = []
     missing: list[Hash] = []
     for operation in changeset.operations:
-        parent = known.version_of(VersionId(operation.parent)) if operation.parent else None
-        if operation.parent and parent is None:
+        if not operation.parent:
+            found.append(None)
+            continue
+        named = VersionId(operation.parent)
+        if known.version_in is not None:
+            parent = known.version_in(operation.row, named)
+        else:
+            parent = known.version_of(named)
+        if parent is None:
             missing.append(Hash(operation.parent))
         found.append(parent)
     return found, tuple(missing)
@@ -265,12 +285,14 @@ def _versions(
     changeset: Changeset, parents: list[VersionMeta | None], manifest: Manifest
 ) -> tuple[VersionMeta, ...]:
     header, own = changeset.header, changeset.id
+    ids = version_ids(own, len(changeset.operations))
+    columns = manifest.clear_columns
     versions = []
     for index, (operation, parent) in enumerate(zip(changeset.operations, parents, strict=True)):
         if parent is not None and (parent.row != operation.row or parent.is_tombstone):
             raise BadProof(f"operation {index} names a parent of another row, or a deleted one")
         version = VersionMeta(
-            version=version_id(own, index),
+            version=ids[index],
             row=operation.row,
             changeset=own,
             index=index,
@@ -278,20 +300,26 @@ def _versions(
             parent=operation.parent,
             author=parent.author if parent is not None else header.identity,
             hlc=header.hlc,
-            clear=_clear(operation, manifest, parent),
+            clear=_clear(operation, manifest, columns, parent),
         )
         versions.append(version)
     return tuple(versions)
 
 
-def _clear(operation: Operation, manifest: Manifest, parent: VersionMeta | None) -> dict[str, Any]:
+def _clear(
+    operation: Operation,
+    manifest: Manifest,
+    columns: tuple[Column, ...],
+    parent: VersionMeta | None,
+) -> dict[str, Any]:
     if operation.kind is OperationKind.DELETE:
         if operation.clear or operation.sealed:
             raise BadProof("a delete carries no values")
         return {}
-    columns = manifest.clear_columns
     if len(columns) != len(operation.clear):
         raise BadProof("an operation carries another number of clear values than its manifest has")
+    if not columns:
+        return {}
     clear = {c.name: value for c, value in zip(columns, operation.clear, strict=True)}
     for column in columns:
         if column.not_null and clear[column.name] is None:
@@ -319,6 +347,9 @@ def _authorise_all(
 ) -> None:
     identity = changeset.header.identity
     caller = Address(identity) if identity else None
+    kinds = {version.kind for version in versions}
+    if all(unconditional(manifest, ACTION_OF[kind], caller) for kind in kinds):
+        return  # no row could change the answer, so that none is asked about
     for parent, version in zip(parents, versions, strict=True):
         verdict = authorise(
             manifest,

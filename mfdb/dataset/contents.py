@@ -8,15 +8,14 @@ from mfdb.dataset.layout import (
     Envelope,
     RowState,
     StoredRow,
-    entry_key,
     envelope_key,
     row_key,
     shown_key,
 )
 from mfdb.dataset.opener import NO_KEY, Opened, Unreadable, open_changeset_rows
+from mfdb.dataset.salts import load_entry
 from mfdb.dataset.schema import misfit
 from mfdb.dataset.working import load
-from mfdb.rules.key_log import KeyLogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +83,7 @@ class Contents:
         named = next((m for m in self._known.manifests if m.hash == header.manifest), manifest)
         return open_changeset_rows(
             envelope.changeset,
-            load(self._source, KeyLogEntry, entry_key(manifest.dataset, changeset)),
+            load_entry(self._source, manifest.dataset, changeset),
             named,
             lambda epoch: self._private_key(manifest, epoch),
         )

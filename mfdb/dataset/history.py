@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.dataset.acceptance import Accepted, Knowledge, Parked, VersionMeta, judge
+from mfdb.dataset.acceptance import Accepted, Knowledge, Parked, VersionMeta, admit, judge
 from mfdb.dataset.key_merge import merge_entries
 from mfdb.dataset.layout import (
     Envelope,
-    RowState,
     Verdict,
-    entry_key,
     envelope_key,
+    former_version_key,
     of_dataset,
     parked_key,
-    row_key,
     version_key,
 )
+from mfdb.dataset.salts import destroy_salt, load_entry, save_entry
+from mfdb.dataset.states import States, all_versions
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.kernel.errors import (
     AccessDenied,
@@ -34,7 +34,7 @@ from mfdb.kernel.errors import (
     SchemaViolation,
 )
 from mfdb.kernel.ids import ZERO_HASH, ChangesetId, Hash, RowId, VersionId
-from mfdb.rules.changeset import Changeset, Header, version_id
+from mfdb.rules.changeset import Changeset, Header, version_ids
 from mfdb.rules.key_log import KeyLogEntry, check_entry
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class History:
         opens: Callable[[KeyLogEntry, Changeset], bool],
     ) -> None:
         self._working = working
+        self.states = States(working, known.manifest.dataset)
+        """The states of rows; whoever has finished flushes them."""
         self._known = known
         self._now_s = now_s
         self._opens = opens
@@ -87,6 +89,29 @@ class History:
         for news in self._news(changeset, verdict):
             self.wake(news)
         return verdict
+
+    def add_own(self, changeset: Changeset, data: bytes, entry: KeyLogEntry) -> None:
+        """Take in a changeset that was composed here just now, with its bytes.
+
+        Signature and commitments are not computed a second time; the rules are asked as ever.
+
+        Raises:
+            AccessDenied, SchemaViolation, BadProof: the rules do not allow it.
+        """
+        judged = admit(changeset, self._knowledge())
+        if isinstance(judged, Parked):
+            raise BadProof("a changeset of our own names what is not known here")
+        own = changeset.id
+        self._install(judged)
+        # The record `Envelope(changeset, APPLIED)`, without encoding the changeset again.
+        self._working.put(
+            envelope_key(self._dataset, own), b"\x92" + data + bytes([Verdict.APPLIED])
+        )
+        self.applied.append(own)
+        save_entry(self._working, entry)
+        if self._parked:
+            for news in self._news(changeset, Verdict.APPLIED):
+                self.wake(news)
 
     def check(self, changeset: Changeset) -> None:
         """Return quietly if a changeset of our own would be accepted, as far as is known here.
@@ -120,27 +145,38 @@ class History:
 
     def rejudge(self) -> None:
         """Judge every changeset anew, because a manifest revoked somebody's rights."""
-        for key, value in list(self._working.scan(of_dataset(b"v", self._dataset))):
-            self._working.delete(key)
-            self._working.put(b"x" + key[1:], value)
-        for key, value in list(self._working.scan(of_dataset(b"w", self._dataset))):
-            state = parse(RowState, value)
-            save(self._working, key, msgspec.structs.replace(state, heads=()))
-            self.touched[RowId(key[33:])] = None
-        for _, value in list(self._working.scan(of_dataset(b"c", self._dataset))):
-            envelope = parse(Envelope, value)
-            changeset = envelope.changeset
-            if envelope.verdict is Verdict.DENIED:
-                continue
+        for meta in list(all_versions(self._flushed(), self._dataset)):
+            self._working.delete(version_key(self._dataset, meta.version))
+            save(self._working, former_version_key(self._dataset, meta.version), meta)
+        for row, state in self.states.all():
+            self.states.set(row, msgspec.structs.replace(state, versions=(), past=()))
+            self.touched[row] = None
+        for changeset in self._by_stamp():
             self._keep(changeset, Verdict.PARKED)
             self._wait(changeset.id, ZERO_HASH, 0)
         self.wake(ZERO_HASH)
 
     def touch_hidden(self) -> None:
         """Look again at every row that is not shown, because a key for it may be here now."""
-        for key, value in self._working.scan(of_dataset(b"w", self._dataset)):
-            if not parse(RowState, value).shown:
-                self.touched[RowId(key[33:])] = None
+        for row, state in self.states.all():
+            if not state.shown:
+                self.touched[row] = None
+
+    def _flushed(self) -> Working:
+        self.states.flush()
+        return self._working
+
+    def _by_stamp(self) -> Iterator[Changeset]:
+        """Yield what was not refused, in the order in which it was written."""
+        kept = []
+        for key, value in self._working.scan(of_dataset(b"c", self._dataset)):
+            envelope = parse(Envelope, value)
+            if envelope.verdict is not Verdict.DENIED:
+                kept.append((envelope.changeset.header.hlc, ChangesetId(key[33:])))
+        for _, changeset in sorted(kept):
+            again = self._envelope(changeset)
+            if again is not None:
+                yield again.changeset
 
     # ---- judging
 
@@ -158,10 +194,9 @@ class History:
     def _knowledge(self) -> Knowledge:
         return Knowledge(
             manifests=self._known.manifests,
-            version_of=lambda version: load(
-                self._working, VersionMeta, version_key(self._dataset, version)
-            ),
+            version_of=lambda _: None,
             header_of=self._header,
+            version_in=self.states.version,
         )
 
     def _news(self, changeset: Changeset, verdict: Verdict) -> Iterator[Hash]:
@@ -169,8 +204,8 @@ class History:
         own = changeset.id
         yield Hash(own)
         if verdict is Verdict.APPLIED and self._parked:
-            for index in range(len(changeset.operations)):
-                yield Hash(version_id(own, index))
+            for version in version_ids(own, len(changeset.operations)):
+                yield Hash(version)
 
     def _waiting(self, missing: Hash) -> list[Changeset]:
         """Take out what waits for something (if that is time: for a time that has come)."""
@@ -204,12 +239,7 @@ class History:
 
     def _install(self, accepted: Accepted) -> None:
         for version in accepted.versions:
-            save(self._working, version_key(self._dataset, version.version), version)
-            key = row_key(self._dataset, version.row)
-            state = load(self._working, RowState, key) or RowState(())
-            heads = tuple(head for head in state.heads if head != version.parent)
-            state = msgspec.structs.replace(state, heads=(*heads, version.version))
-            save(self._working, key, state)
+            self.states.install(version)
             self.touched[version.row] = None
             if version.is_tombstone:
                 self._shred(version)
@@ -223,49 +253,42 @@ class History:
             check_entry(entry, changeset)
         except BadProof:
             return
-        key = entry_key(self._dataset, changeset.id)
-        stored = load(self._working, KeyLogEntry, key)
+        stored = load_entry(self._working, self._dataset, changeset.id)
         merged = merge_entries(stored, entry, opens=lambda one: self._opens(one, changeset))
         merged = merged.without(self._shredded_indexes(changeset))
         if merged == stored:
             return
-        save(self._working, key, merged)
+        save_entry(self._working, merged)
         for operation in changeset.operations:
             self.touched[operation.row] = None
 
     def _shredded_indexes(self, changeset: Changeset) -> set[int]:
         shredded = set()
-        own = changeset.id
-        for index, operation in enumerate(changeset.operations):
-            state = load(self._working, RowState, row_key(self._dataset, operation.row))
-            version = version_id(own, index)
+        for index, version in enumerate(version_ids(changeset.id, len(changeset.operations))):
+            state = self.states.get(changeset.operations[index].row)
             if state is not None and any(
                 version == buried.version
-                for head in state.heads
+                for head in state.versions
                 for buried in self._buried_by(head)
             ):
                 shredded.add(index)
         return shredded
 
-    def _buried_by(self, head: VersionId) -> Iterator[VersionMeta]:
+    def _buried_by(self, head: VersionMeta) -> Iterator[VersionMeta]:
         """Yield the versions that a tombstone deletes: all its ancestors."""
-        meta = load(self._working, VersionMeta, version_key(self._dataset, head))
-        if meta is None or not meta.is_tombstone:
+        if not head.is_tombstone:
             return
+        meta: VersionMeta | None = head
         while meta is not None and meta.parent:
-            key = version_key(self._dataset, VersionId(meta.parent))
-            meta = load(self._working, VersionMeta, key)
+            meta = self.states.version(head.row, VersionId(meta.parent))
             if meta is not None:
                 yield meta
 
     def _shred(self, tombstone: VersionMeta) -> None:
         """Destroy the salts of all versions that a tombstone deletes."""
-        for buried in self._buried_by(tombstone.version):
+        for buried in self._buried_by(tombstone):
             self.shredded.append((buried.changeset, buried.index))
-            key = entry_key(self._dataset, buried.changeset)
-            entry = load(self._working, KeyLogEntry, key)
-            if entry is not None:
-                save(self._working, key, entry.without({buried.index}))
+            destroy_salt(self._working, self._dataset, buried.changeset, buried.index)
 
     # ---- what is kept
 

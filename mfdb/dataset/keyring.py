@@ -30,6 +30,7 @@ class Keyring:
 
     def __init__(self, keys: IdentityKeys) -> None:
         self._keys = keys
+        self._row_secrets: dict[DatasetId, bytes] = {}
 
     @property
     def address(self) -> Address:
@@ -66,7 +67,9 @@ class Keyring:
 
     def row_id(self, dataset: DatasetId, packed_key: bytes) -> RowId:
         """Return the id of a row by its primary key, which only this identity can foresee."""
-        secret = self._keys.row_id_key(dataset)
+        secret = self._row_secrets.get(dataset)
+        if secret is None:
+            secret = self._row_secrets[dataset] = self._keys.row_id_key(dataset)
         return keyed_row_id(dataset, hmac.digest(secret, packed_key, hashlib.sha256))
 
     def _unwrapped(self, wrapped: WrappedKey) -> PrivateKey | None:

@@ -9,19 +9,27 @@
 | `g` dataset                           | `Chain`: where this identity's writing run stands   |
 | `o` dataset changeset                 | `Outgoing`: written, not acknowledged yet           |
 | `c` dataset changeset                 | `Envelope`: the signed changeset and its verdict    |
-| `k` dataset changeset                 | `KeyLogEntry`                                       |
+| `k` dataset changeset                 | `KeyLogEntry` without its salts                     |
+| `z` dataset changeset chunk           | the salts, `SALTS` in each chunk                    |
 | `r` dataset changeset                 | write receipts                                      |
 | `p` dataset missing changeset         | nothing: the changeset waits for what is missing    |
-| `v` dataset version                   | `VersionMeta`                                       |
-| `x` dataset version                   | `VersionMeta` before the last revocation            |
 | `w` dataset row                       | `RowState`: heads, and where the row is shown       |
+| `v` dataset version                   | `VersionMeta` of versions superseded long ago       |
+| `x` dataset version                   | `VersionMeta` before the last revocation            |
 | `d` dataset locator                   | `StoredRow`: plaintext, in schema order             |
 | `u` dataset column value locator      | nothing: index of a UNIQUE column                   |
-| `f` dataset sequence                  | `FeedEntry`: the changelog                          |
+| `i` dataset name                      | `IndexInfo`: a secondary index                      |
+| `j` dataset index values row          | locator: an entry of a secondary index              |
+| `f` dataset last-sequence             | `FeedBlock`: the changelog, a batch in each block   |
 | `s` dataset name                      | what the network layer remembers (where a sync is)  |
 
 A locator is the packed primary key and the row id; without a key it is the place at which the row
-was first seen, 8 bytes. Everything but the plaintext tables can be rebuilt from `m`, `c` and `k`.
+was first seen, 8 bytes. Everything but the plaintext tables can be rebuilt from `m`, `c`, `k` and
+`z`: that is how a directory of format 1 (one record per version, change and key log entry) is
+brought up to date.
+
+Row ids are hashes, so that every table under them costs a page of its own per row: hence only `w`
+is written for a new row, and the versions stand in it (a few of them, the rest in `v`).
 """
 
 from __future__ import annotations
@@ -29,6 +37,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from mfdb.dataset.acceptance import VersionMeta
 from mfdb.kernel.codec import Record
 from mfdb.kernel.ids import ChangesetId, DatasetId, Hash, RowId, VersionId
 from mfdb.rules.changeset import Changeset
@@ -41,7 +50,7 @@ if TYPE_CHECKING:
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
 
-FORMAT = 1
+FORMAT = 2
 FORMAT_KEY = b"F"
 
 
@@ -75,12 +84,21 @@ class Outgoing(Record, frozen=True):
 
 
 class RowState(Record, frozen=True):
-    """The valid heads of a row, and the place and version in which it is shown."""
+    """The valid heads of a row, where and in which version it is shown, and versions before.
 
-    heads: tuple[VersionId, ...]
+    `past` are superseded versions, newest last; beyond a few they move to a table of their own.
+    """
+
+    versions: tuple[VersionMeta, ...] = ()
     locator: bytes = b""
     shown: bytes = b""
     place: bytes = b""
+    past: tuple[VersionMeta, ...] = ()
+
+    @property
+    def heads(self) -> tuple[VersionId, ...]:
+        """The ids of the valid heads."""
+        return tuple(version.version for version in self.versions)
 
 
 class StoredRow(Record, frozen=True):
@@ -106,6 +124,22 @@ class FeedEntry(Record, frozen=True):
     author: bytes
     hlc: int
     kept: dict[str, Any]
+
+
+class FeedBlock(Record, frozen=True):
+    """The changes of one batch; the key says the number of the last one."""
+
+    entries: tuple[FeedEntry, ...]
+
+
+class IndexInfo(Record, frozen=True):
+    """A secondary index: columns with "descending", and whether all rows are in it yet."""
+
+    name: str
+    number: int
+    columns: tuple[tuple[str, bool], ...]
+    unique: bool
+    is_ready: bool = False
 
 
 class Receipts(Record, frozen=True):
@@ -154,6 +188,11 @@ def entry_key(dataset: DatasetId, changeset: ChangesetId) -> bytes:
     return b"k" + dataset + changeset
 
 
+def salts_key(dataset: DatasetId, changeset: ChangesetId, chunk: int) -> bytes:
+    """Return the key of a chunk of a changeset's row salts."""
+    return b"z" + dataset + changeset + chunk.to_bytes(2, "big")
+
+
 def receipts_key(dataset: DatasetId, changeset: ChangesetId) -> bytes:
     """Return the key of a changeset's receipts."""
     return b"r" + dataset + changeset
@@ -189,8 +228,18 @@ def unique_prefix(dataset: DatasetId, column: int, value: Plain) -> bytes:
     return b"u" + dataset + column.to_bytes(2, "big") + pack(value)
 
 
+def index_info_key(dataset: DatasetId, name: str) -> bytes:
+    """Return the key of a secondary index's definition."""
+    return b"i" + dataset + name.encode()
+
+
+def index_prefix(dataset: DatasetId, number: int) -> bytes:
+    """Return the prefix of a secondary index's entries."""
+    return b"j" + dataset + number.to_bytes(2, "big")
+
+
 def feed_key(dataset: DatasetId, sequence: int) -> bytes:
-    """Return the key of a changelog entry."""
+    """Return the key of the block of changes that ends with this one."""
     return b"f" + dataset + sequence.to_bytes(8, "big")
 
 

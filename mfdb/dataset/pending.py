@@ -9,17 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mfdb.dataset.layout import RowState, row_key
-from mfdb.dataset.working import load
 from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.errors import DuplicateRow, StaleWrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mfdb.dataset.states import States
     from mfdb.kernel.ids import RowId, VersionId
     from mfdb.rules.manifest import Manifest
-    from mfdb.store.port import Snapshot
 
 
 @dataclass(slots=True)
@@ -59,7 +57,7 @@ class Pending:
         return list(self._changes.values())
 
 
-def check_current(source: Snapshot, manifest: Manifest, changes: Iterable[RowChange]) -> None:
+def check_current(states: States, manifest: Manifest, changes: Iterable[RowChange]) -> None:
     """Return quietly if every change starts from what is shown here now.
 
     Raises:
@@ -69,7 +67,7 @@ def check_current(source: Snapshot, manifest: Manifest, changes: Iterable[RowCha
     for change in changes:
         if change.row is None:
             continue
-        state = load(source, RowState, row_key(manifest.dataset, change.row))
+        state = states.get(change.row)
         shown = state.shown if state else b""
         if isinstance(change, RowInsert):
             if shown:

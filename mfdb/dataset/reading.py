@@ -14,6 +14,7 @@ from mfdb.dataset.acceptance import VersionMeta, winner
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.layout import (
     Envelope,
+    FeedBlock,
     FeedEntry,
     RowState,
     StoredRow,
@@ -25,15 +26,15 @@ from mfdb.dataset.layout import (
     row_key,
     shown_key,
     unique_prefix,
-    version_key,
 )
 from mfdb.dataset.opener import Unreadable
 from mfdb.dataset.outcome import Conflict, RowChanged
+from mfdb.dataset.states import version_in
 from mfdb.dataset.table import has_key, last_sequence
 from mfdb.dataset.visibility import Visibility
 from mfdb.dataset.working import load, parse
 from mfdb.kernel.ids import Hash, RowId, VersionId
-from mfdb.rules.changeset import version_id
+from mfdb.rules.changeset import version_ids
 from mfdb.rules.manifest import Action, Ordering
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Reading:
         sees = self._visibility(known, Action.SELECT)
         for _, value in self._snapshot.scan(of_dataset(b"d", known.manifest.dataset)):
             row = parse(StoredRow, value)
-            if sees.all or self._sees(sees, row):
+            if sees.all or self._sees(known, sees, row):
                 yield row
 
     def keyed(
@@ -116,7 +117,7 @@ class Reading:
         above = None if stop is None else shown_key(dataset, stop)
         for _, value in self._snapshot.scan(shown_key(dataset, start), above, reverse=reverse):
             row = parse(StoredRow, value)
-            if sees.all or self._sees(sees, row):
+            if sees.all or self._sees(known, sees, row):
                 yield row
 
     def by_key(self, known: Known, values: tuple[Any, ...]) -> StoredRow | None:
@@ -148,38 +149,42 @@ class Reading:
         sees = self._visibility(known, Action.SUBSCRIBE)
         start, stop = feed_key(dataset, after + 1), feed_key(dataset, 2**64 - 1)
         for key, value in self._snapshot.scan(start, stop):
-            sequence = int.from_bytes(key[-8:], "big")
-            entry = parse(FeedEntry, value)
-            old = self._side(known, contents, sees, entry.old)
-            new = self._side(known, contents, sees, entry.new)
-            is_partial = False
-            if old is not None and not entry.new:
-                recent = self._recently(known, sequence)
-                old, is_partial = recent or _kept(known, entry), recent is None
-            change = _change(entry, old, new, sequence)
-            if change is not None:
-                yield replace(change, is_partial=is_partial)
+            entries = parse(FeedBlock, value).entries
+            first = int.from_bytes(key[-8:], "big") - len(entries) + 1
+            for sequence, entry in enumerate(entries, first):
+                if sequence <= after:
+                    continue
+                old = self._side(known, contents, sees, entry, entry.old)
+                new = self._side(known, contents, sees, entry, entry.new)
+                is_partial = False
+                if old is not None and not entry.new:
+                    recent = self._recently(known, sequence)
+                    old, is_partial = recent or _kept(known, entry), recent is None
+                change = _change(entry, old, new, sequence)
+                if change is not None:
+                    yield replace(change, is_partial=is_partial)
 
-    def places(self, known: Known) -> list[tuple[int, VersionId]]:
+    def places(self, known: Known) -> list[tuple[int, RowId, VersionId]]:
         """Return the rows that may be subscribed to, in the order in which they were first shown.
 
-        Each as the sequence number of the change that first showed it, and its version now.
+        Each as the sequence number of the change that first showed it, its id and version now.
         """
         sees = self._visibility(known, Action.SUBSCRIBE)
         found = []
-        for _, value in self._snapshot.scan(of_dataset(b"w", known.manifest.dataset)):
+        dataset = known.manifest.dataset
+        for key, value in self._snapshot.scan(of_dataset(b"w", dataset)):
             state = parse(RowState, value)
             version = VersionId(state.shown)
             if not version:
                 continue
-            meta = None if sees.all else self._meta(known, version)
+            meta = None if sees.all else version_in(self._snapshot, dataset, state, version)
             if sees.all or (meta is not None and sees.row(meta.view)):
-                found.append((int.from_bytes(state.place, "big"), version))
+                found.append((int.from_bytes(state.place, "big"), RowId(key[33:]), version))
         return sorted(found)
 
-    def of_version(self, known: Known, version: VersionId) -> StoredRow | None:
+    def of_version(self, known: Known, row_id: RowId, version: VersionId) -> StoredRow | None:
         """Return a row as it is or was in a version, or None if that was destroyed since."""
-        meta = self._former_meta(known, version)
+        meta = self._former_meta(known, row_id, version)
         if meta is None:
             return None
         values = Contents(self._snapshot, known, self._private_key).shown(meta)
@@ -198,10 +203,15 @@ class Reading:
         )
 
     def _side(
-        self, known: Known, contents: Contents, sees: Visibility, version: bytes
+        self,
+        known: Known,
+        contents: Contents,
+        sees: Visibility,
+        entry: FeedEntry,
+        version: bytes,
     ) -> dict[str, Any] | None:
         """Return one side of a change: None if there is none or this identity may not see it."""
-        meta = self._former_meta(known, VersionId(version)) if version else None
+        meta = self._former_meta(known, entry.row, VersionId(version)) if version else None
         if meta is None or not (sees.all or sees.row(meta.view)):
             return None
         return contents.shown(meta) or {}
@@ -218,9 +228,8 @@ class Reading:
         dataset = known.manifest.dataset
         for _, value in self._snapshot.scan(of_dataset(b"w", dataset)):
             state = parse(RowState, value)
-            heads = [meta for head in state.heads if (meta := self._meta(known, head)) is not None]
-            if heads:
-                yield from _row_conflicts(known, heads, contents)
+            if state.versions:
+                yield from _row_conflicts(known, list(state.versions), contents)
         for _, value in self._snapshot.scan(of_dataset(b"c", dataset)):
             envelope = parse(Envelope, value)
             if envelope.verdict is not Verdict.APPLIED:
@@ -252,23 +261,22 @@ class Reading:
 
     # ---- inside
 
-    def meta(self, known: Known, version: VersionId) -> VersionMeta | None:
-        """Return what everybody can see of a version, or None if it is not known."""
-        return self._meta(known, version)
+    def meta(self, known: Known, row: RowId, version: VersionId) -> VersionMeta | None:
+        """Return what everybody can see of a row's version, or None if it is not known."""
+        dataset = known.manifest.dataset
+        state = load(self._snapshot, RowState, row_key(dataset, row))
+        return version_in(self._snapshot, dataset, state, version)
 
-    def _meta(self, known: Known, version: VersionId) -> VersionMeta | None:
-        return load(self._snapshot, VersionMeta, version_key(known.manifest.dataset, version))
-
-    def _former_meta(self, known: Known, version: VersionId) -> VersionMeta | None:
+    def _former_meta(self, known: Known, row: RowId, version: VersionId) -> VersionMeta | None:
         """The changelog tells of versions, too, that a revocation has taken back since."""
         key = former_version_key(known.manifest.dataset, version)
-        return self._meta(known, version) or load(self._snapshot, VersionMeta, key)
+        return self.meta(known, row, version) or load(self._snapshot, VersionMeta, key)
 
     def _visibility(self, known: Known, action: Action) -> Visibility:
         return Visibility.of(known.manifest, action, self._identity)
 
-    def _sees(self, sees: Visibility, row: StoredRow) -> bool:
-        meta = load(self._snapshot, VersionMeta, version_key(sees.manifest.dataset, row.version))
+    def _sees(self, known: Known, sees: Visibility, row: StoredRow) -> bool:
+        meta = self.meta(known, row.row, row.version)
         return meta is not None and sees.row(meta.view)
 
 
@@ -324,10 +332,12 @@ def _waiting(envelope: Envelope) -> Iterator[Conflict]:
     parked = envelope.verdict is Verdict.PARKED
     reason = "what it builds on is not here yet" if parked else "its signer's rights were revoked"
     header = envelope.changeset.header
-    for index, operation in enumerate(envelope.changeset.operations):
+    operations = envelope.changeset.operations
+    ids = version_ids(envelope.changeset.id, len(operations))
+    for version, operation in zip(ids, operations, strict=True):
         yield Conflict(
             row=RowId(operation.row),
-            version=version_id(envelope.changeset.id, index),
+            version=version,
             author=header.identity,
             hlc=header.hlc,
             reason=reason,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from mfdb.dataset import catalogue
+from mfdb.dataset import catalogue, indexes
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.history import History
 from mfdb.dataset.keyring import Keyring
@@ -201,15 +201,15 @@ class Replica:
     def _write(self, working: Working, dataset: DatasetId, changes: Sequence[RowChange]) -> Applied:
         known = catalogue.known_dataset(working, dataset)
         batch = self._batch(working, known)
-        check_current(working, known.manifest, changes)
+        check_current(batch.history.states, known.manifest, changes)
         chain = self._chain(working, dataset)
         for part in split(changes):
             draft = self._writer.compose(known.manifest, part, chain)
             chain = draft.chain
             self._plain(batch, draft)
-            batch.history.add(draft.changeset, draft.entry)
+            batch.history.add_own(draft.changeset, draft.data, draft.entry)
         save(working, chain_key(dataset), chain)
-        return self._finish(batch)
+        return self._finish(batch, is_own=True)
 
     def stage(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
@@ -228,7 +228,7 @@ class Replica:
         with self._writing() as working:
             known = catalogue.known_dataset(working, dataset)
             history = self._batch(working, known).history
-            check_current(working, known.manifest, changes)
+            check_current(history.states, known.manifest, changes)
             chain = self._chain(working, dataset)
             for part in split(changes):
                 draft = self._writer.compose(
@@ -407,19 +407,30 @@ class Replica:
             return False
         return key_commitment(data_key) == changeset.header.key_commitment
 
-    def _finish(self, batch: _Batch) -> Applied:
+    def _finish(self, batch: _Batch, *, is_own: bool = False) -> Applied:
         contents = Contents(
             batch.working, batch.known, self.keyring.private_read_key, plain=batch.plain
         )
-        table = Table(batch.working, batch.known, contents)
+        table = Table(batch.working, batch.known, contents, batch.history.states)
         for row in batch.history.touched:
             table.refresh(row)
+        table.finish()
+        if is_own:
+            self._check_unique(batch, table)
         dataset = batch.known.manifest.dataset
         for sequence, gone in table.gone.items():
             self._recent[dataset, sequence] = gone
         while len(self._recent) > _RECENT_ROWS:
             del self._recent[next(iter(self._recent))]
         return Applied(applied=tuple(batch.history.applied), shred=tuple(batch.history.shredded))
+
+    def _check_unique(self, batch: _Batch, table: Table) -> None:
+        """Only own writes can be refused; what others wrote is there (DESIGN 5)."""
+        for index in table.indexes:
+            if index.info.unique:
+                indexes.check_unique(
+                    batch.working.under, batch.working, batch.known.manifest, index, table.fresh
+                )
 
     def _add_receipts(
         self,

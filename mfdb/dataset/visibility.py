@@ -31,7 +31,7 @@ class Visibility:
             manifest=manifest,
             action=action,
             identity=identity,
-            all=_unconditional(manifest, action, identity),
+            all=unconditional(manifest, action, identity),
         )
 
     def row(self, view: RowView) -> bool:
@@ -51,9 +51,10 @@ def demand(manifest: Manifest, action: Action, identity: Address) -> None:
         raise AccessDenied(verdict.reason)
 
 
-def _unconditional(manifest: Manifest, action: Action, identity: Address) -> bool:
+def unconditional(manifest: Manifest, action: Action, identity: Address | None) -> bool:
+    """Return whether `authorise` would allow an action whatever the row holds."""
     for grant in manifest.grants:
-        if not grant.actions & action or grant.condition is not None:
+        if not grant.actions & action or grant.condition is not None or grant.columns:
             continue
         if grant.grantee is Grantee.PUBLIC:
             return True

@@ -19,14 +19,14 @@ class Working:
     """Reads see the snapshot and everything written here; `writes` gives the batch."""
 
     def __init__(self, under: Snapshot) -> None:
-        self._under = under
+        self.under = under
         self._own: dict[bytes, bytes | None] = {}
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""
         if key in self._own:
             return self._own[key]
-        return self._under.get(key)
+        return self.under.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key."""
@@ -40,7 +40,7 @@ class Working:
         self, start: bytes, stop: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs of a range, as `Snapshot.scan` does."""
-        below = self._under.scan(start, stop, reverse=reverse)
+        below = self.under.scan(start, stop, reverse=reverse)
         if not self._own:
             yield from below
             return

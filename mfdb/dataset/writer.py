@@ -10,6 +10,7 @@ the changeset, so that a restart continues the run and never forks it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,7 +45,7 @@ from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mfdb.kernel.clock import HlcClock
     from mfdb.kernel.entropy import Entropy
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 RUN_BYTES = 16
 NONCE_BYTES = 16
+_TAG_BYTES = 16
 _OVERHEAD_BYTES = 1024
 _OPERATION_BYTES = 256
 """Room for what an operation holds besides its values: ids, commitments, the cipher's tag."""
@@ -98,10 +100,11 @@ class Chain(Record, frozen=True):
 class Draft:
     """A signed changeset, what opens it, its plaintext values and the writer's next place.
 
-    `values` holds one mapping per operation, None for a delete.
+    `values` holds one mapping per operation, None for a delete; `data` are the changeset's bytes.
     """
 
     changeset: Changeset
+    data: bytes
     entry: KeyLogEntry
     values: tuple[Mapping[str, Any] | None, ...]
     chain: Chain
@@ -144,13 +147,13 @@ class ChangesetWriter:
         bare = self._bare_header(manifest, signer, place, data_key)
         author = self._account if sealed_sender else None
         sealing = _Sealing(manifest, bare, bare.seal_context, data_key, author, self._entropy)
-        sealed = [sealing.operation(change, at) for at, change in enumerate(changes)]
-        operations = tuple(operation for operation, _ in sealed)
+        operations = tuple(sealing.operation(change, at) for at, change in enumerate(changes))
         header = msgspec.structs.replace(
             bare, operation_count=len(operations), operations_root=operations_root(operations)
         )
         changeset = Changeset(header, sign(header, signer), operations)
-        if len(encode(changeset)) > CHANGESET_BYTES:
+        data = encode(changeset)
+        if len(data) > CHANGESET_BYTES:
             raise ValueTooLarge(
                 f"the write is over {CHANGESET_BYTES} bytes", hint="write fewer rows at a time"
             )
@@ -159,11 +162,12 @@ class ChangesetWriter:
             changeset=changeset.id,
             key_epoch=manifest.read_key.epoch,
             envelope=wrap_key(data_key, manifest.read_key.public),
-            salts=tuple(salt for _, salt in sealed),
+            salts=tuple(sealing.salts),
         )
         after = Chain(place.run, place.number + 1, Hash(changeset.id), header.hlc)
         return Draft(
             changeset=changeset,
+            data=data,
             entry=entry,
             values=tuple(None if isinstance(c, RowDelete) else c.values for c in changes),
             chain=chain if sealed_sender else after,
@@ -192,57 +196,74 @@ class ChangesetWriter:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class _Sealing:
-    """What all operations of one changeset share."""
+    """What all operations of one changeset share; `salts` grows with them."""
 
-    manifest: Manifest
-    header: Header
-    context: Hash
-    data_key: bytes
-    author: Account | None
-    entropy: Entropy
+    def __init__(
+        self,
+        manifest: Manifest,
+        header: Header,
+        context: Hash,
+        data_key: bytes,
+        author: Account | None,
+        entropy: Entropy,
+    ) -> None:
+        self.salts: list[bytes] = []
+        self._header = header
+        self._context = context
+        self._data_key = data_key
+        self._author = author
+        self._token = entropy.token
+        self._sealed_of = picker(column.name for column in manifest.sealed_columns)
+        self._clear_of = picker(column.name for column in manifest.clear_columns)
 
-    def operation(self, change: RowChange, index: int) -> tuple[Operation, bytes]:
-        """Return the operation of a change and its row salt."""
+    def operation(self, change: RowChange, index: int) -> Operation:
+        """Return the operation of a change, and note its row salt."""
         if isinstance(change, RowDelete):
-            nothing = Operation(
+            self.salts.append(b"")
+            return Operation(
                 OperationKind.DELETE, change.row, change.parent, b"", (), ZERO_HASH, ZERO_HASH
             )
-            return nothing, b""
-        salt = self.entropy.token(SALT_BYTES)
-        row_id = self._row_id(change, index)
-        row = self._sealed_row(change.values)
-        if len(encode(row)) > ROW_BYTES:
-            raise ValueTooLarge(f"a row is over {ROW_BYTES} bytes")
-        sealed, commitment = seal_row(
-            row, row_key(self.data_key, salt), context=self.context, row_id=row_id
-        )
+        salt = self._token(SALT_BYTES)
+        self.salts.append(salt)
         inserts = isinstance(change, RowInsert)
-        operation = Operation(
-            kind=OperationKind.INSERT if inserts else OperationKind.UPDATE,
-            row=row_id,
-            parent=b"" if isinstance(change, RowInsert) else change.parent,
-            sealed=sealed,
-            clear=tuple(change.values[column.name] for column in self.manifest.clear_columns),
-            salt_commitment=salt_commitment(salt),
-            commitment=commitment,
+        row_id = change.row
+        if row_id is None:
+            header = self._header
+            row_id = free_row_id(header.dataset, header.signer, header.nonce, index)
+        sealed, commitment = seal_row(
+            self._sealed_row(change.values),
+            row_key(self._data_key, salt),
+            context=self._context,
+            row_id=row_id,
         )
-        return operation, salt
-
-    def _row_id(self, change: RowInsert | RowUpdate, index: int) -> RowId:
-        if change.row is not None:
-            return change.row
-        header = self.header
-        return free_row_id(header.dataset, header.signer, header.nonce, index)
+        if len(sealed) > ROW_BYTES + _TAG_BYTES:
+            raise ValueTooLarge(f"a row is over {ROW_BYTES} bytes")
+        return Operation(
+            OperationKind.INSERT if inserts else OperationKind.UPDATE,
+            row_id,
+            b"" if isinstance(change, RowInsert) else change.parent,
+            sealed,
+            self._clear_of(change.values),
+            salt_commitment(salt),
+            commitment,
+        )
 
     def _sealed_row(self, values: Mapping[str, Any]) -> SealedRow:
-        sealed = tuple(values[column.name] for column in self.manifest.sealed_columns)
-        if self.author is None:
+        sealed = self._sealed_of(values)
+        if self._author is None:
             return SealedRow(sealed)
-        address = self.author.address
-        signature = self.author.sign(author_digest(self.context, sealed, address))
+        address = self._author.address
+        signature = self._author.sign(author_digest(self._context, sealed, address))
         return SealedRow(sealed, address, signature)
+
+
+def picker(names: Iterable[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Return what gives the values of these names as a tuple."""
+    wanted = tuple(names)
+    if len(wanted) < 2:
+        return lambda values: tuple(values[name] for name in wanted)
+    return itemgetter(*wanted)
 
 
 def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:

@@ -7,6 +7,7 @@ arrival.
 
 from __future__ import annotations
 
+import hashlib
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -121,6 +122,15 @@ def operations_root(operations: tuple[Operation, ...]) -> Hash:
 def version_id(changeset: ChangesetId, index: int) -> VersionId:
     """Return the id of the row version that operation `index` of a changeset makes."""
     return VersionId(tagged_hash("mfdb.version.v1", changeset, index.to_bytes(4, "big")))
+
+
+def version_ids(changeset: ChangesetId, count: int) -> list[VersionId]:
+    """Return the version ids of all operations of a changeset, each as `version_id` gives it."""
+    start = b"mfdb.version.v1\x00" + changeset
+    return [
+        VersionId(Hash(hashlib.sha256(start + index.to_bytes(4, "big")).digest()))
+        for index in range(count)
+    ]
 
 
 def free_row_id(dataset: DatasetId, signer: Address, nonce: bytes, index: int) -> RowId:

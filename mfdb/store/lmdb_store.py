@@ -121,17 +121,27 @@ class LmdbStore:
     def _commit(self, group: Sequence[Sequence[Write]]) -> None:
         try:
             with self._env.begin(write=True) as txn:
-                for batch in group:
-                    for key, value in batch:
-                        if value is None:
-                            txn.delete(key)
-                        else:
-                            txn.put(key, value)
+                _apply(txn, group)
         except lmdb.MapFullError as error:
             raise StoreFull("the store reached the size of its map", hint=_FULL_HINT) from error
         except lmdb.Error as error:
             size = sum(batch_bytes(batch) for batch in group)
             raise _commit_failed(self._path, size, error) from error
+
+
+def _apply(txn: lmdb.Transaction, group: Sequence[Sequence[Write]]) -> None:
+    """Write what is left in the end of each key, in key order: a page is then touched once."""
+    last: dict[bytes, bytes | None] = {}
+    for batch in group:
+        last.update(batch)
+    puts = [(key, value) for key, value in last.items() if value is not None]
+    if len(puts) < len(last):
+        for key, value in last.items():
+            if value is None:
+                txn.delete(key)
+    puts.sort()
+    with txn.cursor() as cursor:
+        cursor.putmulti(puts)
 
 
 class LmdbSnapshot:

@@ -206,6 +206,8 @@ def _turned_as(key: bytes, parts: list[Plain]) -> list[Plain | Desc]:
     turned: list[Plain | Desc] = []
     position = 0
     for part in parts:
+        if position >= len(key):
+            raise CorruptRecord("a key is not in its one form")
         whole: Plain | Desc = Desc(part) if key[position] >= _DESC else part
         turned.append(whole)
         position += len(_pack_part(whole))

@@ -166,7 +166,7 @@ def test_many_sets_of_parameters_become_one_changeset(notes: User) -> None:
         changesets = {
             m.changeset
             for row in reading.rows(known)
-            if row.values[0] >= 100 and (m := reading.meta(known, row.version)) is not None
+            if row.values[0] >= 100 and (m := reading.meta(known, row.row, row.version)) is not None
         }
     assert len(changesets) == 1
     with pytest.raises(DuplicateRow):

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from mfdb.dataset.outcome import Applied, Incoming, RowChanged
+from mfdb.dataset.salts import load_entry
 from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.errors import (
     AccessDenied,
@@ -18,7 +19,6 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ZERO_HASH, ChangesetId, Hash, RowId
 from mfdb.rules.changeset import Changeset
-from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Action, Grantee, Manifest, Revocation
 from mfdb.store.ordered import pack
 from tests.fixtures.datasets import (
@@ -205,9 +205,9 @@ def test_a_deleted_row_is_shredded_everywhere_even_in_the_changelog(
     with bob.store.snapshot() as snapshot:
         left = b"".join(value for _, value in snapshot.scan(b"\x00", b"\xff"))
         assert b"the secret" not in left
-        entries = [value for _, value in snapshot.scan(b"k")]
-    salts = [msgspec.msgpack.decode(entry, type=KeyLogEntry).salts for entry in entries]
-    assert salts == [(b"",), (b"",)]
+        changesets = [ChangesetId(key[33:]) for key, _ in snapshot.scan(b"k")]
+        entries = [load_entry(snapshot, notes.dataset, one) for one in changesets]
+    assert [entry.salts for entry in entries if entry] == [(b"",), (b"",)]
 
 
 # ---- mailboxes: two people
@@ -351,9 +351,7 @@ def test_of_two_envelopes_the_one_that_opens_is_kept(
         bob.replica.apply(mailbox.dataset, [one])
     assert rows_of(bob, mailbox) == [("hello",)]
     with bob.store.snapshot() as snapshot:
-        stored = snapshot.get(b"k" + mailbox.dataset + item.changeset.id)
-    assert stored is not None
-    assert msgspec.msgpack.decode(stored, type=KeyLogEntry) == item.entry
+        assert load_entry(snapshot, mailbox.dataset, item.changeset.id) == item.entry
 
 
 def test_a_salt_that_was_destroyed_never_comes_back(
@@ -368,9 +366,9 @@ def test_a_salt_that_was_destroyed_never_comes_back(
     assert report.shred == ((item.changeset.id, 0),)
     bob.replica.apply(mailbox.dataset, [item])
     with bob.store.snapshot() as snapshot:
-        stored = snapshot.get(b"k" + mailbox.dataset + item.changeset.id)
+        stored = load_entry(snapshot, mailbox.dataset, item.changeset.id)
     assert stored is not None
-    assert msgspec.msgpack.decode(stored, type=KeyLogEntry).salts == (b"",)
+    assert stored.salts == (b"",)
 
 
 def test_a_future_changeset_waits_until_its_time(
