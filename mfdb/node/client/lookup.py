@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.codec import decode, encode
-from mfdb.kernel.errors import MfdbError, PeerUnreachable, UnknownDataset
+from mfdb.kernel.digest import sha256
+from mfdb.kernel.errors import MfdbError, PeerUnreachable, ProtocolViolation, UnknownDataset
 from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.messages import DatasetState, GetDataset
-from mfdb.node.whereabouts import Whereabouts, verify_state
+from mfdb.node.whereabouts import Whereabouts, check_on_chain, verify_state
+from mfdb.rules.placement import Placement
+from replication.segment import verify_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.ids import Address, DatasetId, Hash, SegmentId
     from mfdb.node.client.context import ClientContext
+    from replication.segment import SealedSegment
 
+log = logging.getLogger(__name__)
 _PREFIX = b"P"
 
 
@@ -26,6 +33,8 @@ class Lookup:
     def __init__(self, context: ClientContext) -> None:
         self._context = context
         self._known: dict[DatasetId, Whereabouts] = {}
+        self._verified: set[Hash] = set()
+        """Heads of placement logs that the chain bears out, digests of good bundles."""
 
     def known(self, dataset: DatasetId) -> Whereabouts | None:
         """Return what was found last, by this process or one before it, or None."""
@@ -76,7 +85,7 @@ class Lookup:
         found = [answer for answer in answers if isinstance(answer, Whereabouts)]
         if not found:
             raise _reason(answers)
-        best = max(found, key=_newness)
+        best = _merged(found)
         if known is None or _newness(best) > _newness(known):
             await self.remember(dataset, best)
         return self._known[dataset]
@@ -84,7 +93,41 @@ class Lookup:
     async def _ask(self, provider: Address, dataset: DatasetId) -> Whereabouts:
         correspondent = await self._context.directory.reach(provider)
         state = await correspondent.ask(GetDataset(dataset=dataset), DatasetState)
-        return verify_state(state, dataset, self._context.network)
+        found = verify_state(state, dataset, self._context.network)
+        if found.placement.head not in self._verified:
+            chain = self._context.chain
+            await check_on_chain(chain, found.placements, found.manifest, Placement())
+            self._verified.add(found.placement.head)
+        good = [bundle for bundle in found.segments if await self._is_good(found, bundle)]
+        return replace(found, segments=tuple(good))
+
+    async def _is_good(self, found: Whereabouts, bundle: SealedSegment) -> bool:
+        """Return whether a write quorum certified a bundle; an invented one is only left out."""
+        digest = sha256(encode(bundle))
+        if digest in self._verified:
+            return True
+        records = [await self._context.directory.record(r) for r in found.placement.replica_set]
+        signers = {record.signer for record in records}
+        quorum = found.manifest.profile.write_quorum
+        try:
+            verify_sealed(bundle, self._context.network, signers, quorum)
+        except ProtocolViolation as error:
+            log.warning("left out a segment that is not certified: %s", error)
+            return False
+        self._verified.add(digest)
+        return True
+
+
+def _merged(found: Sequence[Whereabouts]) -> Whereabouts:
+    """Return the newest rules and placement with every segment that anybody told of."""
+    segments: dict[SegmentId, SealedSegment] = {}
+    for one in sorted(found, key=_newness):
+        for bundle in one.segments:
+            known = segments.get(bundle.certificate.segment)
+            if known is None or len(bundle.receipts) >= len(known.receipts):
+                segments[bundle.certificate.segment] = bundle
+    ordered = sorted(segments.values(), key=lambda bundle: bundle.certificate.number)
+    return replace(max(found, key=_newness), segments=tuple(ordered))
 
 
 def _newness(found: Whereabouts) -> tuple[int, int, int, int]:

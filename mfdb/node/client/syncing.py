@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.outcome import Incoming
 from mfdb.kernel.errors import (
     AccessDenied,
+    BadProof,
     MfdbError,
     ProtocolViolation,
     QuorumNotReached,
@@ -94,8 +96,9 @@ class Syncing:
                 continue
             keys = await self._keys(found, dataset, bundle.changesets)
             items = [
-                Incoming(changeset=open_changeset(data), entry=keys.get(id_))
+                Incoming(changeset=open_changeset(data), entry=entry)
                 for id_, data in read_segment(bundle, shards)
+                for entry in keys.get(id_) or (None,)
             ]
             applied += len(_apply(replica, dataset, items))
         return applied, lost
@@ -146,23 +149,28 @@ class Syncing:
 
     async def _keys(
         self, found: Whereabouts, dataset: DatasetId, ids: tuple[ChangesetId, ...]
-    ) -> dict[ChangesetId, KeyLogEntry]:
-        """Return the key log entries, each from the first replica that has it."""
-        keys: dict[ChangesetId, KeyLogEntry] = {}
-        for replica in found.placement.replica_set:
-            lacking = [id_ for id_ in ids if id_ not in keys]
-            if not lacking:
-                break
-            try:
-                correspondent = await self._context.directory.reach(replica)
-                for at in range(0, len(lacking), KEYS_AT_ONCE):
-                    part = tuple(lacking[at : at + KEYS_AT_ONCE])
-                    request = GetKeys(dataset=dataset, changesets=part)
-                    answer = await correspondent.ask(request, Keys)
-                    keys.update({entry.changeset: entry for entry in answer.entries})
-            except MfdbError as error:
-                log.info("keys not had from=0x%s %s", replica.hex(), error)
+    ) -> dict[ChangesetId, tuple[KeyLogEntry, ...]]:
+        """Return what every replica says opens each changeset; the reader takes what does."""
+        told = await asyncio.gather(
+            *(self._keys_at(replica, dataset, ids) for replica in found.placement.replica_set)
+        )
+        keys: dict[ChangesetId, tuple[KeyLogEntry, ...]] = {}
+        for entry in dict.fromkeys(entry for entries in told for entry in entries):
+            keys[entry.changeset] = (*keys.get(entry.changeset, ()), entry)
         return keys
+
+    async def _keys_at(
+        self, replica: Address, dataset: DatasetId, ids: tuple[ChangesetId, ...]
+    ) -> list[KeyLogEntry]:
+        entries: list[KeyLogEntry] = []
+        try:
+            correspondent = await self._context.directory.reach(replica)
+            for at in range(0, len(ids), KEYS_AT_ONCE):
+                request = GetKeys(dataset=dataset, changesets=ids[at : at + KEYS_AT_ONCE])
+                entries += (await correspondent.ask(request, Keys)).entries
+        except MfdbError as error:
+            log.info("keys not had from=0x%s %s", replica.hex(), error)
+        return entries
 
     # ---- hot logs
 
@@ -176,15 +184,21 @@ class Syncing:
         )
         done = [answer for answer in answers if isinstance(answer, tuple)]
         for answer in answers:
-            if isinstance(answer, AccessDenied) or not isinstance(answer, MfdbError | tuple):
+            if not isinstance(answer, MfdbError | tuple):
                 raise answer
+        denied = [answer for answer in answers if isinstance(answer, AccessDenied)]
+        if denied and not done:
+            raise denied[0]
         if not done:
             raise QuorumNotReached("no replica answered", hint="wait until one is reachable")
         if len(done) < found.manifest.profile.read_quorum:
             # What was acknowledged is still here as long as one replica that has it is; but a
             # replica that hides rows is outvoted only by a quorum of others.
             log.warning("read below quorum answered=%d dataset=0x%s", len(done), dataset.hex())
-        return sum(applied for applied, _ in done), all(complete for _, complete in done)
+        # One that names what never was must not stop us: a read quorum of whole logs is enough.
+        whole = sum(complete for _, complete in done)
+        needed = min(found.manifest.profile.read_quorum, len(done))
+        return sum(applied for applied, _ in done), whole >= needed
 
     async def _log(
         self, provider: Address, dataset: DatasetId, replica: Replica
@@ -194,12 +208,14 @@ class Syncing:
         while True:
             request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES)
             page = await correspondent.ask(request, LogPage)
+            _check_order(page, after)
             applied += len(_take(replica, dataset, page.items))
             is_complete &= all(
                 item.data or replica.has(dataset, item.changeset) for item in page.items
             )
-            if page.items and is_complete:
+            if page.items:
                 after = page.items[-1].number
+            if page.items and is_complete:
                 _set_cursor(replica, dataset, provider, after)
             if not page.more or not page.items:
                 return applied, is_complete
@@ -223,9 +239,13 @@ class Syncing:
         try:
             await self.sync(dataset, replica)
             yield
+            for task in tasks:
+                task.add_done_callback(lambda _: arrived.set())
             while True:
                 await arrived.wait()
                 arrived.clear()
+                if all(task.done() for task in tasks):
+                    await asyncio.gather(*tasks)  # raises why the last feed ended
                 yield
         finally:
             for task in tasks:
@@ -272,6 +292,17 @@ def _holders(found: Whereabouts, bundle: SealedSegment) -> list[tuple[int, Addre
         if signed.receipt.agreement in providers
     ]
     return sorted(set(pairs))
+
+
+def _check_order(page: LogPage, after: int) -> None:
+    """A log that runs in circles would be read for ever.
+
+    Raises:
+        BadProof: the numbers of a page do not ascend from where it was asked for.
+    """
+    numbers = [after, *(item.number for item in page.items)]
+    if any(one >= next_ for one, next_ in pairwise(numbers)):
+        raise BadProof("the numbers of a provider's log do not ascend")
 
 
 def _take(
