@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mfdb.chain.port import RecordKind
 from mfdb.kernel.codec import Record, encode
-from mfdb.kernel.errors import MfdbError, PeerUnreachable, UnknownIdentity
+from mfdb.kernel.errors import BadProof, MfdbError, PeerUnreachable, UnknownIdentity
 from mfdb.node.messages import (
     VERSION,
     Follow,
@@ -129,6 +129,8 @@ class Directory:
         self._settings = settings
         self._records: dict[Address, NodeRecord] = {}
         self._open: dict[Address, Correspondent] = {}
+        self._delegated: set[tuple[Address, Address]] = set()
+        """Pairs of provider and hot key that the chain vouches for."""
         self._dialling: dict[Address, asyncio.Lock] = {}
 
     async def record(self, identity: Address, *, fresh: bool = False) -> NodeRecord:
@@ -142,7 +144,7 @@ class Directory:
             data = await self._chain.record(identity, RecordKind.NODE)
             if data is None:
                 raise UnknownIdentity(f"0x{identity.hex()} has published no node record")
-            self._records[identity] = self._open_node(data)
+            self._records[identity] = self._open_node(identity, data)
         return self._records[identity]
 
     async def home(self, identity: Address) -> HomeRecord:
@@ -157,14 +159,17 @@ class Directory:
                 f"0x{identity.hex()} has published no home record",
                 hint="its owner runs CREATE MAILBOX first",
             )
-        return open_record(SignedHomeRecord, data, network=self._chain.network.id).record
+        home = open_record(SignedHomeRecord, data, network=self._chain.network.id).record
+        if home.identity != identity:
+            raise BadProof(f"0x{identity.hex()} has published the home record of somebody else")
+        return home
 
     async def providers(self) -> dict[Address, NodeRecord]:
         """Return every node that offers storage, by identity; damaged records are left out."""
         found = {}
         for identity, data in sorted((await self._chain.records(RecordKind.NODE)).items()):
             try:
-                record = self._open_node(data)
+                record = self._open_node(identity, data)
             except MfdbError as error:
                 log.warning("left out a node record identity=0x%s %s", identity.hex(), error)
                 continue
@@ -222,6 +227,10 @@ class Directory:
         hello = encode(Hello(version=VERSION, record=self.me))
         welcome = open_answer(Welcome, await peer.request(hello, timeout_s=timeout_s))
         found = self._sessions.admit(peer, welcome.version, welcome.record)
+        if found.identity != record.identity:
+            raise BadProof("another node answers than was called")
+        await self._check_signer(found)
+        self._records[found.identity] = found
         self._accounts.adopt(found.identity, welcome.offer, welcome.standing)
         return Correspondent(
             peer,
@@ -231,5 +240,17 @@ class Directory:
             timeout_s=self._settings.request_timeout_s,
         )
 
-    def _open_node(self, data: bytes) -> NodeRecord:
-        return open_record(SignedNodeRecord, data, network=self._chain.network.id).record
+    def _open_node(self, identity: Address, data: bytes) -> NodeRecord:
+        record = open_record(SignedNodeRecord, data, network=self._chain.network.id).record
+        if record.identity != identity:
+            raise BadProof(f"0x{identity.hex()} has published the node record of somebody else")
+        return record
+
+    async def _check_signer(self, record: NodeRecord) -> None:
+        """What a hot key signs binds its provider in court only if the chain knows of the key."""
+        pair = (record.identity, record.signer)
+        if not record.roles & PROVIDER or pair in self._delegated:
+            return
+        if not await self._chain.may_sign(*pair):
+            raise BadProof("the provider's hot key is not delegated on chain")
+        self._delegated.add(pair)
