@@ -18,7 +18,7 @@ import msgspec
 
 from mfdb.kernel.account import recover
 from mfdb.kernel.clock import Hlc, hlc_seconds
-from mfdb.kernel.errors import AccessDenied, BadProof, MfdbError, QuorumNotReached
+from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, MfdbError, QuorumNotReached
 from mfdb.node.messages import (
     Copies,
     Done,
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from mfdb.node.messages import LogItem, SealNow
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
+    from mfdb.rules.evidence import Network
     from mfdb.rules.placement import Placement
 
 log = logging.getLogger(__name__)
@@ -244,7 +245,8 @@ class Sealing:
     def _mark(self, transaction: Transaction, request: ListHot) -> HotList:
         entries = tuple(self._entries(transaction, request.dataset))
         signed = shelf.signed_changesets(transaction, request.dataset, request.number)
-        if not signed:
+        is_next = request.number == shelf.next_segment(transaction, request.dataset)
+        if is_next and not signed:
             ids = tuple(entry.changeset for entry in entries)
             shelf.put_mark(transaction, request.dataset, request.number, ids)
         return HotList(entries=entries, signed=signed)
@@ -350,11 +352,23 @@ class Sealing:
             BadProof, BadSignature: the bundle is not good.
         """
         await self._verify(request.dataset, request.bundle)
+        request = await self._with_good_receipts(request)
         await self._context.committer.submit(
             lambda transaction: self._keep_sealed(transaction, request)
         )
         await self.release(request.dataset)
         return Done()
+
+    async def _with_good_receipts(self, request: PutSealed) -> PutSealed:
+        """Leave out what no holder signed: a forged receipt would take the place of a real one."""
+        signers = await self._shard_signers(request.dataset)
+        receipts = tuple(
+            signed
+            for signed in request.bundle.receipts
+            if _is_signed(self._context.network, signed, signers.get(signed.receipt.agreement))
+        )
+        bundle = msgspec.structs.replace(request.bundle, receipts=receipts)
+        return PutSealed(dataset=request.dataset, bundle=bundle)
 
     def _keep_sealed(self, transaction: Transaction, request: PutSealed) -> None:
         dataset, bundle = request.dataset, request.bundle
@@ -479,6 +493,17 @@ class Sealing:
         return seal_reason(hot, self._context.clock.now_s(), terms) is not None
 
 
+def _is_signed(network: Network, signed: SignedStoreReceipt, signer: Address | None) -> bool:
+    """Return whether a store receipt was signed by this hot key."""
+    if signer is None:
+        return False
+    try:
+        check_signer(network, signed.receipt, signed.signature, signer)
+    except BadSignature:
+        return False  # the answer asked for: this receipt does not count
+    return True
+
+
 def _sealed_ids(view: shelf.View, dataset: DatasetId) -> frozenset[ChangesetId]:
     return frozenset(id_ for b in shelf.segments(view, dataset) for id_ in b.changesets)
 
@@ -496,7 +521,8 @@ def _keep_shard(transaction: Transaction, request: PutShard) -> None:
     segment = request.bundle.certificate.segment
     shelf.put_shard(transaction, segment, request.shard, request.data)
     if shelf.segment(transaction, request.dataset, segment) is None:
-        shelf.put_segment(transaction, request.dataset, request.bundle)
+        bare = msgspec.structs.replace(request.bundle, receipts=())
+        shelf.put_segment(transaction, request.dataset, bare)
 
 
 def _merged(known: SealedSegment, new: SealedSegment, placement: Placement) -> SealedSegment:
