@@ -11,7 +11,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mfdb.chain.port import CashCheque
 from mfdb.kernel.account import recover
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.commit import Committer, Transaction
-    from mfdb.node.directory import Correspondent
     from mfdb.node.messages import Offer
     from mfdb.rules.evidence import Cheque
     from mfdb.rules.records import NodeRecord
@@ -43,6 +42,24 @@ log = logging.getLogger(__name__)
 NO_CHARGE = PriceTable(per_request=Wei(0), per_kib_in=Wei(0), per_kib_out=Wei(0))
 NO_THRESHOLDS = Thresholds(payment=Wei(2**128))
 MIN_VALIDITY_S = 3600
+
+
+class Payee(Protocol):
+    """Whom we ask and pay: a correspondent, as far as accounting knows it."""
+
+    @property
+    def identity(self) -> Address:
+        """Who it is."""
+        ...
+
+    @property
+    def offer(self) -> Offer | None:
+        """What it asks; nothing if it offers nothing."""
+        ...
+
+    async def pay(self, body: bytes) -> None:
+        """Deliver a payment."""
+        ...
 
 
 @dataclass(slots=True)
@@ -143,7 +160,7 @@ class Accounts:
 
     @asynccontextmanager
     async def consuming(
-        self, correspondent: Correspondent, request_bytes: int, most_bytes: int
+        self, correspondent: Payee, request_bytes: int, most_bytes: int
     ) -> AsyncIterator[Bill]:
         """Reserve a request's price, paying first if the peer's limit asks for it, then book it."""
         account = self.of(correspondent.identity)
@@ -162,9 +179,7 @@ class Accounts:
         account.is_changed = True
         await self._settle(correspondent, account)
 
-    async def _pay_ahead(
-        self, correspondent: Correspondent, account: PeerAccount, price: Wei
-    ) -> None:
+    async def _pay_ahead(self, correspondent: Payee, account: PeerAccount, price: Wei) -> None:
         """Pay until a request of this price fits under the peer's limit, as the peer sees it.
 
         A cheque on its way counts only once it has arrived, hence the lock.
@@ -174,7 +189,7 @@ class Accounts:
             if needed and self.chequebook != ZERO_ADDRESS:
                 await self._pay(correspondent, account, needed)
 
-    async def _settle(self, correspondent: Correspondent, account: PeerAccount) -> None:
+    async def _settle(self, correspondent: Payee, account: PeerAccount) -> None:
         """Pay what is due; a payment that fails is tried again with the next request."""
         async with account.paying:
             owed = account.ledger.account.owed_by_us
@@ -185,7 +200,7 @@ class Accounts:
             except MfdbError as error:
                 log.warning("cheque not delivered to=0x%s %s", correspondent.identity.hex(), error)
 
-    async def _pay(self, correspondent: Correspondent, account: PeerAccount, amount: Wei) -> None:
+    async def _pay(self, correspondent: Payee, account: PeerAccount, amount: Wei) -> None:
         """Issue and deliver a cheque; the caller holds the account's lock."""
         cheque = next_cheque(
             account.issued.cheque if account.issued else None,
