@@ -165,9 +165,14 @@ class Syncing:
         entries: list[KeyLogEntry] = []
         try:
             correspondent = await self._context.directory.reach(replica)
-            for at in range(0, len(ids), KEYS_AT_ONCE):
-                request = GetKeys(dataset=dataset, changesets=ids[at : at + KEYS_AT_ONCE])
-                entries += (await correspondent.ask(request, Keys)).entries
+            while ids:
+                asked = ids[:KEYS_AT_ONCE]
+                request = GetKeys(dataset=dataset, changesets=asked)
+                told = (await correspondent.ask(request, Keys)).entries
+                entries += told
+                # An answer holds as much as fits; what follows its last entry is asked again.
+                last = told[-1].changeset if told else asked[-1]
+                ids = ids[asked.index(last) + 1 :] if last in asked else ()
         except MfdbError as error:
             log.info("keys not had from=0x%s %s", replica.hex(), error)
         return entries

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
     from mfdb.node.provider.shelf import View
+    from mfdb.rules.key_log import KeyLogEntry
 
 PAGE_BYTES = 2**20
 PAGE_ITEMS = 1000
@@ -55,11 +56,23 @@ class Serving:
                 await growth.wait()
 
     def on_get_keys(self, request: GetKeys, caller: Address) -> Keys:
-        """Return the key log entries of these changesets, as far as they are here."""
+        """Return key log entries of these changesets, as far as they are here and fit a page.
+
+        The asker goes on after the last one that it got.
+        """
         self._context.demand(Action.SELECT, request.dataset, caller)
+        entries: list[KeyLogEntry] = []
+        size = 0
         with self._context.store.snapshot() as view:
-            found = (shelf.key_entry(view, request.dataset, id_) for id_ in request.changesets)
-            return Keys(entries=tuple(entry for entry in found if entry is not None))
+            for id_ in request.changesets:
+                entry = shelf.key_entry(view, request.dataset, id_)
+                if entry is None:
+                    continue
+                entries.append(entry)
+                size += len(entry.envelope) + sum(map(len, entry.salts))
+                if size > PAGE_BYTES:
+                    break
+        return Keys(entries=tuple(entries))
 
     def on_get_receipts(self, request: GetReceipts, caller: Address) -> Receipts:
         """Return all receipts kept for a changeset: the owner's evidence."""

@@ -23,7 +23,7 @@ from mfdb.node.messages import (
     ReadLog,
     Shard,
 )
-from mfdb.node.provider import serving
+from mfdb.node.provider import serving, shelf
 from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.placement import PlacementEntry, SignedPlacement
 from mfdb.rules.signing import digest_of, sign
@@ -303,3 +303,18 @@ async def test_a_stream_ends_when_the_right_does(town: Town) -> None:
     pages = stand.serving.on_follow(Follow(dataset=dataset, after=-1), town.person("eve").address)
     with pytest.raises(AccessDenied):
         await anext(pages)
+
+
+@in_town
+async def test_keys_that_do_not_fit_one_answer_come_in_several(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, dataset, _ = await sealed_town(town)
+    monkeypatch.setattr(serving, "PAGE_BYTES", 100)
+    bob, remote = await reader(town)
+    with town.stands[0].store.snapshot() as view:
+        (bundle,) = shelf.segments(view, dataset)
+    request = GetKeys(dataset=dataset, changesets=bundle.changesets)
+    told = town.stands[0].serving.on_get_keys(request, bob.address)
+    assert len(told.entries) == 1
+    assert await read(town, bob, remote, dataset) == MESSAGES
