@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
-    from mfdb.client.results import Change
+    from mfdb.client.results import Change, Column
     from mfdb.client.session import Session
     from mfdb.sql.parameters import Given
 
@@ -210,6 +210,10 @@ class Connection:
         """Carry out a statement inside the right batch."""
         with self._lock:
             self._need_open()
+            if many is None:
+                found = self._session.quick(operation, parameters)
+                if found is not None:
+                    return found
             statement = parse(operation)
             if isinstance(statement, _DEFINITIONS):
                 self._end("COMMIT")
@@ -248,7 +252,7 @@ class Cursor:
         self._connection: Connection | None = connection
         self._rows: Sequence[tuple[object, ...]] | None = None
         self._next = 0
-        self._description: tuple[Description, ...] | None = None
+        self._columns: tuple[Column, ...] = ()
         self.rowcount = -1
 
     @property
@@ -259,7 +263,12 @@ class Cursor:
     @property
     def description(self) -> tuple[Description, ...] | None:
         """Name and type of each result column; None if the statement gives no rows."""
-        return self._description
+        if not self._columns:
+            return None
+        return tuple(
+            (column.name, api_types.type_code(column.type), None, None, None, None, None)
+            for column in self._columns
+        )
 
     @property
     def rownumber(self) -> int | None:
@@ -272,7 +281,10 @@ class Cursor:
         Raises:
             MfdbError: it failed.
         """
-        return self._take(self._open().run(operation, None, parameters))
+        connection = self._connection
+        if connection is None:
+            connection = self._open()
+        return self._take(connection.run(operation, None, parameters))
 
     def executemany(self, operation: str, seq_of_parameters: Iterable[Given]) -> Self:
         """Carry out one change for each set of parameters, all in one changeset.
@@ -284,8 +296,13 @@ class Cursor:
 
     def fetchone(self) -> tuple[object, ...] | None:
         """Return the next row, or None."""
-        rows = self.fetchmany(1)
-        return rows[0] if rows else None
+        rows, at = self._rows, self._next
+        if rows is None or self._connection is None:
+            rows = self._result()
+        if at >= len(rows):
+            return None
+        self._next = at + 1
+        return rows[at]
 
     def fetchmany(self, size: int | None = None) -> list[tuple[object, ...]]:
         """Return the next rows, at most `size` (or `arraysize`)."""
@@ -333,12 +350,7 @@ class Cursor:
         self._rows = result.rows if result.columns else None
         self._next = 0
         self.rowcount = result.count
-        self._description = None
-        if result.columns:
-            self._description = tuple(
-                (column.name, api_types.type_code(column.type), None, None, None, None, None)
-                for column in result.columns
-            )
+        self._columns = result.columns
         return self
 
     def _result(self) -> Sequence[tuple[object, ...]]:

@@ -10,10 +10,12 @@ from mfdb.client.cursor import read_cursor
 from mfdb.client.definer import Definer
 from mfdb.client.names import LocalCatalogue
 from mfdb.client.options import parse_options
+from mfdb.client.quick import shortcut
 from mfdb.client.results import Column, Result, table
 from mfdb.client.state import EMBEDDED, Batch
 from mfdb.client.subscription import Subscription, View, follow
 from mfdb.client.tables import LocalTables, note
+from mfdb.dataset.indexes import span
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import (
     DuplicateRow,
@@ -38,12 +40,12 @@ from mfdb.sql.parameters import ExecutionContext, environment
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from mfdb.client.quick import Shortcut
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change
     from mfdb.client.state import SessionState
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
-    from mfdb.kernel.ids import DatasetId
     from mfdb.sql.bound import BoundSelect, Output
     from mfdb.sql.parameters import Given
 
@@ -61,7 +63,54 @@ class Local:
     def __init__(self, state: SessionState) -> None:
         self._state = state
         self.definer = Definer(state)
-        self._plans: dict[str, tuple[DatasetId, int, Any]] = {}
+        self._plans: dict[str, tuple[Known, Any]] = {}
+        self._shortcuts: dict[str, Shortcut] = {}
+
+    def quick(self, text: str, params: Given) -> Result | None:
+        """Return the answer to a query that one index answers, or None for the general way."""
+        found = self._shortcuts.get(text)
+        if found is None:
+            return None
+        state = self._state
+        replica, batch = state.replica, state.batch
+        if found.state != replica.catalogue_state:
+            del self._shortcuts[text]
+            return None
+        if batch is not None and (batch.failed or found.dataset in batch.tables):
+            return None
+        if found.is_point:
+            key = found.key(params)
+            if key is None:
+                return None
+            row = replica.first_row(key)
+            rows = [] if row is None else [found.pick(row.values)]
+        else:
+            between = None if found.bounds is None else found.bounds.of(params)
+            if between is None:
+                return None
+            down = found.index is not None and found.index.places[0][1]
+            start, stop = span(found.prefix, between, descending=down)
+            pick = found.pick
+            with replica.reading() as reading:
+                if found.state != replica.catalogue_state:
+                    return None
+                values = reading.values_between(found.dataset, found.index, start, stop)
+                rows = [pick(each) for each in values]
+        return Result(f"SELECT {len(rows)}", found.columns, rows, len(rows))
+
+    def _learn(self, text: str, bound: Any, known: Known, reading: Reading, state: int) -> None:
+        if len(self._shortcuts) >= PLANS:
+            del self._shortcuts[next(iter(self._shortcuts))]
+        found = shortcut(
+            bound,
+            known,
+            reading.indexes(known),
+            _columns(bound.outputs),
+            self._state.me,
+            state=state,
+        )
+        if found is not None and not state & 1:
+            self._shortcuts[text] = found
 
     def run(self, statement: st.Statement, params: Given, text: str) -> Result:
         """Return the result of one statement.
@@ -93,6 +142,7 @@ class Local:
     # ---- reading
 
     def _select(self, statement: st.Select, params: Given, text: str) -> Result:
+        state = self._state.replica.catalogue_state
         with self._state.replica.reading() as reading:
             catalogue = self._catalogue(reading)
             known = catalogue.known(statement.table) if statement.table else None
@@ -102,6 +152,8 @@ class Local:
             if compiled is None:
                 bound: Any = bind(statement, catalogue)
                 compiled = self._remember(text, known, CompiledSelect(bound))
+                if known is not None:
+                    self._learn(text, bound, known, reading, state)
             batch = self._state.batch
             tables = LocalTables(reading, batch.tables if batch else {})
             found = compiled.run(tables, params, self.context())
@@ -404,16 +456,15 @@ class Local:
         if known is None:
             return None
         plan = self._plans.get(text)
-        manifest = known.manifest
-        if plan is None or plan[:2] != (manifest.dataset, manifest.number):
+        if plan is None or plan[0] is not known:
             return None
-        return plan[2]
+        return plan[1]
 
     def _remember(self, text: str, known: Known | None, compiled: Any) -> Any:
         if known is not None:
             if len(self._plans) >= PLANS:
                 del self._plans[next(iter(self._plans))]
-            self._plans[text] = (known.manifest.dataset, known.manifest.number, compiled)
+            self._plans[text] = (known, compiled)
         return compiled
 
 

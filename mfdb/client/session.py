@@ -48,6 +48,7 @@ class Session:
         )
         self._local = Local(self.state)
         self._networked = Networked(self.state, self._local, remote) if remote else None
+        self._is_embedded = self._networked is None
         self._open = True
 
     @property
@@ -64,6 +65,10 @@ class Session:
         """Return the datasets that are known on this machine."""
         with self.state.replica.reading() as reading:
             return reading.datasets()
+
+    def quick(self, text: str, params: Given) -> Result | None:
+        """Return the answer to a query that one index answers at once, or None: use `start`."""
+        return self._local.quick(text, params) if self._is_embedded else None
 
     def start(self, text: str, params: Given = ()) -> Result | Awaitable[Result]:
         """Return a statement's result, or what to await where the network is needed.

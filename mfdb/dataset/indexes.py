@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.dataset.layout import IndexInfo, index_info_key, index_prefix, of_dataset
 from mfdb.dataset.working import load, parse, save
 from mfdb.kernel.errors import DuplicateRow, ProgrammingError, UnknownColumn
-from mfdb.store.ordered import Desc, pack
+from mfdb.store.ordered import Desc, pack, prefix_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 WHOLE_BYTES = 256
 _KEPT_BYTES = 224
 COLUMNS = 16
+_FLIP = bytes(255 - n for n in range(256))
+_NULL = pack(None)
+_AFTER_NULL_DOWN = bytes([255 - _NULL[0] + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,42 @@ class Index:
         if len(values) == len(self.places):
             return self.prefix + shortened(packed)
         return self.prefix + packed[:_KEPT_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Values of one column between two packed bounds; None is no bound. NULLs never lie inside."""
+
+    low: bytes | None = None
+    low_open: bool = False
+    high: bytes | None = None
+    high_open: bool = False
+
+
+def span(prefix: bytes, between: Span, *, descending: bool = False) -> tuple[bytes, bytes | None]:
+    """Return the keys start <= key < stop whose first part after the prefix lies inside.
+
+    A stop of None means: as long as the key begins with `start`.
+    """
+    first, first_open, last, last_open = (
+        between.low,
+        between.low_open,
+        between.high,
+        between.high_open,
+    )
+    below, above = b"", _NULL
+    if descending:
+        first, first_open, last, last_open = last, last_open, first, first_open
+        first = None if first is None else first.translate(_FLIP)
+        last = None if last is None else last.translate(_FLIP)
+        below, above = _AFTER_NULL_DOWN, b"\xff"
+    start = prefix + (below if first is None else first[:_KEPT_BYTES])
+    if first is not None and first_open and len(first) <= _KEPT_BYTES:
+        start = prefix_end(start) or start + b"\xff"
+    if last is None:
+        return start, prefix + above
+    stop = prefix + last[:_KEPT_BYTES]
+    return start, stop if last_open and len(last) <= _KEPT_BYTES else prefix_end(stop)
 
 
 def shortened(packed: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.dataset import catalogue
 from mfdb.dataset.acceptance import VersionMeta, winner
 from mfdb.dataset.contents import Contents
+from mfdb.dataset.indexes import indexes_of
 from mfdb.dataset.layout import (
     Envelope,
     FeedBlock,
@@ -33,6 +34,7 @@ from mfdb.dataset.states import version_in
 from mfdb.dataset.table import has_key, last_sequence
 from mfdb.dataset.visibility import Visibility
 from mfdb.dataset.working import load, parse
+from mfdb.kernel.errors import CorruptRecord
 from mfdb.kernel.ids import Hash, RowId, VersionId
 from mfdb.rules.changeset import version_ids
 from mfdb.rules.manifest import Action, Ordering
@@ -43,10 +45,26 @@ if TYPE_CHECKING:
     from nacl.public import PrivateKey
 
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.indexes import Index
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
     from mfdb.store.port import Snapshot
+
+
+_NAMES = 4_096
+"""Names that are remembered; beyond, they are looked up again."""
+
+
+class CatalogueCache:
+    """What readings of one state of the catalogue have looked up already."""
+
+    __slots__ = ("by_id", "by_name", "indexes")
+
+    def __init__(self) -> None:
+        self.by_id: dict[DatasetId, Known] = {}
+        self.by_name: dict[tuple[Address, str], Known | None] = {}
+        self.indexes: dict[DatasetId, list[Index]] = {}
 
 
 class Reading:
@@ -59,7 +77,9 @@ class Reading:
         private_key: Callable[[Manifest, int], PrivateKey | None],
         *,
         recent: Mapping[tuple[DatasetId, int], StoredRow],
+        cache: CatalogueCache,
     ) -> None:
+        self._cache = cache
         self._snapshot = snapshot
         self._identity = identity
         self._private_key = private_key
@@ -78,12 +98,28 @@ class Reading:
         Raises:
             UnknownDataset: nothing is.
         """
-        return catalogue.known_dataset(self._snapshot, dataset)
+        found = self._cache.by_id.get(dataset)
+        if found is None:
+            found = catalogue.known_dataset(self._snapshot, dataset)
+            self._cache.by_id[dataset] = found
+        return found
 
     def find(self, owner: Address, name: str) -> Known | None:
         """Return an owner's dataset by name, or None."""
-        dataset = catalogue.find_dataset(self._snapshot, owner, name)
-        return None if dataset is None else catalogue.known_dataset(self._snapshot, dataset)
+        asked = (owner, name)
+        if asked not in self._cache.by_name:
+            dataset = catalogue.find_dataset(self._snapshot, owner, name)
+            if len(self._cache.by_name) >= _NAMES:
+                self._cache.by_name.clear()
+            self._cache.by_name[asked] = None if dataset is None else self.known(dataset)
+        return self._cache.by_name[asked]
+
+    def indexes(self, known: Known) -> list[Index]:
+        """Return the secondary indexes of a dataset, also those that are being built."""
+        dataset = known.manifest.dataset
+        if dataset not in self._cache.indexes:
+            self._cache.indexes[dataset] = indexes_of(self._snapshot, known.manifest)
+        return self._cache.indexes[dataset]
 
     def named(self, owner: Address, name: str) -> Known:
         """Return an owner's dataset.
@@ -131,6 +167,40 @@ class Reading:
         for key, _ in self._snapshot.scan(prefix):
             return load(self._snapshot, StoredRow, shown_key(dataset, key[len(prefix) :]))
         return None
+
+    def by_index(
+        self, known: Known, index: Index, start: bytes, stop: bytes | None, *, reverse: bool = False
+    ) -> Iterator[StoredRow]:
+        """Yield the visible rows whose entries in an index lie in start <= key < stop.
+
+        `stop=None` means: as long as the entry begins with `start`. Rows come in the index's order.
+        """
+        prefix = of_dataset(b"d", known.manifest.dataset)
+        sees = self._visibility(known, Action.SELECT)
+        get = self._snapshot.get
+        for _, locator in self._snapshot.scan(start, stop, reverse=reverse):
+            data = get(prefix + locator)
+            if data is None:
+                raise CorruptRecord(f"index {index.info.name} names a row that is not there")
+            row = parse(StoredRow, data)
+            if sees.all or self._sees(known, sees, row):
+                yield row
+
+    def values_between(
+        self, dataset: DatasetId, index: Index | None, start: bytes, stop: bytes | None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield stored values in the order of an index (None: of the key), unasked who may see."""
+        if index is None:
+            for _, value in self._snapshot.scan(start, stop):
+                yield parse(StoredRow, value).values
+            return
+        prefix = of_dataset(b"d", dataset)
+        get = self._snapshot.get
+        for _, locator in self._snapshot.scan(start, stop):
+            data = get(prefix + locator)
+            if data is None:
+                raise CorruptRecord(f"index {index.info.name} names a row that is not there")
+            yield parse(StoredRow, data).values
 
     # ---- the changelog
 

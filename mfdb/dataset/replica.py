@@ -24,6 +24,7 @@ from mfdb.dataset.layout import (
     DirectoryInfo,
     Outgoing,
     Receipts,
+    StoredRow,
     Verdict,
     chain_key,
     dropped_key,
@@ -37,7 +38,7 @@ from mfdb.dataset.layout import (
 from mfdb.dataset.opener import Opened
 from mfdb.dataset.outcome import Applied, Incoming
 from mfdb.dataset.pending import check_current
-from mfdb.dataset.reading import Reading
+from mfdb.dataset.reading import CatalogueCache, Reading
 from mfdb.dataset.table import Table
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.dataset.writer import Chain, ChangesetWriter, Draft, split
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mfdb.dataset.catalogue import Known
-    from mfdb.dataset.layout import StoredRow
     from mfdb.dataset.writer import RowChange
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
@@ -101,6 +101,8 @@ class Replica:
         self._lock = RLock()
         self._listeners: list[Listener] = []
         self._recent: dict[tuple[DatasetId, int], StoredRow] = {}
+        self._catalogue_state = 0
+        self._catalogue: CatalogueCache = CatalogueCache()
         self.keyring = Keyring(keys)
         self.networks = frozenset(networks)
         self._info = self._open_directory()
@@ -111,6 +113,11 @@ class Replica:
     def identity(self) -> Address:
         """Whose replica this is."""
         return self.keyring.address
+
+    @property
+    def catalogue_state(self) -> int:
+        """Grows whenever a manifest or index changes; odd while one is changing."""
+        return self._catalogue_state
 
     @property
     def feed_id(self) -> bytes:
@@ -130,7 +137,7 @@ class Replica:
         Raises:
             WrongNetwork, BadSignature, BadProof, SchemaViolation: one may not stand.
         """
-        with self._writing() as working:
+        with self._redefining() as working:
             fresh = [signed for signed in chain if self._add_manifest(working, signed)]
             if fresh:
                 dataset = fresh[0].manifest.dataset
@@ -173,7 +180,7 @@ class Replica:
         Raises:
             UnknownDataset: nothing is known of it.
         """
-        with self._writing() as working:
+        with self._redefining() as working:
             catalogue.forget(working, catalogue.known_dataset(working, dataset), reason=reason)
         self._notify(dataset)
 
@@ -334,10 +341,23 @@ class Replica:
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """Return a context that reads one committed state."""
+        state, cache = self._catalogue_state, self._catalogue
         with self._store.snapshot() as snapshot:
+            # What is remembered of the catalogue holds for this snapshot only if the catalogue
+            # did not change before the snapshot was taken.
+            current = state == self._catalogue_state and not state & 1
             yield Reading(
-                snapshot, self.identity, self.keyring.private_read_key, recent=self._recent
+                snapshot,
+                self.identity,
+                self.keyring.private_read_key,
+                recent=self._recent,
+                cache=cache if current else CatalogueCache(),
             )
+
+    def first_row(self, prefix: bytes) -> StoredRow | None:
+        """Return the visible row whose place begins with a prefix; the caller may see it."""
+        data = self._store.first(prefix)
+        return None if data is None else parse(StoredRow, data)
 
     # ---- inside
 
@@ -350,6 +370,18 @@ class Replica:
                 yield working
             if not working.is_empty:
                 self._store.write(working.writes())
+
+    @contextmanager
+    def _redefining(self) -> Iterator[Working]:
+        """A write after which nothing that is remembered of the catalogue holds any more."""
+        with self._lock:
+            self._catalogue_state += 1
+            try:
+                with self._writing() as working:
+                    yield working
+            finally:
+                self._catalogue = CatalogueCache()
+                self._catalogue_state += 1
 
     def _open_directory(self) -> DirectoryInfo:
         with self._writing() as working:

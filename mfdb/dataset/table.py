@@ -185,7 +185,7 @@ def key_packer(manifest: Manifest) -> Callable[[tuple[Any, ...]], bytes] | None:
 
 def has_key(manifest: Manifest) -> bool:
     """Return whether rows are found by a primary key (else by where they were first seen)."""
-    return manifest.ordering is Ordering.OWNER and bool(manifest.key_columns)
+    return manifest.ordering is Ordering.OWNER and any(column.key for column in manifest.columns)
 
 
 def last_sequence(source: Snapshot | Working, dataset: DatasetId) -> int:

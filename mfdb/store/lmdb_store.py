@@ -93,6 +93,20 @@ class LmdbStore:
             self._snapshots += 1
         return LmdbSnapshot(txn, self)
 
+    def first(self, prefix: bytes) -> bytes | None:
+        """Return the value of the first key that begins with a prefix, as committed now."""
+        with self._state:
+            if self._closed:
+                raise InterfaceError("the store is closed")
+            try:
+                with self._env.begin() as txn, txn.cursor() as cursor:
+                    if not cursor.set_range(prefix):
+                        return None
+                    key, value = cursor.item()
+            except lmdb.Error as error:
+                raise _disk_failed(error) from error
+        return value if key.startswith(prefix) else None
+
     def write(self, batch: Sequence[Write]) -> None:
         """Apply all writes of a batch in order, durably, or none."""
         check_batch(batch)

@@ -43,6 +43,10 @@ class Store(Protocol):
         """Return a context that holds one committed state; never blocks a writer."""
         ...
 
+    def first(self, prefix: bytes) -> bytes | None:
+        """Return the value of the first key that begins with a prefix, as committed now."""
+        ...
+
     def write(self, batch: Sequence[Write]) -> None:
         """Apply all writes of a batch in order, durably, or none.
 

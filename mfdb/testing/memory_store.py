@@ -142,6 +142,11 @@ class MemoryStore:
                 if not self._snapshots[version]:
                     del self._snapshots[version]
 
+    def first(self, prefix: bytes) -> bytes | None:
+        """Return the value of the first key that begins with a prefix, as committed now."""
+        with self.snapshot() as snapshot:
+            return next((value for _, value in snapshot.scan(prefix)), None)
+
     def write(self, batch: Sequence[Write]) -> None:
         """Apply all writes of a batch in order, or none; synced unless the disk lies."""
         check_batch(batch)
