@@ -73,10 +73,6 @@ class Hello(Record, frozen=True, tag="hello"):
     record: SignedNodeRecord
 
 
-class GetPeers(Record, frozen=True, tag="peers?"):
-    """Ask for the node records that the peer knows."""
-
-
 class ProposeAgreement(Record, frozen=True, tag="agree?"):
     """Ask a provider to sign an agreement."""
 
@@ -261,12 +257,6 @@ class Welcome(Record, frozen=True, tag="welcome"):
     standing: Standing
 
 
-class Peers(Record, frozen=True, tag="peers"):
-    """Node records."""
-
-    records: tuple[SignedNodeRecord, ...]
-
-
 class Done(Record, frozen=True, tag="done"):
     """It is done, durably."""
 
@@ -357,7 +347,6 @@ class HotList(Record, frozen=True, tag="hot"):
 
 Request = (
     Hello
-    | GetPeers
     | ProposeAgreement
     | PutManifest
     | PutPlacement
@@ -383,7 +372,6 @@ Request = (
 )
 Answer = (
     Welcome
-    | Peers
     | Done
     | Signed
     | DatasetState

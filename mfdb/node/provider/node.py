@@ -171,7 +171,7 @@ class ProviderNode:
         repairing = Repairing(context, court)
         taking_over = TakingOver(context, duties, sealing)
         answering = {
-            **_reading(me, duties, serving, shards, healing),
+            **_reading(duties, serving, shards, healing),
             **_writing(duties, intake, sealing, taking_over),
         }
         self._server.serve(me, duties.offer, answering, serving.on_follow)
@@ -204,10 +204,9 @@ async def _forever(name: str, work: Callable[[], Awaitable[None]], every_s: floa
 
 
 def _reading(
-    me: SignedNodeRecord, duties: Duties, serving: Serving, shards: Shards, healing: Healing
+    duties: Duties, serving: Serving, shards: Shards, healing: Healing
 ) -> dict[type[Record], Answering]:
     return {
-        messages.GetPeers: lambda _, __: messages.Peers(records=(me,)),
         messages.GetDataset: duties.on_get_dataset,
         messages.ReadLog: serving.on_read_log,
         messages.GetKeys: serving.on_get_keys,

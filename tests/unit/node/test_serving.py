@@ -20,15 +20,15 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import Address, DatasetId
 from mfdb.node.messages import (
     Audit,
+    Done,
     Follow,
     GetCopies,
+    GetDataset,
     GetKeys,
-    GetPeers,
     GetReceipts,
     GetShard,
     ListHot,
     LogPage,
-    Peers,
     ProposeSeal,
     PutManifest,
     ReadLog,
@@ -233,8 +233,8 @@ async def test_nobody_is_answered_before_it_has_said_who_it_is(town: Town) -> No
     transport = town.network.transport(b"\x11" * 32, Mute())  # type: ignore[arg-type]  # it only asks
     peer = await transport.dial(stand.keys.transport_key, stand.bound, timeout_s=5)
     with pytest.raises(AccessDenied, match="hello"):
-        await peer.request(encode(GetPeers()), timeout_s=5)
-    for junk in (b"", b"\xc1", encode(Peers(records=())), b"\x00" * 1000):
+        await peer.request(encode(GetDataset(dataset=DatasetId(bytes(32)))), timeout_s=5)
+    for junk in (b"", b"\xc1", encode(Done()), b"\x00" * 1000):
         with pytest.raises(MalformedMessage):
             await peer.request(junk, timeout_s=5)
     await transport.close()
