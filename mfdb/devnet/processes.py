@@ -53,9 +53,9 @@ class Process:
         """Return the process id, or None if it does not run."""
         try:
             kept = json.loads(self.pid_file.read_text())
-        except (FileNotFoundError, ValueError):
+            pid = int(kept["pid"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        pid = int(kept["pid"])
         return pid if _started_at(pid) == kept["started"] != "" else None
 
 
