@@ -31,6 +31,10 @@ def python(program: str, place: Path) -> Process:
     return Process(name="one", command=[sys.executable, "-c", program], directory=place)
 
 
+def pid_of(process: Process) -> int | None:
+    return process.pid
+
+
 async def ready(process: Process, timeout_s: float = 20) -> subprocess.Popen[bytes]:
     child = processes.start(process)
     try:
@@ -47,12 +51,12 @@ def test_a_process_announces_itself_and_is_stopped(tmp_path: Path) -> None:
     async def story() -> None:
         process = python(READY, tmp_path)
         child = await ready(process)
-        assert process.pid == child.pid
+        assert pid_of(process) == child.pid
         with pytest.raises(DevnetFailed, match="runs already"):
             processes.start(process)
         await processes.stop([process], CLOCK)
         child.wait()
-        assert process.pid is None
+        assert pid_of(process) is None
         assert not process.pid_file.exists()
 
     asyncio.run(story())
