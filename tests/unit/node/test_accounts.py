@@ -11,18 +11,36 @@ import pytest
 
 from mfdb.chain.port import ChequeCashed, CreateChequebook
 from mfdb.kernel.errors import BadSignature, DebtLimitExceeded, MfdbError, StaleCheque
-from mfdb.kernel.ids import MFT, Address, Wei
-from mfdb.node.messages import GetDataset, GetPeers, PayCheque, Peers, Standing
+from mfdb.kernel.ids import MFT, Address, ChangesetId, Hash, Wei
+from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.node.messages import GetDataset, GetReceipts, PayCheque, Receipts, Standing
 from mfdb.pay.cheque import next_cheque, sign_cheque
+from mfdb.rules.manifest import Profile, dataset_id
+from tests.fixtures.datasets import keys_of
 from tests.fixtures.node_town import PROVIDER_SETTINGS, Person, Stand, Town, in_town, node_record
 
 if TYPE_CHECKING:
     from mfdb.node.accounts import Accounts
     from mfdb.node.client.remote import NodeRemote
     from mfdb.node.directory import Correspondent
+    from mfdb.node.settings import ProviderSettings
     from mfdb.rules.records import NodeRecord
 
 PRICE = 10**10
+SMALL = Profile(replicas=1, write_quorum=1, read_quorum=1, k=1, n=2)
+QUESTION = GetReceipts(
+    dataset=dataset_id(keys_of("alice").address, MAILBOX_NONCE),
+    changeset=ChangesetId(Hash(b"\x01" * 32)),
+)
+"""Something small that Alice may ask about her mailbox."""
+
+
+async def open_shop(town: Town, settings: ProviderSettings = PROVIDER_SETTINGS) -> Stand:
+    """Return a provider that keeps Alice's mailbox."""
+    await town.open(2, settings)
+    alice = town.person("alice")
+    await town.place(town.mailbox(alice, profile=SMALL), alice)
+    return town.stands[0]
 
 
 async def reach(remote: NodeRemote, stand: Stand) -> Correspondent:
@@ -66,12 +84,12 @@ def caller(town: Town, person: Person, book: Address) -> NodeRecord:
 
 @in_town
 async def test_both_sides_book_the_same(town: Town) -> None:
-    (stand,) = await town.open(1)
+    stand = await open_shop(town)
     alice = town.person("alice")
     remote = await alice.remote()
     correspondent = await reach(remote, stand)
     for _ in range(3):
-        await correspondent.ask(GetPeers(), Peers)
+        await correspondent.ask(QUESTION, Receipts)
     ours = remote._reports._accounts.of(stand.me).ledger.account
     theirs = stand.accounts.of(alice.address).ledger.account
     assert ours.consumed == theirs.served > 3 * PRICE
@@ -81,12 +99,12 @@ async def test_both_sides_book_the_same(town: Town) -> None:
 @in_town
 async def test_a_request_over_the_limit_is_paid_ahead_by_a_cheque(town: Town) -> None:
     settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
-    (stand,) = await town.open(1, settings)
+    stand = await open_shop(town, settings)
     alice = town.person("alice")
     remote = await alice.remote()
     correspondent = await reach(remote, stand)
     for _ in range(30):
-        await correspondent.ask(GetPeers(), Peers)
+        await correspondent.ask(QUESTION, Receipts)
     account = stand.accounts.of(alice.address)
     assert account.received is not None
     assert account.ledger.account.owed_by_peer <= settings.payment_threshold * 125 // 100
@@ -116,12 +134,12 @@ async def test_who_cannot_pay_is_served_to_the_limit_and_no_further(town: Town) 
 
 @in_town
 async def test_what_is_refused_is_not_charged(town: Town) -> None:
-    (stand,) = await town.open(1)
+    stand = await open_shop(town)
     alice = town.person("alice")
     remote = await alice.remote()
     correspondent = await reach(remote, stand)
     with pytest.raises(MfdbError):
-        await correspondent.ask(GetDataset(dataset=b"\x01" * 32), Peers)  # type: ignore[arg-type]  # no dataset
+        await correspondent.ask(GetDataset(dataset=b"\x01" * 32), Receipts)  # type: ignore[arg-type]  # no dataset
     assert remote._reports._accounts.of(stand.me).ledger.account.consumed == 0
     assert stand.accounts.of(alice.address).ledger.account.served == 0
 
@@ -276,23 +294,23 @@ async def test_a_lost_directory_takes_its_account_up_again_from_its_own_signatur
     town: Town,
 ) -> None:
     settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
-    (stand,) = await town.open(1, settings)
+    stand = await open_shop(town, settings)
     old = town.person("alice")
     first = await old.remote()
     correspondent = await reach(first, stand)
     for _ in range(20):
-        await correspondent.ask(GetPeers(), Peers)
+        await correspondent.ask(QUESTION, Receipts)
     issued = first._reports._accounts.of(stand.me).issued
     assert issued is not None
     await first.close()
     town.remotes.remove(first)
     again = await town.person("alice").remote()
-    await (await reach(again, stand)).ask(GetPeers(), Peers)
+    await (await reach(again, stand)).ask(QUESTION, Receipts)
     account = again._reports._accounts.of(stand.me)
     assert account.issued is not None
     assert account.issued.cheque.cumulative_payout >= issued.cheque.cumulative_payout
     for _ in range(20):
-        await (await reach(again, stand)).ask(GetPeers(), Peers)
+        await (await reach(again, stand)).ask(QUESTION, Receipts)
     assert stand.accounts.of(old.address).received == account.issued
 
 
