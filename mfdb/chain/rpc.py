@@ -15,6 +15,8 @@ from mfdb.kernel.errors import ChainError, ChainUnavailable
 from mfdb.kernel.ids import Hash
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from web3 import AsyncHTTPProvider
 
 REQUEST_S = 10.0
@@ -45,6 +47,7 @@ class Endpoint:
 
     def __init__(self, provider: AsyncHTTPProvider, url: str) -> None:
         self._provider = provider
+        self._running: set[asyncio.Task[Any]] = set()
         self.url = url
 
     @classmethod
@@ -63,7 +66,9 @@ class Endpoint:
         from web3.types import RPCEndpoint
 
         try:
-            answer: Any = await self._provider.make_request(RPCEndpoint(method), list(params))
+            answer = await self._finished(
+                self._provider.make_request(RPCEndpoint(method), list(params))
+            )
         except (ClientError, OSError, TimeoutError) as error:
             raise self._unavailable(type(error).__name__) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -98,8 +103,26 @@ class Endpoint:
         return await self.request("eth_getBlockByNumber", tag, with_transactions)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, once the requests that nobody waits for any more have ended."""
+        if self._running:
+            await asyncio.wait(self._running)
         await self._provider.disconnect()
+
+    async def _finished(self, request: Coroutine[Any, Any, Any]) -> Any:
+        """Return what a request returns; it ends by itself even if its caller is cancelled.
+
+        web3 takes a lock in a thread for every request. A request that is cancelled while it waits
+        for that leaves the lock taken, and every later one would wait for ever.
+        """
+        task = asyncio.ensure_future(request)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits hears of it; nobody else has to
 
     def _unavailable(self, reason: str) -> ChainUnavailable:
         return ChainUnavailable(

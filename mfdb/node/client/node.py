@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MalformedMessage, MfdbError
@@ -68,10 +69,11 @@ async def start_client(
     transport = ports.make_transport(keys.transport_seed, Unserving())
 
     async def close() -> None:
-        await accounts.flush()
-        await tasks.close()
-        await transport.close()
-        await ports.chain.close()
+        async with AsyncExitStack() as rest:  # carried out even if one of them fails
+            rest.push_async_callback(ports.chain.close)
+            rest.push_async_callback(transport.close)
+            rest.push_async_callback(tasks.close)
+            await accounts.flush()
 
     try:
         accounts.chequebook = await open_chequebook(
