@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mfdb.client import definitions
 from mfdb.client.identities import address_of
 from mfdb.client.options import parse_options
+from mfdb.client.state import EMBEDDED
 from mfdb.kernel.errors import (
     AccessDenied,
     DuplicateDataset,
@@ -101,6 +102,7 @@ class Definer:
         self.own(manifest)
         for grant in grants:
             _check_readable(manifest, grant)
+            _check_whole(manifest, grant)
         after = definitions.granted(manifest, grants, wrapped)
         return None if after is manifest else self.sign(after)
 
@@ -192,6 +194,16 @@ class Definer:
         except UnknownIdentity as error:
             error.position = grantee.position
             raise
+
+
+def _check_whole(manifest: Manifest, grant: Grant) -> None:
+    """Providers serve logs and segments whole, so nobody can be given some of the rows to read."""
+    reads = grant.actions & int(Action.SELECT | Action.SUBSCRIBE)
+    if reads and manifest.network != EMBEDDED and not grant.is_for_all_rows:
+        raise NotSupportedError(
+            "a right to read some of the rows cannot be kept by providers yet",
+            hint="put what others may read into a dataset of its own",
+        )
 
 
 def _check_readable(manifest: Manifest, grant: Grant) -> None:

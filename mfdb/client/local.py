@@ -6,6 +6,7 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client import show
+from mfdb.client.bulk import LEAST, BulkInsert
 from mfdb.client.cursor import read_cursor
 from mfdb.client.definer import Definer
 from mfdb.client.names import LocalCatalogue
@@ -65,6 +66,7 @@ class Local:
         self.definer = Definer(state)
         self._plans: dict[str, tuple[Known, Any]] = {}
         self._shortcuts: dict[str, Shortcut] = {}
+        self._bulks: dict[str, BulkInsert] = {}
 
     def quick(self, text: str, params: Given) -> Result | None:
         """Return the answer to a query that one index answers, or None for the general way."""
@@ -204,6 +206,14 @@ class Local:
 
     # ---- changing
 
+    def _learn_bulk(self, text: str, bound: Any, known: Known | None) -> None:
+        if len(self._bulks) >= PLANS:
+            del self._bulks[next(iter(self._bulks))]
+        self._bulks.pop(text, None)
+        found = None if known is None else BulkInsert.of(bound, known, self._state.replica.keyring)
+        if found is not None:
+            self._bulks[text] = found
+
     def run_many(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
         """Return the result of one change, carried out for each set of parameters at once.
 
@@ -244,7 +254,13 @@ class Local:
             if compiled is None:
                 bound: Any = bind(statement, catalogue)
                 compiled = self._remember(text, known, CompiledChange(bound))
+                self._learn_bulk(text, bound, known)
             assert known is not None, "the binder knows every dataset it lets pass"
+            bulk = self._bulks.get(text) if len(many) >= LEAST else None
+            if bulk is not None and bulk.known is known:
+                pending = batch.table(known.manifest.dataset)
+                count = bulk.plan(many, reading, pending, self._state.replica.keyring)
+                return Result(tag=f"INSERT {count}", count=count)
             tables = LocalTables(reading, batch.tables)
             for params in many:
                 mutation = compiled.plan(tables, params, self.context())

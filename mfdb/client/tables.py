@@ -53,6 +53,7 @@ class PendingTable:
     changes: Pending = field(default_factory=Pending)
     rows: dict[RowId, VersionedRow | None] = field(default_factory=dict)
     _by_value: dict[tuple[int, bytes], dict[RowId, None]] = field(default_factory=dict)
+    _unsorted: dict[RowId, None] = field(default_factory=dict)
     _fresh: int = 0
 
     def fresh_id(self) -> RowId:
@@ -63,16 +64,24 @@ class PendingTable:
     def show(self, row: RowId, shown: VersionedRow | None, table: TableSchema) -> None:
         """Let reads of this batch see a row in its new state (None: gone)."""
         before = self.rows.get(row)
-        if before is not None:
+        if before is not None and row not in self._unsorted:
             for key in _index_keys(table, before.values):
                 self._by_value.get(key, {}).pop(row, None)
         self.rows[row] = shown
-        if shown is not None:
-            for key in _index_keys(table, shown.values):
-                self._by_value.setdefault(key, {})[row] = None
+        self._unsorted[row] = None
+
+    def _sort(self, table: TableSchema) -> None:
+        """Enter into the index what came since; a batch that is never read needs none."""
+        for row in self._unsorted:
+            shown = self.rows[row]
+            if shown is not None:
+                for key in _index_keys(table, shown.values):
+                    self._by_value.setdefault(key, {})[row] = None
+        self._unsorted.clear()
 
     def matching(self, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
         """Yield the rows of this batch that an access describes."""
+        self._sort(table)
         match access:
             case KeyLookup(keys=keys):
                 wanted = [(-1, pack(*key)) for key in keys]

@@ -14,7 +14,7 @@ from mfdb.dataset.layout import (
 )
 from mfdb.dataset.opener import NO_KEY, Opened, Unreadable, open_changeset_rows
 from mfdb.dataset.salts import load_entry
-from mfdb.dataset.schema import misfit
+from mfdb.dataset.schema import fitter
 from mfdb.dataset.working import load
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Contents:
         self._source = source
         self._known = known
         self._private_key = private_key
+        self._misfit = fitter(known.manifest)
         self._opened: dict[ChangesetId, _Rows] = dict(plain or {})
 
     def of(self, version: VersionMeta) -> Opened | Unreadable | None:
@@ -58,7 +59,7 @@ class Contents:
             self._opened = {version.changeset: rows}
         found = rows[version.index]
         if isinstance(found, Opened):
-            wrong = misfit(self._known.manifest, found.values)
+            wrong = self._misfit(found.values)
             return Unreadable(wrong) if wrong else found
         return found
 

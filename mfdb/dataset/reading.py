@@ -156,6 +156,10 @@ class Reading:
             if sees.all or self._sees(known, sees, row):
                 yield row
 
+    def is_shown(self, dataset: DatasetId, locator: bytes) -> bool:
+        """Return whether a row stands at a place; whether one may see it is not asked."""
+        return self._snapshot.get(shown_key(dataset, locator)) is not None
+
     def by_key(self, known: Known, values: tuple[Any, ...]) -> StoredRow | None:
         """Return the visible row with the primary key of these values (all columns are given)."""
         return next(self.keyed(known, key_locator(known.manifest, values), None), None)

@@ -37,6 +37,10 @@ def _decimal(value: Any) -> bool:
     return type(value) is str and _DECIMAL.match(value) is not None
 
 
+def _never(_value: Any) -> bool:
+    return False
+
+
 _FITS: dict[str, Callable[[Any], bool]] = {
     "BOOLEAN": _exact(bool),
     "SMALLINT": _integer(range(-(2**15), 2**15)),
@@ -58,16 +62,29 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+def fitter(manifest: Manifest) -> Callable[[Mapping[str, Any]], str]:
+    """Return what says why values do not fit the columns; an empty text if they do."""
+    columns = [
+        (column.name, _FITS.get(column.type.partition("(")[0], _never), column)
+        for column in manifest.columns
+    ]
+
+    def misfit(values: Mapping[str, Any]) -> str:
+        for name, fit, column in columns:
+            value = values.get(name)
+            if value is None:
+                if column.not_null:
+                    return f"column {name} must not be NULL"
+            elif not fit(value):
+                return f"column {name} holds a {type(value).__name__} that is no {column.type}"
+        return ""
+
+    return misfit
+
+
 def misfit(manifest: Manifest, values: Mapping[str, Any]) -> str:
     """Return why values do not fit the columns, or an empty text if they do."""
-    for column in manifest.columns:
-        value = values.get(column.name)
-        if value is None:
-            if column.not_null:
-                return f"column {column.name} must not be NULL"
-        elif not fits(column, value):
-            return f"column {column.name} holds a {type(value).__name__} that is no {column.type}"
-    return ""
+    return fitter(manifest)(values)
 
 
 def fits(column: Column, value: object) -> bool:

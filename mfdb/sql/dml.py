@@ -192,7 +192,7 @@ def check_unique(
         if wanted:
             for row in tables.scan(table, KeyLookup(wanted)):
                 if row.row_id not in gone:
-                    raise _duplicate(table, table.key, row.values)
+                    raise duplicate(table, table.key, row.values)
     for place, column in enumerate(table.columns):
         if column.unique and table.key != (place,):
             _check_column(table, place, new, gone, tables)
@@ -203,7 +203,7 @@ def _distinct_keys(table: TableSchema, new: list[Values]) -> dict[Key, None]:
     for values in new:
         key = key_of(table, values)
         if key in keys:
-            raise _duplicate(table, table.key, values)
+            raise duplicate(table, table.key, values)
         keys[key] = None
     return keys
 
@@ -217,16 +217,17 @@ def _check_column(
         if values[place] is None:
             continue
         if values[place] in seen:
-            raise _duplicate(table, (place,), values)
+            raise duplicate(table, (place,), values)
         seen.add(values[place])
     if not seen:
         return
     for row in tables.scan(table, ValueLookup(place, tuple(seen))):
         if row.row_id not in gone:
-            raise _duplicate(table, (place,), row.values)
+            raise duplicate(table, (place,), row.values)
 
 
-def _duplicate(table: TableSchema, places: tuple[int, ...], values: Values) -> DuplicateRow:
+def duplicate(table: TableSchema, places: tuple[int, ...], values: Values) -> DuplicateRow:
+    """Return the error that a row's values in these columns are taken."""
     names = ", ".join(table.columns[place].name for place in places)
     shown = ", ".join(
         to_text(from_storage(values[place], table.columns[place].type), table.columns[place].type)

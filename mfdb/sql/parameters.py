@@ -38,13 +38,18 @@ def environment(parameters: Parameters, given: Given, context: ExecutionContext)
     """
     _check_given(parameters, given)
     return Environment(
-        parameters=tuple(_slot_value(slot, given) for slot in parameters.slots),
+        parameters=tuple(slot_value(slot, given) for slot in parameters.slots),
         caller=context.identity,
         now_us=(context.now - _EPOCH) // datetime.timedelta(microseconds=1),
     )
 
 
-def _slot_value(slot: tuple[int | str, Any, int], given: Given) -> Any:
+def slot_value(slot: tuple[int | str, Any, int], given: Given) -> Any:
+    """Return the value of one parameter in its type.
+
+    Raises:
+        BadType, InvalidText, NumberOutOfRange: it does not suit its place.
+    """
     key, kind, position = slot
     value = given[key]  # type: ignore[index] # _check_given matched key and container
     try:
