@@ -22,8 +22,8 @@ from mfdb.kernel.errors import (
     WrongNetwork,
     WrongVersion,
 )
-from mfdb.kernel.ids import DatasetId, Hash
-from mfdb.node.messages import Acknowledged, GetPeers, Hello, PutChangeset, open_answer
+from mfdb.kernel.ids import ChangesetId, DatasetId, Hash
+from mfdb.node.messages import Acknowledged, GetReceipts, Hello, PutChangeset, open_answer
 from tests.fixtures.e2e_mail import Mail, readdressed
 from tests.fixtures.e2e_stranger import ANSWER_S, Stranger, is_closed, stranger
 
@@ -43,6 +43,8 @@ HANDSHAKE_S = 5
 GIB = 2**30
 GREW_BYTES = 64 * 2**20
 CROWD = 40
+QUESTION = GetReceipts(dataset=DatasetId(b"\x01" * 32), changeset=ChangesetId(b"\x02" * 32))
+"""What any provider is asked, about a dataset that it does not keep."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,9 @@ def talk(mail: Mail, replica: tuple[str, str], what: Callable[[Stranger], Awaita
 
 
 async def answers(someone: Stranger) -> None:
-    await (await someone.greeted()).request(encode(GetPeers()), timeout_s=ANSWER_S)
+    peer = await someone.greeted()
+    with pytest.raises(UnknownDataset):  # a request that was looked into, and an answer to it
+        await peer.request(encode(QUESTION), timeout_s=ANSWER_S)
 
 
 # ---- below the messages
@@ -148,11 +152,11 @@ def test_requests_before_hello_and_unknown_ones(mail: Mail, replica: tuple[str, 
     async def say(someone: Stranger) -> None:
         peer = await someone.dial()
         with pytest.raises(AccessDenied, match="hello") as refusal:
-            await peer.request(encode(GetPeers()), timeout_s=ANSWER_S)
+            await peer.request(encode(QUESTION), timeout_s=ANSWER_S)
         assert refusal.value.hint
         peer = await someone.greeted()
         unknown = msgspec.msgpack.encode(["give me everything", 1])
-        for body in (b"", unknown, os.urandom(300), encode(GetPeers()) + b"\x00", b"\x91" * 9999):
+        for body in (b"", unknown, os.urandom(300), encode(QUESTION) + b"\x00", b"\x91" * 9999):
             with pytest.raises(MalformedMessage):
                 await peer.request(body, timeout_s=ANSWER_S)
         assert peer.is_open, "a refusal costs the peer its request only"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shell.__main__ import main
-from tests.fixtures.e2e_command import ROOT, User
+from tests.fixtures.e2e_command import COMMAND_S, ROOT, User
 from tests.fixtures.e2e_transcript import Reader, Step, blocks, steps
 
 if TYPE_CHECKING:
@@ -54,6 +58,29 @@ def test_the_quick_start_of_the_readme(live: LiveNetwork, tmp_path: Path) -> Non
     someone = reader(live, tmp_path)
     for step in [step for block in found for step in steps(block)]:
         follow(someone, step, ROOT)
+    programs = [block for block in blocks(ROOT / "README.md", "python") if "FILE" in block]
+    assert programs
+    for program in programs:
+        assert first_line(program.replace("FILE", str(live.file)), tmp_path).startswith("insert {")
+
+
+def first_line(program: str, place: Path) -> str:
+    """Return what an endless Python program prints first."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", program],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=COMMAND_S)
+        assert err.rstrip().endswith("KeyboardInterrupt"), err
+    return line
 
 
 def test_the_example_runs_as_its_readme_shows(live: LiveNetwork, tmp_path: Path) -> None:
