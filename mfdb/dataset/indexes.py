@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from mfdb.dataset.layout import IndexInfo, index_info_key, index_prefix, of_dataset
+import msgspec
+
+from mfdb.dataset.layout import (
+    IndexInfo,
+    StoredRow,
+    index_info_key,
+    index_prefix,
+    of_dataset,
+    shown_key,
+)
 from mfdb.dataset.working import load, parse, save
 from mfdb.kernel.errors import DuplicateRow, ProgrammingError, UnknownColumn
 from mfdb.store.ordered import Desc, pack, prefix_end
@@ -23,7 +32,6 @@ from mfdb.store.ordered import Desc, pack, prefix_end
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mfdb.dataset.layout import StoredRow
     from mfdb.dataset.working import Working
     from mfdb.kernel.ids import DatasetId
     from mfdb.rules.manifest import Manifest
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
 WHOLE_BYTES = 256
 _KEPT_BYTES = 224
 COLUMNS = 16
+ROW_ID_BYTES = 32
 _FLIP = bytes(255 - n for n in range(256))
 _NULL = pack(None)
 _AFTER_NULL_DOWN = bytes([255 - _NULL[0] + 1])
@@ -153,6 +162,49 @@ def define(
     return info
 
 
+def build_some(
+    working: Working, manifest: Manifest, name: str, after: bytes, count: int
+) -> bytes | None:
+    """Enter the next visible rows into an index; return where to go on, None at the end.
+
+    Rows that are written meanwhile enter by themselves, so that nobody has to wait.
+    """
+    index = next(one for one in indexes_of(working, manifest) if one.info.name == name)
+    prefix = of_dataset(b"d", manifest.dataset)
+    start = prefix + after + b"\x00" if after else prefix
+    done, last = 0, b""
+    for key, value in working.under.scan(start, prefix_end(prefix)):
+        locator = key[len(prefix) :]
+        working.put(index.entry(parse(StoredRow, value)), locator)
+        done, last = done + 1, locator
+        if done == count:
+            return last
+    return None
+
+
+def make_ready(working: Working, manifest: Manifest, name: str) -> None:
+    """Let an index be read, whose rows are all in it.
+
+    Raises:
+        DuplicateRow: it is UNIQUE, and two rows have the same values.
+    """
+    index = next(one for one in indexes_of(working, manifest) if one.info.name == name)
+    if index.info.unique:
+        _check_whole(working, manifest, index)
+    ready = msgspec.structs.replace(index.info, is_ready=True)
+    save(working, index_info_key(manifest.dataset, name), ready)
+
+
+def _check_whole(source: Snapshot, manifest: Manifest, index: Index) -> None:
+    before = b""
+    for key, locator in source.scan(index.prefix):
+        if key[:-ROW_ID_BYTES] == before:
+            row = load(source, StoredRow, shown_key(manifest.dataset, locator))
+            if row is not None and all(row.values[at] is not None for at, _ in index.places):
+                raise duplicate(manifest, index.info)
+        before = key[:-ROW_ID_BYTES]
+
+
 def remove(working: Working, dataset: DatasetId, name: str) -> bool:
     """Remove an index; return whether there was one."""
     key = index_info_key(dataset, name)
@@ -187,11 +239,12 @@ def check_unique(
         if start in seen or any(
             key != start + row.row and working.get(key) is not None for key, _ in under.scan(start)
         ):
-            raise _duplicate(manifest, index.info)
+            raise duplicate(manifest, index.info)
         seen.add(start)
 
 
-def _duplicate(manifest: Manifest, info: IndexInfo) -> DuplicateRow:
+def duplicate(manifest: Manifest, info: IndexInfo) -> DuplicateRow:
+    """Return the error that two rows have the same values in a UNIQUE index."""
     names = ", ".join(name for name, _ in info.columns)
     return DuplicateRow(
         f"dataset {manifest.name} has a row with that ({names}) already",

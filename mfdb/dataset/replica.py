@@ -15,6 +15,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from mfdb.dataset import catalogue, indexes
+from mfdb.dataset.check import CheckReport, check_store
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.history import History
 from mfdb.dataset.keyring import Keyring
@@ -39,6 +40,7 @@ from mfdb.dataset.opener import Opened
 from mfdb.dataset.outcome import Applied, Incoming
 from mfdb.dataset.pending import check_current
 from mfdb.dataset.reading import CatalogueCache, Reading
+from mfdb.dataset.salts import save_entry
 from mfdb.dataset.table import Table
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.dataset.writer import Chain, ChangesetWriter, Draft, split
@@ -55,6 +57,7 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import ChangesetId
 from mfdb.kernel.limits import HLC_AHEAD_S
 from mfdb.rules.columns import key_commitment, unwrap_key
+from mfdb.rules.key_log import KeyLogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -66,13 +69,16 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId, Hash
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.rules.changeset import Changeset
-    from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.manifest import SignedManifest
     from mfdb.rules.receipt import WriteReceipt
     from mfdb.store.port import Store
 
     Listener = Callable[[DatasetId], None]
 
+_SINGLE_RECORDS = 1
+"""The format in which each version, change and key log entry was a record of its own."""
+_BUILD_ROWS = 2_000
+"""Existing rows that enter a new index in one commit; other writers come in between."""
 _FEED_BYTES = 8
 _RECENT_ROWS = 1024
 """Deleted or replaced rows whose old values stay at hand for live subscribers."""
@@ -183,6 +189,75 @@ class Replica:
         with self._redefining() as working:
             catalogue.forget(working, catalogue.known_dataset(working, dataset), reason=reason)
         self._notify(dataset)
+
+    # ---- indexes and upkeep
+
+    def create_index(
+        self,
+        dataset: DatasetId,
+        name: str,
+        columns: Sequence[tuple[str, bool]],
+        *,
+        unique: bool = False,
+    ) -> None:
+        """Make a secondary index over columns, each with "descending"; others write meanwhile.
+
+        Raises:
+            UnknownDataset, UnknownColumn, ProgrammingError: there can be no such index.
+            DuplicateRow: it is to be UNIQUE, and two rows have the same values; there is none then.
+        """
+        with self._redefining() as working:
+            manifest = catalogue.known_dataset(working, dataset).manifest
+            indexes.define(working, manifest, name, columns, unique=unique)
+        after: bytes | None = b""
+        try:
+            while after is not None:
+                with self._writing() as working:
+                    after = indexes.build_some(working, manifest, name, after, _BUILD_ROWS)
+            with self._redefining() as working:
+                indexes.make_ready(working, manifest, name)
+        except MfdbError:
+            self.drop_index(dataset, name)
+            raise
+
+    def drop_index(self, dataset: DatasetId, name: str) -> bool:
+        """Remove a secondary index; return whether there was one."""
+        with self._redefining() as working:
+            return indexes.remove(working, dataset, name)
+
+    def check(self) -> CheckReport:
+        """Return what a check of everything against the signed log found (CHECK DATABASE)."""
+        with self._store.snapshot() as snapshot:
+            return check_store(snapshot, self.keyring.private_read_key)
+
+    def vacuum(self) -> tuple[int, int]:
+        """Give free room in the store back to the disk; return its bytes before and after.
+
+        Raises:
+            OperationalError: somebody reads just now.
+            StoreFull: there is no room for the copy; nothing changed.
+        """
+        with self._lock:
+            return self._store.compact()
+
+    def rebuild(self, dataset: DatasetId) -> None:
+        """Make rows, indexes and changelog anew from the signed changesets and their keys.
+
+        The changelog gets a new name, so that subscriptions begin anew instead of missing changes.
+        """
+        with self._redefining() as working:
+            self._rebuild(working, dataset)
+            self._info = DirectoryInfo(FORMAT, self._entropy.token(_FEED_BYTES))
+            save(working, FORMAT_KEY, self._info)
+        self._notify(dataset)
+
+    def _rebuild(self, working: Working, dataset: DatasetId) -> None:
+        for table in b"vwdujf":
+            for key, _ in list(working.scan(of_dataset(bytes([table]), dataset))):
+                working.delete(key)
+        batch = self._batch(working, catalogue.known_dataset(working, dataset))
+        batch.history.rejudge()
+        self._finish(batch)
 
     # ---- writing
 
@@ -389,11 +464,24 @@ class Replica:
             if info is None:
                 info = DirectoryInfo(FORMAT, self._entropy.token(_FEED_BYTES))
                 save(working, FORMAT_KEY, info)
+            elif info.format == _SINGLE_RECORDS:
+                info = self._modernise(working)
         if info.format != FORMAT:
             raise WrongVersion(
                 f"the directory has format {info.format}, this release reads {FORMAT}",
                 hint="use the release that wrote it",
             )
+        return info
+
+    def _modernise(self, working: Working) -> DirectoryInfo:
+        """Bring a directory of format 1 up to date; everything but the log is made anew."""
+        for key, value in list(working.scan(b"k")):
+            working.delete(key)
+            save_entry(working, parse(KeyLogEntry, value))
+        for dataset in catalogue.all_datasets(working):
+            self._rebuild(working, dataset)
+        info = DirectoryInfo(FORMAT, self._entropy.token(_FEED_BYTES))
+        save(working, FORMAT_KEY, info)
         return info
 
     def _add_manifest(self, working: Working, signed: SignedManifest) -> bool:

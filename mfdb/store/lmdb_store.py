@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import resource
+import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -64,6 +65,8 @@ class LmdbStore:
 
     def __init__(self, path: Path | str, *, map_bytes: int = MAP_BYTES) -> None:
         self._path = Path(path)
+        self._map_bytes = map_bytes
+        self._writing = threading.Lock()
         self._lock_fd = _take_directory(self._path)
         try:
             _check_format(self._path)
@@ -112,6 +115,36 @@ class LmdbStore:
         check_batch(batch)
         self._queue.write(batch)
 
+    def compact(self) -> tuple[int, int]:
+        """Copy what is in use to a new file that takes the old one's place.
+
+        A crash leaves the one file or the other, both complete.
+        """
+        data, draft = self._path / "data.mdb", self._path / "compact"
+        with self._writing, self._state:
+            if self._closed:
+                raise InterfaceError("the store is closed")
+            if self._snapshots:
+                raise OperationalError(
+                    f"{self._snapshots} readers hold the store",
+                    hint="end subscriptions and queries",
+                )
+            before = data.stat().st_size
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(mode=0o700)
+            try:
+                self._env.copy(str(draft), compact=True)
+                _sync_file(draft / "data.mdb")
+            except (lmdb.Error, OSError) as error:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise _commit_failed(self._path, before, error) from error
+            self._env.close()
+            (draft / "data.mdb").replace(data)
+            _sync_directory(self._path)
+            shutil.rmtree(draft, ignore_errors=True)
+            self._env = _open_environment(self._path, self._map_bytes)
+            return before, data.stat().st_size
+
     def close(self) -> None:
         """Wait for writes under way and give the directory back; calling it again is harmless."""
         self._queue.close()
@@ -134,7 +167,7 @@ class LmdbStore:
 
     def _commit(self, group: Sequence[Sequence[Write]]) -> None:
         try:
-            with self._env.begin(write=True) as txn:
+            with self._writing, self._env.begin(write=True) as txn:
                 _apply(txn, group)
         except lmdb.MapFullError as error:
             raise StoreFull("the store reached the size of its map", hint=_FULL_HINT) from error
@@ -302,6 +335,11 @@ def _write_format(path: Path, file: Path) -> None:
     _sync_directory(path)
 
 
+def _sync_file(file: Path) -> None:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
 def _sync_directory(path: Path) -> None:
     """Make the names in a directory survive the loss of power; LMDB syncs contents only."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -337,7 +375,7 @@ def _open_environment(path: Path, map_bytes: int) -> lmdb.Environment:
 # ---- what LMDB's errors mean
 
 
-def _commit_failed(path: Path, size_bytes: int, error: lmdb.Error) -> MfdbError:
+def _commit_failed(path: Path, size_bytes: int, error: Exception) -> MfdbError:
     """Tell a full disk, which LMDB reports as any other failed write, from a broken one."""
     text = str(error)
     full = (
@@ -360,5 +398,5 @@ def _room_bytes(path: Path) -> int:
     return min(room, limit - data.stat().st_size)
 
 
-def _disk_failed(error: lmdb.Error) -> OperationalError:
+def _disk_failed(error: Exception) -> OperationalError:
     return OperationalError(f"the disk failed: {error}", hint="see the system's log")

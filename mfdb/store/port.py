@@ -56,6 +56,15 @@ class Store(Protocol):
         """
         ...
 
+    def compact(self) -> tuple[int, int]:
+        """Give free room back to the disk; return the bytes in use before and after.
+
+        Raises:
+            OperationalError: a snapshot is open.
+            StoreFull: there is no room for the copy; nothing changed.
+        """
+        ...
+
     def close(self) -> None:
         """Give the directory back; further calls raise InterfaceError."""
         ...

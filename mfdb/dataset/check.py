@@ -1,0 +1,225 @@
+"""CHECK DATABASE: every signature, hash, visible row and index entry against the signed log.
+
+    manifests -> signatures and the chain they make
+    changesets -> signature, Merkle root, commitments, the key log entry beside each
+               -> which versions there are and which are heads
+    row states -> exactly those heads; what is shown is what the head's ciphertext opens to
+    indexes    -> an entry for each visible row, and none besides
+
+Nothing is repaired here: `Replica.rebuild` makes everything but the log anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mfdb.dataset import catalogue
+from mfdb.dataset.acceptance import winner
+from mfdb.dataset.contents import Contents
+from mfdb.dataset.indexes import indexes_of
+from mfdb.dataset.layout import (
+    Envelope,
+    RowState,
+    StoredRow,
+    Verdict,
+    of_dataset,
+    shown_key,
+    unique_prefix,
+)
+from mfdb.dataset.opener import Opened
+from mfdb.dataset.salts import load_entry
+from mfdb.dataset.table import ordered_values
+from mfdb.dataset.working import load, parse
+from mfdb.kernel.errors import MfdbError
+from mfdb.kernel.ids import ChangesetId, RowId, VersionId
+from mfdb.rules.changeset import Changeset, check_changeset, version_ids
+from mfdb.rules.key_log import check_entry
+from mfdb.rules.manifest import Manifest, check_manifest, check_successor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nacl.public import PrivateKey
+
+    from mfdb.dataset.catalogue import Known
+    from mfdb.store.port import Snapshot
+
+PROBLEMS = 1_000
+"""Problems that are listed; beyond, they are only counted."""
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """What was looked at, and what is wrong: nothing, if `is_good`."""
+
+    datasets: int = 0
+    changesets: int = 0
+    rows: int = 0
+    index_entries: int = 0
+    wrong: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.wrong == 0
+
+    def say(self, problem: str) -> None:
+        """Note a problem."""
+        self.wrong += 1
+        if len(self.problems) < PROBLEMS:
+            self.problems.append(problem)
+
+
+def check_store(
+    snapshot: Snapshot, private_key: Callable[[Manifest, int], PrivateKey | None]
+) -> CheckReport:
+    """Return what a check of everything in a replica found."""
+    report = CheckReport()
+    for dataset in catalogue.all_datasets(snapshot):
+        try:
+            known = catalogue.known_dataset(snapshot, dataset)
+        except MfdbError as error:
+            report.say(f"dataset {dataset.hex()[:16]}: its manifests cannot be read: {error}")
+            continue
+        report.datasets += 1
+        _Check(snapshot, known, private_key, report).run()
+    return report
+
+
+class _Check:
+    """The check of one dataset."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        known: Known,
+        private_key: Callable[[Manifest, int], PrivateKey | None],
+        report: CheckReport,
+    ) -> None:
+        self._snapshot = snapshot
+        self._known = known
+        self._report = report
+        self._dataset = known.manifest.dataset
+        self._contents = Contents(snapshot, known, private_key)
+        self._in_order = ordered_values(known.manifest)
+        self._heads: dict[RowId, set[VersionId]] = {}
+
+    def run(self) -> None:
+        """Check everything, as far as it can be read."""
+        for part in (self._manifests, self._changesets, self._states, self._indexes):
+            try:
+                part()
+            except MfdbError as error:
+                self._say(f"the check ended early: {error}")
+
+    def _say(self, problem: str) -> None:
+        self._report.say(f"dataset {self._known.manifest.name}: {problem}")
+
+    def _manifests(self) -> None:
+        before: Manifest | None = None
+        for signed in self._known.chain:
+            manifest = signed.manifest
+            try:
+                check_manifest(signed, manifest.network)
+                if before is not None and before.number + 1 == manifest.number:
+                    check_successor(before, manifest)
+            except MfdbError as error:
+                self._say(f"manifest {manifest.number}: {error}")
+            before = manifest
+
+    # ---- the log
+
+    def _changesets(self) -> None:
+        superseded: set[VersionId] = set()
+        for key, value in self._snapshot.scan(of_dataset(b"c", self._dataset)):
+            self._report.changesets += 1
+            named = ChangesetId(key[33:])
+            try:
+                envelope = parse(Envelope, value)
+                self._changeset(named, envelope.changeset)
+            except MfdbError as error:
+                self._say(f"changeset {named.hex()[:16]}: {error}")
+                continue
+            if envelope.verdict is Verdict.APPLIED:
+                self._note(envelope.changeset, superseded)
+        for heads in self._heads.values():
+            heads.difference_update(superseded)
+
+    def _changeset(self, named: ChangesetId, changeset: Changeset) -> None:
+        check_changeset(changeset, network=self._known.manifest.network, dataset=self._dataset)
+        if changeset.id != named:
+            self._say(f"changeset {named.hex()[:16]} is kept under another's name")
+        entry = load_entry(self._snapshot, self._dataset, named)
+        if entry is not None:
+            check_entry(entry, changeset)
+
+    def _note(self, changeset: Changeset, superseded: set[VersionId]) -> None:
+        versions = version_ids(changeset.id, len(changeset.operations))
+        for version, operation in zip(versions, changeset.operations, strict=True):
+            self._heads.setdefault(operation.row, set()).add(version)
+            if operation.parent:
+                superseded.add(VersionId(operation.parent))
+
+    # ---- what was made of it
+
+    def _states(self) -> None:
+        shown = 0
+        for key, value in self._snapshot.scan(of_dataset(b"w", self._dataset)):
+            row = RowId(key[33:])
+            state = parse(RowState, value)
+            if set(state.heads) != self._heads.pop(row, set()):
+                self._say(f"row {row.hex()[:16]} has other heads than the log gives it")
+            elif state.shown:
+                shown += 1
+                self._shown(row, state)
+        for row, heads in self._heads.items():
+            if heads:
+                self._say(f"row {row.hex()[:16]} of the log is missing")
+        visible = sum(1 for _ in self._snapshot.scan(of_dataset(b"d", self._dataset)))
+        self._report.rows += visible
+        if visible != shown:
+            self._say(f"{visible} rows are visible, {shown} should be")
+
+    def _shown(self, row: RowId, state: RowState) -> None:
+        stored = load(self._snapshot, StoredRow, shown_key(self._dataset, state.locator))
+        head = winner(state.versions) if state.versions else None
+        if stored is None or head is None or stored.version != head.version:
+            self._say(f"row {row.hex()[:16]} is not visible in its newest version")
+            return
+        opened = self._contents.of(head)
+        if isinstance(opened, Opened) and self._in_order(opened.values) != stored.values:
+            self._say(f"row {row.hex()[:16]} shows other values than were signed")
+        elif not isinstance(opened, Opened):
+            self._say(f"row {row.hex()[:16]} is visible, but its signed version does not open")
+
+    # ---- indexes
+
+    def _indexes(self) -> None:
+        manifest = self._known.manifest
+        due = 0
+        indexes = [i for i in indexes_of(self._snapshot, manifest) if i.info.is_ready]
+        for key, value in self._snapshot.scan(of_dataset(b"d", self._dataset)):
+            locator = key[33:]
+            row = parse(StoredRow, value)
+            for entry in self._unique_keys(locator, row):
+                due += 1
+                if self._snapshot.get(entry) is None:
+                    self._say(
+                        f"row {row.row.hex()[:16]} is missing in the index of a UNIQUE column"
+                    )
+            for index in indexes:
+                due += 1
+                if self._snapshot.get(index.entry(row)) != locator:
+                    self._say(f"row {row.row.hex()[:16]} is missing in index {index.info.name}")
+        there = sum(1 for _ in self._snapshot.scan(of_dataset(b"u", self._dataset)))
+        there += sum(1 for index in indexes for _ in self._snapshot.scan(index.prefix))
+        self._report.index_entries += there
+        if there != due:
+            self._say(f"the indexes have {there} entries, {due} are due")
+
+    def _unique_keys(self, locator: bytes, row: StoredRow) -> Iterator[bytes]:
+        for at, column in enumerate(self._known.manifest.columns):
+            if column.unique and row.values[at] is not None:
+                yield unique_prefix(self._dataset, at, row.values[at]) + locator
