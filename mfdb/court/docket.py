@@ -1,7 +1,7 @@
 """What one party must do about the cases on chain: a pure state machine over events and time.
 
     CaseOpened against me  -> Answer, until the deadline has passed
-    CaseOpened by me       -> DemandVerdict, once the deadline has passed
+    CaseOpened by anybody  -> DemandVerdict, once the deadline has passed (the accuser first)
     CaseClosed as guilty   -> Convicted: the survivors repair
 
 Everything follows from the chain's events, so a restart only reads them again.
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from mfdb.chain.port import ChainEvent
     from mfdb.kernel.ids import Address, CaseId
+
+GRACE_S = 60
+"""How long an accuser has the verdict to itself before everybody else asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,9 @@ def on_ticked(docket: Docket, now_s: int) -> tuple[Effect, ...]:
     for opened in docket.open.values():
         if opened.provider == docket.me and now_s <= opened.deadline:
             effects.append(Answer(opened=opened))
-        if opened.accuser == docket.me and now_s > opened.deadline:
+        is_ours = opened.accuser == docket.me
+        over_s = now_s - opened.deadline
+        if over_s > (0 if is_ours else GRACE_S) and (is_ours or opened.provider != docket.me):
             effects.append(DemandVerdict(case=opened.case))
     return tuple(effects)
 

@@ -22,12 +22,13 @@ NODE = NodeSettings(poll_s=0.5)
 PROVIDER = ProviderSettings(
     min_answer_window_s=10,
     audit_share=1.0,
+    patience=6,
     reconcile_s=5,
     payment_threshold=Wei(2 * 10**12),
     cash_above=Wei(10**11),
 )
 CLIENT = ClientSettings(
-    capacity_bytes=2**20,
+    capacity_bytes=2**25,
     term_s=30 * 24 * 3600,
     epoch_s=3600,
     tail_s=600,

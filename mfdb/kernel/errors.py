@@ -257,6 +257,12 @@ class StoreFull(OperationalError):
     retryable = True
 
 
+class CapacityExceeded(OperationalError):
+    """The agreement with a provider covers no more bytes."""
+
+    sqlstate = "53200"
+
+
 class StoreLocked(OperationalError):
     """Another process works on this directory."""
 

@@ -36,8 +36,11 @@ class ProviderSettings:
     """The longest epoch that the fee is asked for."""
     audit_share: float = 0.1
     """Share of the segments that is audited in an epoch (a in reference/protocol 11)."""
+    patience: int = 2
+    """Audits in a row that a holder may leave unanswered before it is asked in court."""
     seal_age_s: float = 3600
     reconcile_s: float = 60
+    collect_s: float = 3600
     cash_above: Wei = Wei(MFT // 100)
 
 
@@ -51,6 +54,8 @@ class ClientSettings:
     tail_s: int = 7 * 24 * 3600
     answer_window_s: int = 24 * 3600
     repair_fee: Wei = Wei(MFT // 100)
+    fee_ceiling_per_mib: Wei = Wei(MFT // 1000)
+    """What a provider may ask per MiB and epoch where the dataset sets no ceiling."""
     chequebook_amount: Wei = Wei(10 * MFT)
     write_deadline_s: float = 15
     refollow_s: float = 1.0

@@ -93,6 +93,11 @@ class Grant(Record, frozen=True):
     condition: Any
     until: int
 
+    @property
+    def is_for_all_rows(self) -> bool:
+        """Whether it holds for every row of the dataset alike."""
+        return self.condition is None and self.grantee is not Grantee.AUTHOR
+
 
 class Revocation(Record, frozen=True):
     """A signer who lost rights, and the heads of its chains that still count."""
@@ -142,7 +147,10 @@ class Profile(Record, frozen=True):
 
 
 class Manifest(Record, frozen=True):
-    """One version of a dataset's rules; `previous` is the hash of the version before."""
+    """One version of a dataset's rules; `previous` is the hash of the version before.
+
+    `price_ceiling` is the most a provider may ask per MiB and epoch, in wei (0: the client's own).
+    """
 
     format: int
     network: Hash

@@ -79,7 +79,8 @@ class Placer:
         offerings = {o.correspondent.identity: o for o in found if o is not None}
         mib = -(-self._context.settings.capacity_bytes // MIB)
         candidates = [_candidate(offering, mib) for offering in offerings.values()]
-        ceiling = manifest.price_ceiling or None
+        # Candidates are priced per GiB, ceilings per MiB.
+        ceiling = Wei(1024 * (manifest.price_ceiling or self._context.settings.fee_ceiling_per_mib))
         count = manifest.profile.n
         picked = choose(candidates, manifest.dataset, count, terms=Terms(price_ceiling=ceiling))
         return [offerings[candidate.provider] for candidate in picked]

@@ -1,12 +1,14 @@
 """Auditing the other holders of our segments, off chain first, in court if they fail.
 
-`mfdb.court.rota` says whom this provider audits, the beacon which units it asks for. Silence is no
-offence (the holder may be away for less than the answer window), a refusal or a wrong answer is.
+`mfdb.court.rota` says whom this provider audits, the beacon which units it asks for. A refusal or a
+wrong answer is an offence at once. Silence is none by itself, but a holder that stays silent is
+asked in court, where an honest one answers as soon as it is back.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from mfdb.court.rota import audits_of
@@ -23,7 +25,7 @@ from mfdb.node.provider import shelf
 from replication.audit import failed_draw
 
 if TYPE_CHECKING:
-    from mfdb.kernel.ids import Address, Hash
+    from mfdb.kernel.ids import Address, AgreementId, Hash
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.court import Court
     from replication.segment import SignedStoreReceipt
@@ -42,6 +44,7 @@ class Auditing:
         self._court = court
         self._done_epoch = -1
         self._draws = 0
+        self._silent: Counter[AgreementId] = Counter()
 
     async def look(self) -> None:
         """Audit once per epoch, when its beacon stands."""
@@ -90,8 +93,20 @@ class Auditing:
             proofs = await correspondent.ask(request, Proofs)
         except NO_OFFENCE as error:
             log.info("audit unanswered holder=0x%s %s", holder.hex(), error)
-            return None
+            return self._silence(signed.receipt.agreement)
         except MfdbError as error:
             log.info("audit refused holder=0x%s %s", holder.hex(), error)
             return 0
+        self._silent.pop(signed.receipt.agreement, None)
         return failed_draw(signed.receipt, beacon, proofs.answer, self._draws)
+
+    def _silence(self, agreement: AgreementId) -> int | None:
+        """Return the draw to sue over, once our patience with a holder is used up.
+
+        Silence is no offence by itself, but a question in court cannot be left unanswered.
+        """
+        self._silent[agreement] += 1
+        if self._silent[agreement] < self._context.settings.patience:
+            return None
+        del self._silent[agreement]
+        return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mfdb.kernel.errors import AccessDenied
 from mfdb.node.provider import shelf
 from mfdb.rules.authorise import Denied, authorise
@@ -52,6 +54,8 @@ class Context:
     def demand(self, action: Action, dataset: DatasetId, identity: Address) -> None:
         """Return quietly if an identity may do this to a dataset, or is one of its providers.
 
+        A log or segment is served whole, so a right to read some of the rows opens none of it.
+
         Raises:
             AccessDenied: it may not, with the reason.
             UnknownDataset: the dataset is not kept here.
@@ -61,6 +65,9 @@ class Context:
             placement = shelf.placement(view, dataset, self.network)
         if identity in placement.providers:
             return
-        verdict = authorise(manifest.at(self.clock.now_s()), action, None, None, identity)
+        live = manifest.at(self.clock.now_s())
+        whole = tuple(grant for grant in live.grants if grant.is_for_all_rows)
+        rules = msgspec.structs.replace(live, grants=whole)
+        verdict = authorise(rules, action, None, None, identity)
         if isinstance(verdict, Denied):
             raise AccessDenied(verdict.reason, hint="the dataset's owner can GRANT it")

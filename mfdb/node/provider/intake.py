@@ -14,6 +14,7 @@ from mfdb.dataset.acceptance import Accepted, Knowledge, check_fresh, judge
 from mfdb.kernel.errors import (
     AccessDenied,
     BadProof,
+    CapacityExceeded,
     StaleWrite,
     UnknownDataset,
 )
@@ -147,6 +148,7 @@ class Intake:
         if known is not None:
             return known
         versions = self._judge(transaction, changeset, fresh=fresh)
+        self._demand_room(transaction, dataset, len(data))
         for meta in versions:
             shelf.put_version(transaction, dataset, meta)
         shelf.put_changeset(transaction, changeset, data)
@@ -154,6 +156,18 @@ class Intake:
         pending = Pending(dataset, self._log(transaction, dataset, id_, data))
         self._acknowledger.add(pending)
         return pending
+
+    def _demand_room(self, transaction: Transaction, dataset: DatasetId, size_bytes: int) -> None:
+        """A strangers' mailbox may not outgrow what its owner pays for and a deposit stands for."""
+        placement = shelf.placement(transaction, dataset, self._context.network)
+        made = placement.agreements.get(self._context.me)
+        capacity = made.agreement.capacity_bytes if made else 0
+        used = shelf.used_bytes(transaction, dataset)
+        if made is not None and used + size_bytes > capacity:
+            raise CapacityExceeded(
+                f"the agreement is over {capacity} bytes, {used} are used",
+                hint="the owner can seal the dataset or make a larger agreement",
+            )
 
     def _judge(
         self, transaction: Transaction, changeset: Changeset, *, fresh: bool

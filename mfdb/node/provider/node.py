@@ -20,6 +20,7 @@ from mfdb.node.provider.completing import Completing
 from mfdb.node.provider.context import Context
 from mfdb.node.provider.court import Court
 from mfdb.node.provider.duties import Duties
+from mfdb.node.provider.earnings import Earnings
 from mfdb.node.provider.feed import Feed
 from mfdb.node.provider.healing import Healing
 from mfdb.node.provider.intake import Acknowledger, Intake
@@ -181,6 +182,7 @@ class ProviderNode:
         self._loop("taking over", taking_over.look, self._settings.reconcile_s)
         self._loop("healing", healing.look, self._settings.reconcile_s)
         self._loop("accounts", self._settle, self._node.poll_s)
+        self._loop("earnings", Earnings(context).look, self._settings.collect_s)
 
     async def _settle(self) -> None:
         await self._accounts.flush()

@@ -519,7 +519,7 @@ def _begun(hot: Mapping[Address, HotList]) -> tuple[ChangesetId, ...]:
 
 def _keep_shard(transaction: Transaction, request: PutShard) -> None:
     segment = request.bundle.certificate.segment
-    shelf.put_shard(transaction, segment, request.shard, request.data)
+    shelf.put_shard(transaction, request.dataset, segment, request.shard, request.data)
     if shelf.segment(transaction, request.dataset, segment) is None:
         bare = msgspec.structs.replace(request.bundle, receipts=())
         shelf.put_segment(transaction, request.dataset, bare)

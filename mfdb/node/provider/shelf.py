@@ -242,6 +242,7 @@ def changeset_data(view: View, dataset: DatasetId, changeset: ChangesetId) -> by
 def put_changeset(transaction: Transaction, changeset: Changeset, data: bytes) -> None:
     """Keep a changeset: its bytes until they are sealed, its header for ever."""
     suffix = changeset.header.dataset + changeset.id
+    _use(transaction, changeset.header.dataset, len(data))
     transaction.put(b"X" + suffix, data)
     transaction.put(b"h" + suffix, encode(changeset.header))
 
@@ -254,6 +255,7 @@ def header(view: View, dataset: DatasetId, changeset: ChangesetId) -> Header | N
 
 def release(transaction: Transaction, dataset: DatasetId, changeset: ChangesetId) -> None:
     """Drop the bytes of a changeset that a sealed segment has taken over."""
+    _use(transaction, dataset, -len(changeset_data(transaction, dataset, changeset) or b""))
     transaction.delete(b"X" + dataset + changeset)
 
 
@@ -407,9 +409,24 @@ def shard(view: View, id_: SegmentId, index: int) -> bytes | None:
     return view.get(shard_key(id_, index))
 
 
-def put_shard(transaction: Transaction, id_: SegmentId, index: int, data: bytes) -> None:
+def put_shard(
+    transaction: Transaction, dataset: DatasetId, id_: SegmentId, index: int, data: bytes
+) -> None:
     """Keep the bytes of a shard."""
+    before = shard(transaction, id_, index) or b""
+    _use(transaction, dataset, len(data) - len(before))
     transaction.put(shard_key(id_, index), data)
+
+
+def used_bytes(view: View, dataset: DatasetId) -> int:
+    """Return how many bytes of a dataset lie here: unsealed changesets and shards."""
+    data = view.get(b"u" + dataset)
+    return int.from_bytes(data, "big") if data else 0
+
+
+def _use(transaction: Transaction, dataset: DatasetId, more_bytes: int) -> None:
+    used = max(0, used_bytes(transaction, dataset) + more_bytes)
+    transaction.put(b"u" + dataset, _number(used))
 
 
 def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:

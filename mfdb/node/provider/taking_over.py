@@ -280,7 +280,7 @@ class TakingOver:
         for bundle in found.segments:
             for assignment in entry.entry.assignments:
                 shard = await self._rebuild(dataset, found, bundle, assignment.slot)
-                signed = await self._store(bundle, assignment.slot, shard, agreement)
+                signed = await self._store(dataset, bundle, assignment.slot, shard, agreement)
                 receipts.append(signed)
                 others = tuple(s for s in bundle.receipts if s.receipt.shard != assignment.slot)
                 after = msgspec.structs.replace(bundle, receipts=(*others, signed))
@@ -312,7 +312,12 @@ class TakingOver:
         return rebuilt
 
     async def _store(
-        self, bundle: SealedSegment, slot: int, shard: bytes, agreement: Agreement
+        self,
+        dataset: DatasetId,
+        bundle: SealedSegment,
+        slot: int,
+        shard: bytes,
+        agreement: Agreement,
     ) -> SignedStoreReceipt:
         receipt = StoreReceipt(
             agreement=agreement.id,
@@ -324,7 +329,7 @@ class TakingOver:
         )
         await self._context.committer.submit(
             lambda transaction: shelf.put_shard(
-                transaction, bundle.certificate.segment, slot, shard
+                transaction, dataset, bundle.certificate.segment, slot, shard
             )
         )
         signature = self._context.keys.signer.sign(self._context.network.digest(receipt))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, Transferred
-from mfdb.court.docket import Answer, Convicted, DemandVerdict, Docket, on_chain_saw, on_ticked
+from mfdb.court.docket import (
+    GRACE_S,
+    Answer,
+    Convicted,
+    DemandVerdict,
+    Docket,
+    on_chain_saw,
+    on_ticked,
+)
 from mfdb.kernel.ids import Address, AgreementId, CaseId, Wei
 from tests.factories import store_receipt
 
@@ -57,6 +65,13 @@ def test_the_accuser_demands_the_verdict_after_the_deadline_and_not_before() -> 
 def test_a_strangers_case_asks_nothing_of_us() -> None:
     docket = with_open(opened(OTHER, THIRD))
     assert on_ticked(docket, 0) == on_ticked(docket, DEADLINE + 1) == ()
+
+
+def test_a_verdict_that_its_accuser_never_asks_for_is_asked_for_by_others() -> None:
+    docket = with_open(opened(OTHER, THIRD))
+    assert on_ticked(docket, DEADLINE + GRACE_S) == ()
+    assert on_ticked(docket, DEADLINE + GRACE_S + 1) == (DemandVerdict(case=CASE),)
+    assert on_ticked(with_open(opened(ME, THIRD)), DEADLINE + GRACE_S + 1) == ()
 
 
 def test_whoever_accuses_itself_has_both_duties_one_after_the_other() -> None:

@@ -156,6 +156,26 @@ async def test_a_provider_that_is_away_is_not_accused(town: Town) -> None:
     assert events(town, CaseOpened) == []
 
 
+@in_town
+async def test_who_leaves_audit_after_audit_unanswered_is_asked_in_court(town: Town) -> None:
+    _, dataset, segment = await sealed_town(town)
+    away = holder(town, dataset, LOST)
+    away.vanish()
+    looked = 0
+    for _ in range(40):
+        await epoch_with_beacon(town)
+        looked += 1
+        for stand in town.stands:
+            if stand is not away:
+                await stand.auditing.look()
+        if events(town, CaseOpened):
+            break
+    assert looked > 1, "one silence is no offence"
+    (case,) = events(town, CaseOpened)
+    assert isinstance(case, CaseOpened)
+    assert (case.provider, case.receipt.segment) == (away.me, segment)
+
+
 @pytest.mark.parametrize("error", [DebtLimitExceeded("pay first"), UnknownIdentity("who?")])
 @in_town
 async def test_a_quarrel_over_money_or_names_is_no_lost_shard(town: Town, error: MfdbError) -> None:

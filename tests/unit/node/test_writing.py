@@ -94,7 +94,7 @@ async def test_who_is_full_poor_or_too_dear_is_not_chosen(town: Town) -> None:
     unfit = [(await town.open(1, settings))[0].me for settings in (full, poor, dear)]
     bob = town.person("bob")
     remote = await bob.remote()
-    made = town.mailbox(bob, price_ceiling=Wei(1024 * 10**12))
+    made = town.mailbox(bob, price_ceiling=Wei(10**12))
     await remote.publish(made)
     known = remote._lookup.known(made.manifest.dataset)
     assert known is not None
