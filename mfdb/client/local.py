@@ -262,8 +262,9 @@ class Local:
                 count = bulk.plan(many, reading, pending, self._state.replica.keyring)
                 return Result(tag=f"INSERT {count}", count=count)
             tables = LocalTables(reading, batch.tables)
+            context = self.context()
             for params in many:
-                mutation = compiled.plan(tables, params, self.context())
+                mutation = compiled.plan(tables, params, context)
                 pending = batch.table(known.manifest.dataset)
                 note(mutation, pending, known, self._state.replica.keyring)
                 count += mutation.count

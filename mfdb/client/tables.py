@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.indexes import Index
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.layout import StoredRow as ReplicaRow
     from mfdb.dataset.reading import Reading
@@ -144,8 +145,12 @@ class LocalTables:
         if isinstance(access, KeyRange) and indexed:
             start, stop = _bounds(access)
             return map(versioned, self._reading.keyed(known, start, stop))
-        if isinstance(access, ValueLookup) and table.columns[access.column].unique:
-            return self._by_unique(known, access)
+        if isinstance(access, ValueLookup):
+            if table.columns[access.column].unique:
+                return self._by_unique(known, access)
+            index = self._index_of(known, access.column)
+            if index is not None:
+                return self._by_index(known, index, table, access)
         return self._filtered(known, table, access)
 
     def _known_of(self, table: TableSchema) -> Known:
@@ -163,6 +168,19 @@ class LocalTables:
             row = self._reading.by_unique(known, access.column, value)
             if row is not None:
                 yield versioned(row)
+
+    def _index_of(self, known: Known, column: int) -> Index | None:
+        """Return a secondary index whose first column this is."""
+        ready = (index for index in self._reading.indexes(known) if index.info.is_ready)
+        return next((index for index in ready if index.places[0][0] == column), None)
+
+    def _by_index(
+        self, known: Known, index: Index, table: TableSchema, access: ValueLookup
+    ) -> Iterator[VersionedRow]:
+        for value in access.values:
+            for row in self._reading.by_index(known, index, index.start((value,)), None):
+                if matches(table, access, row.values):  # long values share their beginnings
+                    yield versioned(row)
 
     def _filtered(self, known: Known, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
         for row in self._reading.rows(known):

@@ -59,12 +59,13 @@ _NAMES = 4_096
 class CatalogueCache:
     """What readings of one state of the catalogue have looked up already."""
 
-    __slots__ = ("by_id", "by_name", "indexes")
+    __slots__ = ("by_id", "by_name", "indexes", "visible")
 
     def __init__(self) -> None:
         self.by_id: dict[DatasetId, Known] = {}
         self.by_name: dict[tuple[Address, str], Known | None] = {}
         self.indexes: dict[DatasetId, list[Index]] = {}
+        self.visible: dict[tuple[DatasetId, Action], Visibility] = {}
 
 
 class Reading:
@@ -347,7 +348,12 @@ class Reading:
         return self.meta(known, row, version) or load(self._snapshot, VersionMeta, key)
 
     def _visibility(self, known: Known, action: Action) -> Visibility:
-        return Visibility.of(known.manifest, action, self._identity)
+        asked = (known.manifest.dataset, action)
+        sees = self._cache.visible.get(asked)
+        if sees is None or sees.manifest is not known.manifest:
+            sees = Visibility.of(known.manifest, action, self._identity)
+            self._cache.visible[asked] = sees
+        return sees
 
     def _sees(self, known: Known, sees: Visibility, row: StoredRow) -> bool:
         meta = self.meta(known, row.row, row.version)
