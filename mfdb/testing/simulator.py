@@ -41,6 +41,8 @@ ANSWER_WINDOW_S = 100
 LIVENESS_S = 600.0
 """Virtual time after which a network without faults must have converged."""
 LOOK_S = 5.0
+TRIAL_EVERY = 3
+"""Of how many seeds one ends with a trial, if its schedule has not brought one about already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,9 @@ class Simulation:
             self.check()
         await schedule.heal()
         await self._converge()
+        if self.seed % TRIAL_EVERY == 0 and not self.lost:
+            await schedule.lose_shard()
+            await self._converge()
         await self.replace_owner()
         self.check()
         self.checkers.at_end()

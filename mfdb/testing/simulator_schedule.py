@@ -18,6 +18,7 @@ from mfdb.testing.memory_transport import LinkFaults
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from mfdb.kernel.ids import SegmentId
     from mfdb.testing.simulator import Simulation
     from mfdb.testing.simulator_machine import ProviderMachine
 
@@ -49,7 +50,7 @@ class Schedule:
             (6, self._end_network_faults),
             (3, self._chain_away),
             (3, self._fill_disk),
-            (3, self._lose_shard),
+            (3, self.lose_shard),
             (2, self._snoop),
             (1, self._replace_owner),
         ]
@@ -200,7 +201,7 @@ class Schedule:
         machine.disk.full = not machine.disk.full
         self._trace.add(f"{machine.name}'s disk is {'full' if machine.disk.full else 'free again'}")
 
-    async def _lose_shard(self) -> None:
+    async def lose_shard(self) -> None:
         """A provider deletes a shard that it has promised to keep."""
         simulation = self._simulation
         if simulation.lost:
@@ -210,12 +211,11 @@ class Schedule:
         if not whole:
             return
         segment = whole[0].certificate.segment
-        machine = self._random.choice(simulation.providers)
-        slots = shelf.my_shards(MemorySnapshot(machine.disk.state), segment)
-        if slots:
-            self._trace.add(f"{machine.name} deletes shard {slots[0]} of {segment.hex()[:8]}")
-            machine.disk.write([(shelf.shard_key(segment, slots[0]), None)], shared=True)
-            simulation.lost[machine.address] = (segment, slots[0])
+        holding = [(m, slot) for m in simulation.providers for slot in _slots(m, segment)]
+        machine, slot = self._random.choice(holding)
+        self._trace.add(f"{machine.name} deletes shard {slot} of {segment.hex()[:8]}")
+        machine.disk.write([(shelf.shard_key(segment, slot), None)], shared=True)
+        simulation.lost[machine.address] = (segment, slot)
 
     def _is_calm(self) -> bool:
         return not self._is_noisy and self._simulation.world.chain.available
@@ -232,3 +232,7 @@ class Schedule:
             machine.disk.full = False
             if not machine.is_up:
                 self._start(machine)
+
+
+def _slots(machine: ProviderMachine, segment: SegmentId) -> tuple[int, ...]:
+    return shelf.my_shards(MemorySnapshot(machine.disk.state), segment)
