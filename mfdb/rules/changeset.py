@@ -32,6 +32,7 @@ from mfdb.rules.merkle import MerkleTree, leaf_hash
 from mfdb.rules.signing import check_network, check_signature, digest_of
 
 FORMAT = 1
+VERSION_DOMAIN = "mfdb.version.v1"
 RUN_BYTES = 16
 NONCE_BYTES = 16
 
@@ -121,12 +122,12 @@ def operations_root(operations: tuple[Operation, ...]) -> Hash:
 
 def version_id(changeset: ChangesetId, index: int) -> VersionId:
     """Return the id of the row version that operation `index` of a changeset makes."""
-    return VersionId(tagged_hash("mfdb.version.v1", changeset, index.to_bytes(4, "big")))
+    return VersionId(tagged_hash(VERSION_DOMAIN, changeset, index.to_bytes(4, "big")))
 
 
 def version_ids(changeset: ChangesetId, count: int) -> list[VersionId]:
     """Return the version ids of all operations of a changeset, each as `version_id` gives it."""
-    start = b"mfdb.version.v1\x00" + changeset
+    start = VERSION_DOMAIN.encode() + b"\x00" + changeset
     return [
         VersionId(Hash(hashlib.sha256(start + index.to_bytes(4, "big")).digest()))
         for index in range(count)

@@ -10,6 +10,8 @@ N dataset changeset   log number               R ... provider    -> write receip
 V dataset version     version meta             T dataset row version: a head
 S dataset segment     sealed segment           s segment         -> dataset
 D segment shard       shard bytes              B                 -> last receipt batch
+k dataset segment no  ids marked for it        c ...             -> certificate signed
+u dataset             bytes that lie here      i ...             -> ids it lists
 t case                a take-over begun
 """
 
