@@ -405,7 +405,6 @@ def wire() -> list[Vector]:
     key_entry = made.key_entry(made.changeset())
     asked: list[msgspec.Struct] = [
         messages.Hello(version=messages.VERSION, record=made.signed_node_record()),
-        messages.GetPeers(),
         messages.GetDataset(dataset=made.DATASET),
         messages.PutChangeset(data=encode(made.changeset()), entry=key_entry),
         messages.ReadLog(dataset=made.DATASET, after=-1, limit_bytes=65_536),
