@@ -128,6 +128,10 @@ class Connection:
         """Return a new cursor that has carried out one statement."""
         return self.cursor().execute(operation, parameters)
 
+    def interrupt(self) -> None:
+        """Stop the query that runs now on the relational route; call it from another thread."""
+        self._session.interrupt()
+
     def commit(self) -> None:
         """Make the changes since the last commit durable, as one changeset per dataset.
 

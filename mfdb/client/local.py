@@ -29,14 +29,20 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import show as show_id
 from mfdb.rules.manifest import Action
+from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind, table_of
-from mfdb.sql.bound import BoundCreate, BoundExplain, BoundGrant, BoundRevoke, BoundSubscribe
+from mfdb.sql.bound import BoundCreate, BoundGrant, BoundInsert, BoundRevoke, BoundSubscribe
 from mfdb.sql.compile import compile_expression
 from mfdb.sql.dml import CompiledChange
 from mfdb.sql.execute import CompiledSelect
 from mfdb.sql.explain import explain
 from mfdb.sql.parameters import ExecutionContext, environment
+from mfdb.sql.query import tables_named
+from mfdb.sql.relational.bind_query import bind_relational
+from mfdb.sql.relational.engine import Engine
+from mfdb.sql.relational.run import CompiledRelational
+from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -64,6 +70,7 @@ class Local:
     def __init__(self, state: SessionState) -> None:
         self._state = state
         self.definer = Definer(state)
+        self.engine = Engine()
         self._plans: dict[str, tuple[Known, Any]] = {}
         self._shortcuts: dict[str, Shortcut] = {}
         self._bulks: dict[str, BulkInsert] = {}
@@ -77,6 +84,8 @@ class Local:
         replica, batch = state.replica, state.batch
         if found.state != replica.catalogue_state:
             del self._shortcuts[text]
+            return None
+        if state.settings.route == "relational":
             return None
         if batch is not None and (batch.failed or found.dataset in batch.tables):
             return None
@@ -121,7 +130,7 @@ class Local:
             MfdbError: it failed; nothing of it was kept.
         """
         match statement:
-            case st.Select():
+            case st.Select() | qu.Query():
                 return self._select(statement, params, text)
             case st.Insert() | st.Update() | st.Delete():
                 return self.run_many(statement, [params], text)
@@ -143,19 +152,26 @@ class Local:
 
     # ---- reading
 
-    def _select(self, statement: st.Select, params: Given, text: str) -> Result:
+    def _select(self, statement: st.Select | qu.Query, params: Given, text: str) -> Result:
         state = self._state.replica.catalogue_state
         with self._state.replica.reading() as reading:
             catalogue = self._catalogue(reading)
-            known = catalogue.known(statement.table) if statement.table else None
+            known = None
+            if isinstance(statement, st.Select) and statement.table is not None:
+                known = catalogue.known(statement.table)
             if known is not None:
                 demand(known.manifest, Action.SELECT, self._state.me)
-            compiled = self._compiled(text, known)
+            forced = self._state.settings.route == "relational"
+            compiled = None if forced else self._compiled(text, known)
             if compiled is None:
-                bound: Any = bind(statement, catalogue)
-                compiled = self._remember(text, known, CompiledSelect(bound))
-                if known is not None:
-                    self._learn(text, bound, known, reading, state)
+                bound = self._routed(statement, catalogue)
+                if isinstance(bound, BoundRelational):
+                    self._demand_all(bound, reading)
+                    compiled = CompiledRelational(bound, self.engine)
+                else:
+                    compiled = self._remember(text, known, CompiledSelect(bound))
+                    if known is not None:
+                        self._learn(text, bound, known, reading, state)
             batch = self._state.batch
             tables = LocalTables(reading, batch.tables if batch else {})
             found = compiled.run(tables, params, self.context())
@@ -163,6 +179,31 @@ class Local:
         return Result(
             tag=f"SELECT {len(rows)}", columns=_columns(found.columns), rows=rows, count=len(rows)
         )
+
+    def _routed(self, statement: Any, catalogue: LocalCatalogue) -> Any:
+        """Return a statement bound for the route that the session wants.
+
+        Raises:
+            NotSupportedError: the row route is forced and cannot answer it.
+        """
+        route = self._state.settings.route
+        if route == "relational" and isinstance(statement, st.Select):
+            return bind_relational(statement, catalogue)
+        bound = bind(statement, catalogue)
+        if route == "row" and isinstance(bound, BoundRelational):
+            raise NotSupportedError(
+                "the row route answers queries of one dataset, without grouping",
+                hint="SET route = auto",
+            )
+        return bound
+
+    def _demand_all(self, bound: BoundRelational, reading: Reading) -> None:
+        for read in bound.tables:
+            demand(reading.known(read.dataset).manifest, Action.SELECT, self._state.me)
+
+    def interrupt(self) -> None:
+        """Stop the query that the relational route runs now, if any; from any thread."""
+        self.engine.interrupt()
 
     def subscribe(
         self,
@@ -177,6 +218,8 @@ class Local:
             AccessDenied: this identity may not subscribe.
             InvalidText: `since` is no cursor of that dataset.
         """
+        if isinstance(statement, qu.Query):
+            raise NotSupportedError("a subscription is to rows of one dataset, as they change")
         if isinstance(statement, st.Select):
             statement = st.Subscribe(position=0, query=statement)
         if not isinstance(statement, st.Subscribe):
@@ -253,8 +296,12 @@ class Local:
             compiled = self._compiled(text, known)
             if compiled is None:
                 bound: Any = bind(statement, catalogue)
-                compiled = self._remember(text, known, CompiledChange(bound))
-                self._learn_bulk(text, bound, known)
+                compiled = CompiledChange(bound, self.engine)
+                if isinstance(bound, BoundInsert) and bound.query is not None:
+                    self._demand_all(bound.query, reading)
+                else:
+                    self._remember(text, known, compiled)
+                    self._learn_bulk(text, bound, known)
             assert known is not None, "the binder knows every dataset it lets pass"
             bulk = self._bulks.get(text) if len(many) >= LEAST else None
             if bulk is not None and bulk.known is known:
@@ -428,13 +475,10 @@ class Local:
         if isinstance(statement, st.Describe):
             return show.show_columns(self.known(statement.table))
         with self._state.replica.reading() as reading:
-            bound = bind(statement, self._catalogue(reading))
-            assert isinstance(bound, BoundExplain)
-            lines = explain(bound.statement)
-            name = statement.statement.table
-            known = self._catalogue(reading).known(name) if name else None
-        if known is not None:
-            lines.append(_where(known))
+            catalogue = self._catalogue(reading)
+            lines = explain(self._routed(statement.statement, catalogue))
+            found = [catalogue.known(name) for name in tables_named(statement.statement)]
+        lines += dict.fromkeys(_where(known) for known in found if known is not None)
         rows: list[tuple[object, ...]] = [(line,) for line in lines]
         made = table("EXPLAIN", {"plan": "TEXT"}, rows)
         return Result(tag="EXPLAIN", columns=made.columns, rows=rows, count=len(rows))

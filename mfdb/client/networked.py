@@ -33,10 +33,12 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import Address
 from mfdb.kernel.ids import show as show_id
 from mfdb.rules.manifest import Action, Grantee, Manifest, Ordering
+from mfdb.sql import query as qu
 from mfdb.sql import statement as st
+from mfdb.sql.query import tables_named
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change
@@ -82,12 +84,16 @@ class Networked:
                 return batch is not None and any(map(self._is_remote, batch.tables))
             case st.Show(what=what):
                 return what in show.OF_NETWORK or self._is_elsewhere(statement.of)
-            case st.Select():
-                return self._is_elsewhere(statement.table) or self._is_stale(statement.table)
+            case st.Select() | qu.Query():
+                return any(map(self._is_to_sync, tables_named(statement)))
             case st.Insert() | st.Update() | st.Delete():
-                return self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
+                return (
+                    self._is_elsewhere(statement.table)
+                    or self._is_on_network(statement.table)
+                    or any(map(self._is_to_sync, _read_by(statement)))
+                )
             case st.Explain():
-                return self._is_elsewhere(statement.statement.table)
+                return any(map(self._is_elsewhere, tables_named(statement)))
             case st.Describe():
                 return self._is_elsewhere(statement.table)
             case _:
@@ -111,8 +117,13 @@ class Networked:
                     return await self._create(statement)
                 case st.Show(what=what) if what in show.OF_NETWORK:
                     return await self._status(statement)
-                case st.Select():
-                    await self._prepare(statement.table, Action.SELECT)
+                case st.Select() | qu.Query():
+                    for name in tables_named(statement):
+                        await self._prepare(name, Action.SELECT)
+                    return self._local.run(statement, params, text)
+                case st.Explain():
+                    for name in tables_named(statement):
+                        await self._find(name)
                     return self._local.run(statement, params, text)
             if isinstance(statement, _OF_RULES):
                 return await self._rules(statement)
@@ -129,6 +140,8 @@ class Networked:
             if not isinstance(statement, CHANGES):
                 return self._local.run_many(statement, many, text)
             await self._prepare(statement.table, _ACTION[type(statement)])
+            for name in _read_by(statement):
+                await self._prepare(name, Action.SELECT)
             if self._state.batch is not None:
                 return self._local.plan(statement, many, text, self._state.batch)
             for attempt in range(_ATTEMPTS):
@@ -200,6 +213,9 @@ class Networked:
         if known is None or known.manifest.network == EMBEDDED:
             return False
         return self._is_due(known.manifest)
+
+    def _is_to_sync(self, name: st.TableName) -> bool:
+        return self._is_elsewhere(name) or self._is_stale(name)
 
     def _is_due(self, manifest: Manifest) -> bool:
         synced = self._synced_s.get(manifest.dataset)
@@ -397,12 +413,15 @@ class Networked:
         return show.liked(found, statement.like)
 
 
+def _read_by(change: st.Insert | st.Update | st.Delete) -> Iterator[st.TableName]:
+    """Yield the datasets that a change reads besides the one it changes."""
+    return tables_named(change.query) if isinstance(change, st.Insert) else iter(())
+
+
 def _named(statement: st.Statement) -> st.TableName:
     """Return the dataset that a statement of another kind is about."""
     match statement:
         case st.Show(of=st.TableName() as name) | st.Describe(table=name):
             return name
-        case st.Explain(statement=inner) if inner.table is not None:
-            return inner.table
         case _:
             raise MfdbError("the statement names no dataset")

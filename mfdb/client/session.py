@@ -127,6 +127,10 @@ class Session:
             raise NotSupportedError("there is no court without a network")
         return await self._networked.challenge(dataset, shard)
 
+    def interrupt(self) -> None:
+        """Stop the query that the relational route runs now, if any; from any thread."""
+        self._local.interrupt()
+
     async def close(self) -> None:
         """End the subscriptions, give the open batch up and leave the network."""
         if not self._open:
@@ -134,6 +138,7 @@ class Session:
         self._open = False
         self.state.batch = None
         self.state.subscriptions.close()
+        self._local.engine.close()
         if self._networked is not None:
             await self._networked.close()
 

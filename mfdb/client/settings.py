@@ -19,11 +19,13 @@ class SessionSettings:
 
     `freshness`: "latest" asks the network before each read, "cached" reads what is here, an
     interval like "10 seconds" asks if the last time is longer ago. `sealed_sender`: rows inserted
-    into somebody else's mailbox name their author to the reader only.
+    into somebody else's mailbox name their author to the reader only. `route`: "row" and
+    "relational" force queries onto one of the two, "auto" takes the row route where it can answer.
     """
 
     freshness: str = "latest"
     sealed_sender: bool = False
+    route: str = "auto"
 
     def rows(self) -> list[tuple[object, ...]]:
         """Return name, value and default of each setting."""
@@ -68,6 +70,10 @@ def _checked(option: SetOption, value: object) -> object:
             return words[value.lower()]
         raise _wrong(option, "on")
     text = str(value).strip().lower()
+    if option.name == "route":
+        if text in ("auto", "row", "relational"):
+            return text
+        raise _wrong(option, "auto, row or relational")
     if text in ("latest", "cached") or parse_interval_s(text) is not None:
         return text
     raise _wrong(option, "latest, cached or '10 seconds'")

@@ -84,6 +84,12 @@ class UnknownColumn(ProgrammingError):
     sqlstate = "42703"
 
 
+class AmbiguousColumn(ProgrammingError):
+    """A name could be a column of several sources."""
+
+    sqlstate = "42702"
+
+
 class UnknownFunction(ProgrammingError):
     """No function or operator of that name takes such operands."""
 
@@ -195,6 +201,12 @@ class NumberOutOfRange(DataError):
     sqlstate = "22003"
 
 
+class TooManyRows(DataError):
+    """A query that stands for one value gave several rows."""
+
+    sqlstate = "21000"
+
+
 class BadSeedWords(DataError):
     """These are not the seed words of an identity: a word is unknown or the checksum fails."""
 
@@ -261,6 +273,18 @@ class CapacityExceeded(OperationalError):
     """The agreement with a provider covers no more bytes."""
 
     sqlstate = "53200"
+
+
+class OutOfMemory(OperationalError):
+    """A query needs more memory than one may use."""
+
+    sqlstate = "53201"
+
+
+class StatementCancelled(OperationalError):
+    """The statement was cancelled on request."""
+
+    sqlstate = "57000"
 
 
 class StoreLocked(OperationalError):

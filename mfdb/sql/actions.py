@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import SqlSyntax
+from mfdb.kernel.errors import NotSupportedError, SqlSyntax
+from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.expression_actions import ACTIONS as EXPRESSION_ACTIONS
 from mfdb.sql.expression_actions import listed, unquote, word
+from mfdb.sql.query_actions import ACTIONS as QUERY_ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,26 +65,6 @@ def _offset_limit(children: Children, _position: int) -> Children:
     return [children[1], children[0]]
 
 
-def _from_clause(children: Children, _position: int) -> Children:
-    return children
-
-
-def _select(children: Children, position: int) -> st.Select:
-    items, source, where, order_by, limit = children
-    table, alias = source or (None, None)
-    count, offset = limit or (None, None)
-    return st.Select(
-        position=position,
-        items=tuple(items),
-        table=table,
-        alias=alias.text if alias is not None else None,
-        where=where,
-        order_by=tuple(order_by or ()),
-        limit=count,
-        offset=offset,
-    )
-
-
 def _default_value(_children: Children, position: int) -> st.DefaultValue:
     return st.DefaultValue(position=position)
 
@@ -92,14 +74,28 @@ def _default_values(_children: Children, _position: int) -> None:
 
 
 def _insert(children: Children, position: int) -> st.Insert:
-    table, columns, rows, returning = children
+    table, columns, source, returning = children
+    rows: Any = None
+    query = None
+    if isinstance(source, qu.Query) and _is_rows(source):
+        assert isinstance(source.body, qu.Values)
+        rows = source.body.rows
+    elif source is not None:
+        rows, query = (), source
     return st.Insert(
         position=position,
         table=table,
         columns=tuple(columns) if columns is not None else None,
-        rows=tuple(tuple(row) for row in rows) if rows is not None else None,
+        rows=rows,
+        query=query,
         returning=tuple(returning or ()),
     )
+
+
+def _is_rows(query: qu.Query) -> bool:
+    """Return whether a query is a bare VALUES, in which an INSERT may say DEFAULT."""
+    windowed = query.order_by or query.limit is not None or query.offset is not None
+    return isinstance(query.body, qu.Values) and not query.ctes and not windowed
 
 
 def _assignment(children: Children, position: int) -> st.Assignment:
@@ -296,6 +292,12 @@ def _subscribe(children: Children, position: int) -> st.Subscribe:
     if isinstance(query, st.TableName):
         star = st.Star(position=query.position)
         query = st.Select(position=query.position, items=(star,), table=query)
+    if isinstance(query, qu.Query):
+        raise NotSupportedError(
+            "a subscription is to rows of one dataset, as they change",
+            hint="leave out joins, grouping, DISTINCT and set operations",
+            position=query.position,
+        )
     return st.Subscribe(position=position, query=query, since=since)
 
 
@@ -339,6 +341,7 @@ def _simple(kind: Any) -> Callable[[Children, int], Any]:
 
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     **EXPRESSION_ACTIONS,
+    **QUERY_ACTIONS,
     "start": _pass_value,
     "pass_value": _pass_value,
     "text_value": _text_value,
@@ -350,7 +353,6 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "star": _star,
     "star_of": _star_of,
     "item": _item,
-    "from_clause": _from_clause,
     "order_by": listed,
     "order_item": _order_item,
     "direction": word,
@@ -359,7 +361,6 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "limit_offset": listed,
     "offset_limit": _offset_limit,
     "no_limit": _no_limit,
-    "select": _select,
     "rows": listed,
     "row": listed,
     "default_value": _default_value,

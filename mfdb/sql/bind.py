@@ -12,14 +12,17 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import (
+    AmbiguousColumn,
     BadType,
     DuplicateColumn,
     MfdbError,
+    NotSupportedError,
     ProgrammingError,
     SqlSyntax,
     UngroupedColumn,
     UnknownDataset,
 )
+from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.access import key_access
 from mfdb.sql.bind_definition import bind_create, bind_grant, bind_revoke
@@ -35,20 +38,22 @@ from mfdb.sql.bound import (
     BoundStatement,
     BoundSubscribe,
     BoundUpdate,
+    Field,
     Output,
     Parameters,
-    Query,
     Sort,
     Source,
 )
 from mfdb.sql.coerce import coerce, settle
 from mfdb.sql.convert import placed
+from mfdb.sql.relational.tree import shape
 from mfdb.sql.types import BIGINT, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfdb.sql.catalogue import Catalogue, ColumnSchema, TableSchema
+    from mfdb.sql.relational.tree import BoundRelational
 
 
 ITEMS = 1_664
@@ -92,9 +97,25 @@ def _parameters(scope: Scope) -> Parameters:
 # ---- SELECT
 
 
-def _select(node: st.Select, catalogue: Catalogue) -> BoundSelect:
+def _select(node: st.Select, catalogue: Catalogue) -> BoundSelect | BoundRelational:
+    """Bind for the row route, or for the relational one where an expression needs it."""
     table = table_of(node.table, catalogue) if node.table is not None else None
     scope = Scope(table, node.alias)
+    try:
+        return _row_select(node, table, scope)
+    except NotSupportedError:
+        if not scope.needs_relational:
+            raise
+    return _relational(node, catalogue)
+
+
+def _relational(node: st.Select | qu.Query, catalogue: Catalogue) -> BoundRelational:
+    from mfdb.sql.relational.bind_query import bind_relational
+
+    return bind_relational(node, catalogue)
+
+
+def _row_select(node: st.Select, table: TableSchema | None, scope: Scope) -> BoundSelect:
     scope.aggregates_allowed = True
     names, items = _items(node.items, scope)
     where = bind_condition(node.where, scope, "WHERE")
@@ -151,7 +172,7 @@ def _items(items: tuple[st.Item | st.Star, ...], scope: Scope) -> tuple[list[str
                 reference = st.ColumnRef(position=item.position, name=column.name)
                 found.append(scope.column(reference))
         else:
-            names.append(item.name or _name_of(item.expression))
+            names.append(item.name or name_of(item.expression))
             found.append(settle(bind_expression(item.expression, scope), scope.parameters))
     return names, found
 
@@ -166,8 +187,14 @@ def _star(star: st.Star, scope: Scope) -> tuple[ColumnSchema, ...]:
     return scope.table.columns
 
 
-def _name_of(node: st.Expression) -> str:
+def name_of(node: st.Expression) -> str:
     """Return the name of a result column as PostgreSQL gives it."""
+    if isinstance(node, qu.WindowCall):
+        return node.call.name
+    if isinstance(node, qu.Exists):
+        return "exists"
+    if isinstance(node, qu.Subquery):
+        return _first_name(node.query)
     match node:
         case st.ColumnRef():
             return node.name
@@ -176,10 +203,18 @@ def _name_of(node: st.Expression) -> str:
         case st.Case():
             return "case"
         case st.Cast():
-            inner = _name_of(node.operand)
+            inner = name_of(node.operand)
             return node.type.name if inner == "?column?" else inner
         case _:
             return "?column?"
+
+
+def _first_name(query: qu.Query) -> str:
+    """A scalar subquery is called like its column."""
+    core = query.body
+    if isinstance(core, qu.SelectCore) and isinstance(core.items[0], st.Item):
+        return core.items[0].name or name_of(core.items[0].expression)
+    return "?column?"
 
 
 def _outputs(names: list[str], items: list[Bound]) -> tuple[Output, ...]:
@@ -197,12 +232,28 @@ def _sort(item: st.OrderItem, names: list[str], items: list[Bound], scope: Scope
             )
         expression = items[node.value - 1]
     elif isinstance(node, st.ColumnRef) and node.table is None and node.name in names:
-        expression = items[names.index(node.name)]
+        expression = items[named_item(node, names, items)]
     else:
         expression = settle(bind_expression(node, scope), scope.parameters)
     if expression.type.family == "json":
         raise BadType("JSON has no order", position=item.position)
     return Sort(expression, item.descending, item.nulls_first)
+
+
+def named_item(node: st.ColumnRef, names: list[str], items: list[Bound]) -> int:
+    """Return the item that a name in ORDER BY means; one is called so.
+
+    Raises:
+        AmbiguousColumn: different items are.
+    """
+    found = [place for place, name in enumerate(names) if name == node.name]
+    if len({shape(items[place]) for place in found}) > 1:
+        raise AmbiguousColumn(
+            f"ORDER BY {node.name} could be several items",
+            hint="order by the number of the item, or name them apart",
+            position=node.position,
+        )
+    return found[0]
 
 
 def _count(node: st.Expression | None, scope: Scope, what: str) -> Bound | None:
@@ -225,14 +276,43 @@ def _insert(node: st.Insert, catalogue: Catalogue) -> BoundInsert:
     values.parameters = scope.parameters
     rows = node.rows if node.rows is not None else ((),)
     bound = tuple(_row(row, places, table, values, given=node) for row in rows)
+    query = None
+    if node.query is not None:
+        query, row = _rows_of(node, places, table, values, catalogue)
+        bound = (row,)
     names, returning = _items(node.returning, scope)
     return BoundInsert(
         table=table,
         rows=bound,
+        query=query,
         outputs=_outputs(names, returning),
         returning=tuple(returning),
         parameters=_parameters(scope),
     )
+
+
+def _rows_of(
+    node: st.Insert, places: list[int], table: TableSchema, scope: Scope, catalogue: Catalogue
+) -> tuple[BoundRelational, tuple[Bound | None, ...]]:
+    """Return the query of INSERT ... SELECT, and a row's values made of one row of it."""
+    from mfdb.sql.relational.bind_query import bind_relational
+
+    assert node.query is not None
+    query = bind_relational(node.query, catalogue, scope.parameters)
+    width = len(query.outputs)
+    if width > len(places) or (node.columns is not None and width < len(places)):
+        raise SqlSyntax(
+            f"{width} values for {len(places)} columns",
+            hint="the query gives one column for each column named",
+            position=node.query.position,
+        )
+    values: list[Bound | None] = [None] * len(table.columns)
+    for index, (place, output) in enumerate(zip(places, query.outputs, strict=False)):
+        column = table.columns[place]
+        field = Field(type=output.type, position=node.query.position, index=index, name=output.name)
+        what = f"column {column.name}"
+        values[place] = coerce(field, column.type, scope.parameters, assign=True, what=what)
+    return query, tuple(values)
 
 
 def _target_places(columns: tuple[st.Name, ...] | None, table: TableSchema) -> list[int]:
@@ -333,7 +413,14 @@ def _delete(node: st.Delete, catalogue: Catalogue) -> BoundDelete:
 
 def _subscribe(node: st.Subscribe, catalogue: Catalogue) -> BoundSubscribe:
     query = _select(node.query, catalogue)
-    if query.source is None or query.aggregates or query.order_by or query.limit or query.offset:
+    if (
+        not isinstance(query, BoundSelect)
+        or query.source is None
+        or query.aggregates
+        or query.order_by
+        or query.limit
+        or query.offset
+    ):
         raise ProgrammingError(
             "a subscription is to rows of one dataset, as they change",
             hint="leave out aggregates, ORDER BY and LIMIT",
@@ -351,7 +438,7 @@ def _describe(node: st.Describe, catalogue: Catalogue) -> BoundDescribe:
 
 
 def _explain(node: st.Explain, catalogue: Catalogue) -> BoundExplain:
-    query: Query = _BINDERS[type(node.statement)](node.statement, catalogue)
+    query: Any = _BINDERS[type(node.statement)](node.statement, catalogue)
     return BoundExplain(statement=query)
 
 
@@ -369,6 +456,7 @@ def _create(node: st.CreateDataset, _catalogue: Catalogue) -> Any:
 
 _BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Select: _select,
+    qu.Query: _relational,
     st.Insert: _insert,
     st.Update: _update,
     st.Delete: _delete,

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import difflib
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mfdb.kernel.errors import (
     BadType,
     MfdbError,
+    NotSupportedError,
     UngroupedColumn,
     UnknownColumn,
     UnknownDataset,
     UnknownFunction,
 )
+from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_function import bind_call
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Value
 from mfdb.sql.coerce import ParameterList, boolean, coerce, settle, strict, unify
 from mfdb.sql.convert import caster, placed
 from mfdb.sql.functions import (
+    AGGREGATES,
     COMPARISONS,
     FLOAT_COMPARISONS,
     NEGATE,
     NUMBER_OPERATORS,
     RESULT_OF,
+    ROW_AGGREGATES,
     concatenate,
     like,
 )
@@ -63,6 +67,7 @@ class Scope:
         self.aggregates_allowed = False
         self.inside_aggregate = False
         self.bare_columns: list[Field] = []
+        self.needs_relational = False
 
     def column(self, ref: st.ColumnRef) -> Bound:
         """Return the column that a name means.
@@ -90,6 +95,41 @@ class Scope:
         if not self.inside_aggregate:
             self.bare_columns.append(field)
         return field
+
+    def row_context(self, name: str, call: Context) -> Bound:
+        """Return what a row knows beside its columns.
+
+        Raises:
+            UnknownColumn: there is no row.
+        """
+        if self.table is None:
+            raise UnknownColumn(f"{name}() needs FROM", position=call.position)
+        if not self.inside_aggregate:
+            self.bare_columns.append(
+                Field(type=call.type, position=call.position, index=-1, name=name)
+            )
+        return call
+
+    def query_expression(self, node: st.Expression) -> Bound:
+        """Return a query inside an expression; none may stand in a statement of one dataset.
+
+        Raises:
+            NotSupportedError: always; `needs_relational` says that another route could do it.
+        """
+        raise self.refusal(node, "a query")
+
+    def window_expression(self, node: qu.WindowCall) -> Bound:
+        """Return a window function; none may stand in a statement of one dataset.
+
+        Raises:
+            NotSupportedError: always; `needs_relational` says that another route could do it.
+        """
+        raise self.refusal(node, "a window function")
+
+    def refusal(self, node: st.Expression, what: str) -> NotSupportedError:
+        """Return the error for what only the relational route does."""
+        self.needs_relational = True
+        return NotSupportedError(f"{what} may not stand here", position=node.position)
 
 
 def unknown_column(name: str, table: TableSchema, position: int) -> UnknownColumn:
@@ -339,8 +379,10 @@ def _case(node: st.Case, scope: Scope) -> Bound:
 
 
 def _call(node: st.Call, scope: Scope) -> Bound:
-    if node.name in ("count", "sum", "min", "max", "avg"):
+    if is_aggregate(node.name):
         return _aggregate(node, scope)
+    if node.filter is not None:
+        raise UnknownFunction("FILTER suits aggregates only", position=node.position)
     if node.distinct or node.star:
         raise UnknownFunction(
             f"{node.name} is no aggregate", hint="DISTINCT and * suit count", position=node.position
@@ -348,13 +390,13 @@ def _call(node: st.Call, scope: Scope) -> Bound:
     arguments = [bind(argument, scope) for argument in node.arguments]
     call = bind_call(node, arguments, scope.parameters)
     if isinstance(call, Context) and call.what in ("author", "row_id", "written_at"):
-        if scope.table is None:
-            raise UnknownColumn(f"{node.name}() needs FROM", position=node.position)
-        if not scope.inside_aggregate:
-            scope.bare_columns.append(
-                Field(type=call.type, position=call.position, index=-1, name=node.name)
-            )
+        return scope.row_context(node.name, call)
     return call
+
+
+def is_aggregate(name: str) -> bool:
+    """Return whether a function sums rows up."""
+    return name in AGGREGATES
 
 
 def _aggregate(node: st.Call, scope: Scope) -> Bound:
@@ -364,33 +406,65 @@ def _aggregate(node: st.Call, scope: Scope) -> Bound:
             hint="aggregates belong into the items of a SELECT",
             position=node.position,
         )
-    if (
-        node.star != (not node.arguments)
-        or len(node.arguments) > 1
-        or (node.star and node.name != "count")
-    ):
-        raise UnknownFunction(f"{node.name} takes one argument", position=node.position)
-    operand = None
+    relational = node.filter is not None or node.name not in ROW_AGGREGATES
+    if relational and not isinstance(scope, RelationalScope):
+        raise scope.refusal(node, "this aggregate")
+    operands: tuple[Bound, ...] = ()
+    condition = None
+    scope.inside_aggregate = True
     if node.arguments:
-        scope.inside_aggregate = True
-        operand = settle(bind(node.arguments[0], scope), scope.parameters, TEXT)
-        scope.inside_aggregate = False
+        operands = tuple(
+            settle(bind(argument, scope), scope.parameters, TEXT) for argument in node.arguments
+        )
+    kind = aggregate_type(node, operands)
+    if node.filter is not None:
+        condition = bind_condition(node.filter, scope, "FILTER")
+    scope.inside_aggregate = False
     aggregate = Aggregate(
-        type=_aggregate_type(node, operand),
+        type=kind,
         position=node.position,
         index=len(scope.aggregates),
-        kind=cast("Literal['count', 'sum', 'min', 'max', 'avg']", node.name),
-        operand=operand,
+        kind=cast("Any", node.name),
+        operand=operands[0] if operands else None,
         distinct=node.distinct,
+        condition=condition,
+        more=operands[1:],
     )
     scope.aggregates.append(aggregate)
     return aggregate
 
 
-def _aggregate_type(node: st.Call, operand: Bound | None) -> SqlType:
-    if node.name == "count" or operand is None:
+class RelationalScope(Scope):
+    """A scope whose expressions may be anything: the relational route runs them."""
+
+
+def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
+    """Return the type of an aggregate's result.
+
+    Raises:
+        UnknownFunction: it takes other arguments.
+    """
+    wanted = 2 if node.name == "string_agg" else 1
+    if node.star:
+        wanted = 0
+    if len(operands) != wanted or (node.star and node.name != "count"):
+        shown = "one argument" if wanted < 2 else "two arguments"
+        raise UnknownFunction(f"{node.name} takes {shown}", position=node.position)
+    if node.name == "count":
         return BIGINT
-    kind = operand.type
+    kind = operands[0].type
+    if node.name in ("bool_and", "bool_or", "every"):
+        if kind.family != "boolean":
+            raise _no_aggregate(node, kind)
+        return BOOLEAN
+    if node.name == "string_agg":
+        if any(operand.type.family != "text" for operand in operands):
+            raise _no_aggregate(node, kind)
+        return TEXT
+    return _numeric_aggregate(node, kind)
+
+
+def _numeric_aggregate(node: st.Call, kind: SqlType) -> SqlType:
     if node.name in ("min", "max"):
         if kind.family in ("json", "boolean"):
             raise _no_aggregate(node, kind)
@@ -404,6 +478,14 @@ def _aggregate_type(node: st.Call, operand: Bound | None) -> SqlType:
 
 def _no_aggregate(node: st.Call, kind: SqlType) -> UnknownFunction:
     return UnknownFunction(f"there is no {node.name}({kind})", position=node.position)
+
+
+def _query_expression(node: st.Expression, scope: Scope) -> Bound:
+    return scope.query_expression(node)
+
+
+def _window(node: qu.WindowCall, scope: Scope) -> Bound:
+    return scope.window_expression(node)
 
 
 _BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
@@ -421,6 +503,11 @@ _BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
     st.Cast: _cast,
     st.Case: _case,
     st.Call: _call,
+    qu.Subquery: _query_expression,
+    qu.Exists: _query_expression,
+    qu.InQuery: _query_expression,
+    qu.Quantified: _query_expression,
+    qu.WindowCall: _window,
 }
 
 
@@ -444,11 +531,14 @@ def is_free_of_rows(node: Bound) -> bool:
 
 
 __all__ = [
+    "RelationalScope",
     "Scope",
+    "aggregate_type",
     "bind",
     "bind_condition",
     "children",
     "compare",
+    "is_aggregate",
     "is_free_of_rows",
     "negated",
     "unknown_column",

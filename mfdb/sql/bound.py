@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
-
-from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfdb.rules.manifest import Column
+    from mfdb.sql import statement as st
     from mfdb.sql.catalogue import TableSchema
+    from mfdb.sql.relational.tree import BoundRelational
     from mfdb.sql.types import Scalar, SqlType
 
 
@@ -65,12 +65,17 @@ class Lazy(Bound, frozen=True, kw_only=True):
 
 
 class Aggregate(Bound, frozen=True, kw_only=True):
-    """The place of an aggregate's result; `operand` None means count(*)."""
+    """The place of an aggregate's result; `operand` None means count(*).
+
+    `condition` (FILTER) and `more` operands are for the relational route only.
+    """
 
     index: int
-    kind: Literal["count", "sum", "min", "max", "avg"]
+    kind: Literal["count", "sum", "min", "max", "avg", "bool_and", "bool_or", "every", "string_agg"]
     operand: Bound | None
     distinct: bool
+    condition: Bound | None = None
+    more: tuple[Bound, ...] = ()
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -135,10 +140,14 @@ class BoundSelect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoundInsert(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows to insert: one expression per column of the dataset, None for its default."""
+    """Rows to insert: one expression per column of the dataset, None for its default.
+
+    With a `query` there is one such row, made of each row that the query gives.
+    """
 
     table: TableSchema
     rows: tuple[tuple[Bound | None, ...], ...]
+    query: BoundRelational | None
     outputs: tuple[Output, ...]
     returning: tuple[Bound, ...]
     parameters: Parameters
@@ -206,26 +215,13 @@ class BoundDescribe(msgspec.Struct, frozen=True, kw_only=True):
 class BoundExplain(msgspec.Struct, frozen=True, kw_only=True):
     """A statement to explain."""
 
-    statement: BoundSelect | BoundInsert | BoundUpdate | BoundDelete
+    statement: BoundSelect | BoundRelational | BoundInsert | BoundUpdate | BoundDelete
 
 
 Query = BoundSelect | BoundInsert | BoundUpdate | BoundDelete
-BoundStatement = (
-    Query
-    | BoundCreate
-    | BoundGrant
-    | BoundRevoke
-    | BoundSubscribe
-    | BoundDescribe
-    | BoundExplain
-    | st.CreateIdentity
-    | st.DropDataset
-    | st.SealDataset
-    | st.AlterOptions
-    | st.Show
-    | st.SetOption
-    | st.Begin
-    | st.Commit
-    | st.Rollback
+BoundStatement: TypeAlias = (
+    "Query | BoundRelational | BoundCreate | BoundGrant | BoundRevoke | BoundSubscribe | "
+    "BoundDescribe | BoundExplain | st.CreateIdentity | st.DropDataset | st.SealDataset | "
+    "st.AlterOptions | st.Show | st.SetOption | st.Begin | st.Commit | st.Rollback"
 )
 """Statements that name no column are carried out as parsed."""

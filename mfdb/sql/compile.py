@@ -275,8 +275,9 @@ def _nullif(_node: Lazy, operands: list[Compiled]) -> Compiled:
     left, right = operands
 
     def nullif(values: Values, environment: Environment) -> Any:
-        value = left(values, environment)
-        return None if value == right(values, environment) else value
+        value, other = left(values, environment), right(values, environment)
+        both_nan = value != value and other != other  # noqa: PLR0124 - NaN equals NaN
+        return None if value == other or both_nan else value
 
     return nullif
 

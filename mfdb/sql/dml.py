@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from mfdb.sql.catalogue import ColumnSchema, TableSchema
     from mfdb.sql.compile import Compiled, Environment
     from mfdb.sql.parameters import ExecutionContext, Given
+    from mfdb.sql.relational.engine import Engine
+    from mfdb.sql.relational.tree import BoundRelational
     from mfdb.sql.tables import Key, Tables, Values
     from mfdb.sql.types import StoredScalar
 
@@ -45,8 +47,9 @@ BoundChange = BoundInsert | BoundUpdate | BoundDelete
 class CompiledChange:
     """A bound INSERT, UPDATE or DELETE with its closures: make it once, plan it often."""
 
-    def __init__(self, bound: BoundChange) -> None:
+    def __init__(self, bound: BoundChange, engine: Engine | None = None) -> None:
         self._bound = bound
+        self._engine = engine
         self.table = bound.table if isinstance(bound, BoundInsert) else bound.source.table
         self._returning = [compile_expression(item) for item in bound.returning]
         self._finish = finisher([item.type for item in bound.returning])
@@ -67,7 +70,8 @@ class CompiledChange:
         """
         about = environment(self._bound.parameters, given, context)
         if isinstance(self._bound, BoundInsert):
-            new = [self._insert(row, about) for row in self._rows]
+            given_rows = self._given_rows(self._bound.query, tables, about)
+            new = [self._insert(row, values, about) for values in given_rows for row in self._rows]
             check_unique(self.table, new, (), tables)
             changes: list[Change] = [RowInsert(values) for values in new]
             return self._mutation(changes, [(values, None) for values in new], about)
@@ -101,9 +105,23 @@ class CompiledChange:
             about.row = StoredRow(row.row_id, values, about.caller, stamp)
         return self._finish([item(values, about) for item in self._returning])
 
-    def _insert(self, row: list[Compiled | None], about: Environment) -> Values:
+    def _given_rows(
+        self, query: BoundRelational | None, tables: Tables, about: Environment
+    ) -> list[Values]:
+        """Return the rows of INSERT ... SELECT; one empty row where values are written out."""
+        if query is None:
+            return [()]
+        from mfdb.sql.relational.engine import Engine
+        from mfdb.sql.relational.run import CompiledRelational
+
+        if self._engine is None:
+            self._engine = Engine()
+        rows = CompiledRelational(query, self._engine).working(tables, about)
+        return [tuple(to_storage(value) for value in row) for row in rows]
+
+    def _insert(self, row: list[Compiled | None], given: Values, about: Environment) -> Values:
         values = [
-            to_storage(value((), about)) if value is not None else default_of(column, about)
+            to_storage(value(given, about)) if value is not None else default_of(column, about)
             for value, column in zip(row, self.table.columns, strict=True)
         ]
         return check_row(self.table, tuple(values), about)

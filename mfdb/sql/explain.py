@@ -1,23 +1,30 @@
-"""EXPLAIN of the row route: which way, which rows, what is sorted; others append what it costs."""
+"""EXPLAIN: which route, which rows, what is sorted; others append what it costs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from mfdb.sql.bound import BoundDelete, BoundInsert, BoundSelect, BoundUpdate
+from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
     from mfdb.sql.bound import KeyPart, Query, Source
+    from mfdb.sql.catalogue import TableSchema
 
 
-def explain(query: Query) -> list[str]:
-    """Return the lines that say how the row route carries a statement out."""
+def explain(query: Query | BoundRelational) -> list[str]:
+    """Return the lines that say which route carries a statement out, and how."""
+    if isinstance(query, BoundRelational):
+        return ["route: relational", *_relational(query)]
     lines = ["route: row"]
     match query:
         case BoundSelect():
             lines += _select(query)
         case BoundInsert():
-            lines += [f"insert into {query.table.name}: {_rows(len(query.rows))}"]
+            rows = _rows(len(query.rows)) if query.query is None else "the rows of a query"
+            lines += [f"insert into {query.table.name}: {rows}"]
+            if query.query is not None:
+                lines += ["route of the query: relational", *_relational(query.query)]
             if query.table.key:
                 lines.append("check: primary key by look-up")
         case BoundUpdate():
@@ -25,6 +32,19 @@ def explain(query: Query) -> list[str]:
         case BoundDelete():
             lines += _source("delete from", query.source)
     return lines
+
+
+def _relational(query: BoundRelational) -> list[str]:
+    lines = []
+    for table in query.tables:
+        lines.append(f"read {table.name}: full scan")
+        lines += _leak(table)
+    return lines or ["rows: of no dataset"]
+
+
+def _leak(table: TableSchema) -> list[str]:
+    clear = [column.name for column in table.columns if column.clear]
+    return [f"leak: providers can read {', '.join(clear)}"] if clear else []
 
 
 def _rows(count: int) -> str:
@@ -57,10 +77,7 @@ def _source(verb: str, source: Source) -> list[str]:
     lines.append(f"estimated keys: {_estimate(source.access)}")
     if source.where is not None:
         lines.append("filter: WHERE on each row found")
-    clear = [column.name for column in table.columns if column.clear]
-    if clear:
-        lines.append(f"leak: providers can read {', '.join(clear)}")
-    return lines
+    return lines + _leak(table)
 
 
 def _access(source: Source) -> str:

@@ -126,6 +126,8 @@ def _power_decimal(left: Decimal, right: Decimal) -> Decimal:
         raise NumberOutOfRange("a negative number to a fractional power is no real number")
     if left and abs(right) * (abs(left.adjusted()) + 1) > 1_100:
         raise NumberOutOfRange("the result is out of the range of DECIMAL")
+    if right == 0:
+        return Decimal(1)  # 0 ^ 0 too, as in PostgreSQL
     exact = right == right.to_integral_value() and right >= 0
     value = EXACT.power(left, right) if exact else Decimal(repr(float(left) ** float(right)))
     return bounded(value)
@@ -163,7 +165,7 @@ NUMBER_OPERATORS: dict[str, dict[str, Callable[..., Any]]] = {
 }
 NEGATE: dict[str, Callable[[Any], Any]] = {
     "integer": lambda value: whole(-value),
-    "decimal": lambda value: -value,
+    "decimal": EXACT.minus,
     "float": lambda value: -value,
 }
 RESULT_OF = {"integer": BIGINT, "decimal": DECIMAL, "float": DOUBLE}
@@ -325,7 +327,7 @@ FUNCTIONS: dict[str, list[Overload]] = {
     "upper": [Overload(("text",), TEXT, str.upper)],
     "abs": [
         Overload(("integer",), None, lambda value: whole(abs(value))),
-        Overload(("decimal",), DECIMAL, abs),
+        Overload(("decimal",), DECIMAL, EXACT.abs),
         Overload(("float",), DOUBLE, abs),
     ],
     "sign": [
@@ -375,7 +377,9 @@ FUNCTIONS |= {
     "btrim": FUNCTIONS["trim"],
     "pow": FUNCTIONS["power"],
 }
-AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
+ROW_AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
+"""What the row route sums up itself."""
+AGGREGATES = ROW_AGGREGATES | {"bool_and", "bool_or", "every", "string_agg"}
 LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
 CONTEXTS = {
     "now": "now",

@@ -13,19 +13,28 @@ from mfdb.sql.bound import BoundDelete, BoundInsert, BoundSelect, BoundUpdate
 from mfdb.sql.dml import CompiledChange
 from mfdb.sql.execute import CompiledSelect
 from mfdb.sql.parse import CACHED_CHARACTERS, CACHED_STATEMENTS, parse
+from mfdb.sql.relational.engine import Engine
+from mfdb.sql.relational.run import CompiledRelational
+from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
     from mfdb.sql.bound import BoundStatement
     from mfdb.sql.catalogue import Catalogue
 
-    Prepared = CompiledSelect | CompiledChange | BoundStatement
+    Prepared = CompiledSelect | CompiledRelational | CompiledChange | BoundStatement
 
 
 class Preparer:
     """Prepares statements against one catalogue; safe for one thread at a time."""
 
-    def __init__(self, catalogue: Catalogue, capacity: int = CACHED_STATEMENTS) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        capacity: int = CACHED_STATEMENTS,
+        engine: Engine | None = None,
+    ) -> None:
         self._catalogue = catalogue
+        self._engine = engine if engine is not None else Engine()
         self._capacity = capacity
         self._known: OrderedDict[str, Prepared] = OrderedDict()
 
@@ -39,8 +48,10 @@ class Preparer:
         if found is not None:
             self._known.move_to_end(text)
             return found
-        prepared = _compile(bind(parse(text), self._catalogue))
-        if len(text) <= CACHED_CHARACTERS and isinstance(prepared, CompiledSelect | CompiledChange):
+        prepared = _compile(bind(parse(text), self._catalogue), self._engine)
+        if len(text) <= CACHED_CHARACTERS and isinstance(
+            prepared, CompiledSelect | CompiledRelational | CompiledChange
+        ):
             self._known[text] = prepared
             if len(self._known) > self._capacity:
                 self._known.popitem(last=False)
@@ -51,11 +62,13 @@ class Preparer:
         self._known.clear()
 
 
-def _compile(bound: BoundStatement) -> Prepared:
+def _compile(bound: BoundStatement, engine: Engine) -> Prepared:
     match bound:
         case BoundSelect():
             return CompiledSelect(bound)
+        case BoundRelational():
+            return CompiledRelational(bound, engine)
         case BoundInsert() | BoundUpdate() | BoundDelete():
-            return CompiledChange(bound)
+            return CompiledChange(bound, engine)
         case _:
             return bound

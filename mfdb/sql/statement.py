@@ -6,9 +6,12 @@ are msgspec structs because one statement makes dozens of them.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from mfdb.sql.query import Query
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,12 +141,13 @@ class InList(Expression, frozen=True, kw_only=True):
 
 
 class Call(Expression, frozen=True, kw_only=True):
-    """A function or aggregate; `star` for `count(*)`."""
+    """A function or aggregate; `star` for `count(*)`, `filter` for FILTER (WHERE ...)."""
 
     name: str
     arguments: tuple[Expression, ...] = ()
     star: bool = False
     distinct: bool = False
+    filter: Expression | None = None
 
 
 class Cast(Expression, frozen=True, kw_only=True):
@@ -266,11 +270,12 @@ class Select(Node, frozen=True, kw_only=True):
 
 
 class Insert(Node, frozen=True, kw_only=True):
-    """New rows; `rows` is None for DEFAULT VALUES."""
+    """New rows; `rows` is None for DEFAULT VALUES, and empty where a query gives them."""
 
     table: TableName
     columns: tuple[Name, ...] | None
     rows: tuple[tuple[Expression | DefaultValue, ...], ...] | None
+    query: Select | Query | None = None
     returning: tuple[Item | Star, ...] = ()
 
 
@@ -369,7 +374,7 @@ class Describe(Node, frozen=True, kw_only=True):
 class Explain(Node, frozen=True, kw_only=True):
     """How a statement would be carried out."""
 
-    statement: Select | Insert | Update | Delete
+    statement: Select | Query | Insert | Update | Delete
 
 
 class SetOption(Node, frozen=True, kw_only=True):
@@ -391,24 +396,8 @@ class Rollback(Node, frozen=True, kw_only=True):
     """A batch given up."""
 
 
-Statement = (
-    Select
-    | Insert
-    | Update
-    | Delete
-    | CreateDataset
-    | CreateIdentity
-    | DropDataset
-    | SealDataset
-    | AlterOptions
-    | Grant
-    | Revoke
-    | Subscribe
-    | Show
-    | Describe
-    | Explain
-    | SetOption
-    | Begin
-    | Commit
-    | Rollback
+Statement: TypeAlias = (
+    "Select | Query | Insert | Update | Delete | CreateDataset | CreateIdentity | DropDataset | "
+    "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
+    "SetOption | Begin | Commit | Rollback"
 )

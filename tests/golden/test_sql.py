@@ -24,6 +24,9 @@ from mfdb.sql.execute import run_select
 from mfdb.sql.explain import explain
 from mfdb.sql.parameters import ExecutionContext
 from mfdb.sql.parse import parse, split
+from mfdb.sql.relational.engine import Engine
+from mfdb.sql.relational.run import CompiledRelational
+from mfdb.sql.relational.tree import BoundRelational
 from mfdb.sql.show_expression import show_expression
 from mfdb.sql.types import SqlType
 from mfdb.testing.memory_tables import MemoryTables
@@ -67,6 +70,7 @@ class Session:
     def __init__(self) -> None:
         self.tables = MemoryTables(ALICE, NOW.timestamp())
         self.context = ExecutionContext(identity=ALICE, now=NOW)
+        self.engine = Engine()
 
     def run(self, text: str) -> list[str]:
         bound = bind(parse(text), self.tables)
@@ -76,6 +80,9 @@ class Session:
                 result = run_select(bound, self.tables, (), self.context)
                 lines = _table(result.columns, list(result.rows))
                 return [*lines, *_scanned(self.tables.scanned - before, bound)]
+            case BoundRelational():
+                answer = CompiledRelational(bound, self.engine).run(self.tables, (), self.context)
+                return _table(answer.columns, list(answer.rows))
             case bd.BoundInsert() | bd.BoundUpdate() | bd.BoundDelete():
                 mutation = plan_dml(bound, self.tables, (), self.context)
                 self.tables.apply(mutation, ALICE)

@@ -348,6 +348,7 @@ def test_settings_are_set_shown_and_checked(local: User) -> None:
     assert rows(local, "SHOW SETTINGS") == [
         ("freshness", "10 seconds", "latest"),
         ("sealed_sender", "on", "off"),
+        ("route", "auto", "auto"),
     ]
     local.now("SET freshness = DEFAULT")
     assert rows(local, "SHOW SETTINGS")[0][1] == "latest"

@@ -1,0 +1,172 @@
+"""Binding FROM: datasets, queries, queries of WITH, and their joins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import AmbiguousColumn, SqlSyntax, UnknownColumn
+from mfdb.sql import query as qu
+from mfdb.sql.bind_expression import bind_condition, compare
+from mfdb.sql.bound import Bound, Lazy
+from mfdb.sql.coerce import unify
+from mfdb.sql.relational.scope import Column, QueryScope, Source
+from mfdb.sql.relational.tree import CteRef, JoinRef, QueryRef, Ref, RelationField, TableRef
+from mfdb.sql.types import BOOLEAN, SqlType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def bind_source(node: qu.FromItem, scope: QueryScope) -> Ref:
+    """Return something in FROM, its columns added to the scope.
+
+    Raises:
+        UnknownDataset, UnknownColumn, ProgrammingError: with position.
+    """
+    if isinstance(node, qu.Join):
+        return _join(node, scope)
+    if isinstance(node, qu.QuerySource):
+        return _query(node, scope)
+    return _table(node, scope)
+
+
+def _table(node: qu.TableSource, scope: QueryScope) -> Ref:
+    from mfdb.sql.bind import table_of
+
+    alias = node.alias.name.text if node.alias is not None else node.table.name
+    relation = scope.whole.relation()
+    cte = scope.cte(node.table.name) if node.table.owner is None else None
+    if cte is not None:
+        columns = _fields(relation, cte.columns, node.alias, node.position)
+        _add(scope, Source(alias, columns), node.position)
+        return CteRef(relation, cte.number)
+    table = table_of(node.table, scope.whole.catalogue)
+    scope.whole.tables.setdefault(table.dataset, table)
+    named = [(column.name, column.type) for column in table.columns]
+    source = Source(
+        alias,
+        _fields(relation, named, node.alias, node.position),
+        owner=node.table.owner if node.alias is None else None,
+    )
+    source.table = TableRef(relation, table)
+    _add(scope, source, node.position)
+    return source.table
+
+
+def _query(node: qu.QuerySource, scope: QueryScope) -> Ref:
+    from mfdb.sql.relational.bind_query import bind_query
+
+    # A query in FROM sees the queries around this one, and WITH, but not its neighbours.
+    outside = QueryScope(scope.whole, scope.parent)
+    outside.ctes = scope.ctes
+    query = bind_query(node.query, outside)
+    relation = scope.whole.relation()
+    named = [(output.name, output.type) for output in query.outputs]
+    columns = _fields(relation, named, node.alias, node.position)
+    _add(scope, Source(node.alias.name.text, columns), node.position)
+    return QueryRef(relation, query)
+
+
+def _fields(
+    relation: int,
+    named: Iterable[tuple[str, SqlType]],
+    alias: qu.Alias | None,
+    position: int,
+) -> list[Column]:
+    columns = list(named)
+    given = alias.columns if alias is not None else ()
+    if len(given) > len(columns):
+        raise SqlSyntax(
+            f"there are {len(columns)} columns, {len(given)} are named",
+            position=given[len(columns)].position,
+        )
+    names = [name.text for name in given] + [name for name, _ in columns[len(given) :]]
+    return [
+        (
+            name,
+            RelationField(type=kind, position=position, index=place, name=name, relation=relation),
+        )
+        for place, (name, (_, kind)) in enumerate(zip(names, columns, strict=True))
+    ]
+
+
+def _add(scope: QueryScope, source: Source, position: int) -> None:
+    scope.add(source, position)
+    scope.star.extend(source.columns)
+
+
+# ---- joins
+
+
+def _join(node: qu.Join, scope: QueryScope) -> JoinRef:
+    """Both sides are bound in turn; ON sees only them, so the other sources are set aside."""
+    before, sources = scope.star, scope.sources
+    scope.star, scope.sources = [], []
+    left = bind_source(node.left, scope)
+    left_star, left_sources = scope.star, scope.sources
+    scope.star, scope.sources = [], []
+    right = bind_source(node.right, scope)
+    right_star = scope.star
+    for source in scope.sources:
+        if any(one.name == source.name and one.owner == source.owner for one in left_sources):
+            scope.sources = left_sources
+            scope.add(source, node.right.position)
+    scope.star = [*left_star, *right_star]
+    scope.sources = [*left_sources, *scope.sources]
+    condition = None
+    if node.using is not None:
+        condition, scope.star = _using(node, left_star, right_star, scope)
+    elif node.kind != "CROSS":
+        condition = bind_condition(node.condition, scope, "ON")
+    joined = scope.sources
+    scope.star, scope.sources = [*before, *scope.star], sources
+    for source in joined:
+        scope.add(source, node.position)
+    return JoinRef(node.kind, left, right, condition)
+
+
+def _using(
+    node: qu.Join, left: list[Column], right: list[Column], scope: QueryScope
+) -> tuple[Bound | None, list[Column]]:
+    """Return the condition of USING or NATURAL, and the columns: the common ones first, once."""
+    using = node.using or ()
+    common = [(name.text, name.position) for name in using]
+    if not common:
+        right_names = {name for name, _ in right}
+        common = [(name, node.position) for name, _ in left if name in right_names]
+    pairs = [
+        (name, _only(name, left, position), _only(name, right, position))
+        for name, position in common
+    ]
+    tests = [compare("=", one, other, scope.parameters, node.position) for _, one, other in pairs]
+    names = {name for name, _, _ in pairs}
+    merged = [(name, _merged(node, one, other, scope)) for name, one, other in pairs]
+    rest = [column for column in (*left, *right) if column[0] not in names]
+    if not tests:
+        return None, [*merged, *rest]
+    condition = (
+        tests[0]
+        if len(tests) == 1
+        else Lazy(type=BOOLEAN, position=node.position, operator="and", operands=tuple(tests))
+    )
+    return condition, [*merged, *rest]
+
+
+def _only(name: str, columns: list[Column], position: int) -> Bound:
+    found = [bound for other, bound in columns if other == name]
+    if not found:
+        raise UnknownColumn(
+            f"column {name} of USING is not on both sides of the join", position=position
+        )
+    if len(found) > 1:
+        raise AmbiguousColumn(f"column {name} is twice on one side of the join", position=position)
+    return found[0]
+
+
+def _merged(node: qu.Join, left: Bound, right: Bound, scope: QueryScope) -> Bound:
+    if node.kind == "RIGHT":
+        return right
+    if node.kind != "FULL":
+        return left
+    operands, kind = unify((left, right), scope.parameters, node.position, "USING")
+    return Lazy(type=kind, position=node.position, operator="coalesce", operands=tuple(operands))

@@ -1,0 +1,135 @@
+"""The locked-down DuckDB of a session: no files, no network, no extensions, bounded memory.
+
+Nothing imports duckdb before the first statement of the relational route runs.
+"""
+
+from __future__ import annotations
+
+import re
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from mfdb.kernel.errors import (
+    DivisionByZero,
+    MfdbError,
+    NotSupportedError,
+    NumberOutOfRange,
+    OutOfMemory,
+    StatementCancelled,
+    TooManyRows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mfdb.sql.relational.udf import Functions
+
+MEMORY_LIMIT = "512MB"
+_SETTINGS = (
+    ("memory_limit", f"'{MEMORY_LIMIT}'"),
+    ("temp_directory", "''"),
+    ("python_enable_replacements", "false"),
+    ("autoinstall_known_extensions", "false"),
+    ("autoload_known_extensions", "false"),
+    ("allow_community_extensions", "false"),
+    ("enable_external_access", "false"),
+    ("lock_configuration", "true"),
+)
+"""In this order: each of the last ones forbids what comes before it."""
+
+
+class Engine:
+    """Runs emitted SQL, one statement at a time; `interrupt` may come from any thread."""
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+        self._busy = Lock()
+
+    def run(
+        self,
+        sql: str,
+        values: Sequence[Any],
+        relations: Mapping[str, Any],
+        functions: Functions,
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement over Arrow tables, in physical form.
+
+        Raises:
+            DataError: a value cannot be computed.
+            OutOfMemory, StatementCancelled: it was stopped.
+        """
+        import duckdb
+
+        with self._busy:
+            connection = self._open()
+            registered: list[str] = []
+            try:
+                for function in functions.found.values():
+                    connection.create_function(
+                        function.name,
+                        function.call,
+                        [duckdb.sqltype(kind) for kind in function.takes],
+                        duckdb.sqltype(function.gives),
+                        null_handling="special",
+                    )
+                    registered.append(function.name)
+                for name, table in relations.items():
+                    connection.register(name, table)
+                rows: list[tuple[Any, ...]] = connection.execute(sql, list(values)).fetchall()
+            except duckdb.Error as error:
+                raise _translated(error, functions) from error
+            finally:
+                for name in relations:
+                    connection.unregister(name)
+                for name in registered:
+                    connection.remove_function(name)
+            return rows
+
+    def interrupt(self) -> None:
+        """Stop the statement that runs now, if any; it raises StatementCancelled."""
+        connection = self._connection
+        if connection is not None:
+            connection.interrupt()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        with self._busy:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _open(self) -> Any:
+        if self._connection is None:
+            import duckdb
+
+            connection = duckdb.connect(":memory:")
+            for name, value in _SETTINGS:
+                connection.execute(f"SET {name} = {value}")
+            self._connection = connection
+        return self._connection
+
+
+def _translated(error: Exception, functions: Functions) -> MfdbError:
+    """Return our error for one of DuckDB's."""
+    import duckdb
+
+    if functions.errors:
+        return functions.errors[-1]
+    text = str(error)
+    if isinstance(error, duckdb.InterruptException):
+        return StatementCancelled("the statement was cancelled")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return OutOfMemory(
+            f"the query needs more than {MEMORY_LIMIT} of memory",
+            hint="filter earlier, or ask for less at once",
+        )
+    if "ivision by zero" in text:
+        return DivisionByZero("division by zero")
+    if "More than one row returned by a subquery" in text:
+        return TooManyRows("a subquery that stands for one value gave several rows")
+    if isinstance(error, duckdb.OutOfRangeException | duckdb.ConversionException) or (
+        text.endswith("22003")
+    ):
+        return NumberOutOfRange("the result is out of the range of its type")
+    first = re.sub(r"\s+", " ", text.split("\n", 1)[0])[:200]
+    return NotSupportedError(f"the relational route cannot run this: {first}")
