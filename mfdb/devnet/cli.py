@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "up":
             return asyncio.run(_up(devnet, arguments))
         case "down":
+            devnet.file()  # says so if there is no devnet here
             asyncio.run(devnet.down())
             _say("stopped; the data stays, `mfdb devnet up` goes on with it")
         case "fund":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import CreateChequebook
-from mfdb.kernel.ids import Address
+from mfdb.kernel.errors import ChainError
+from mfdb.kernel.ids import Address, show
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Wei
@@ -32,6 +33,11 @@ async def open_chequebook(
 
 
 async def _create(keys: IdentityKeys, ports: Ports, amount: Wei) -> Address:
-    mined = await ports.chain.send(CreateChequebook(amount=amount), keys.account)
+    try:
+        mined = await ports.chain.send(CreateChequebook(amount=amount), keys.account)
+    except ChainError as error:
+        if not error.retryable:
+            error.hint = f"it needs MFT, and coin for gas: `mfdb devnet fund {show(keys.address)}`"
+        raise
     assert mined.created is not None, "the factory names the chequebook that it made"
     return mined.created

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import CaseClosed, CaseOpened
 from mfdb.kernel.errors import NotSupportedError, ProgrammingError
 from mfdb.kernel.ids import show, show_mft
-from mfdb.node.messages import GetReceipts, Receipts
+from mfdb.node.messages import GetReceipts, LogPage, ReadLog, Receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from mfdb.kernel.ids import DatasetId
     from mfdb.node.accounts import Accounts
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
+    from mfdb.node.directory import Correspondent
+    from mfdb.node.messages import LogItem
 
+PAGE_BYTES = 2**20
 Table = tuple[list[str], list[tuple[object, ...]]]
 
 
@@ -102,17 +105,17 @@ class Reports:
 
     async def _receipts(self, dataset: DatasetId | None) -> Table:
         columns = ["changeset", "provider", "log number", "expires"]
-        found = await self._lookup.look(_needed(dataset))
+        named = _needed(dataset)
+        found = await self._lookup.look(named)
         correspondent = await self._context.directory.reach_any(found.placement.replica_set)
         rows: list[tuple[object, ...]] = []
-        for bundle in found.segments:
-            for id_ in bundle.changesets:
-                request = GetReceipts(dataset=_needed(dataset), changeset=id_)
-                answer = await correspondent.ask(request, Receipts)
-                rows += [
-                    (show(id_), show(r.batch.provider), r.ack.log_number, r.ack.expiry)
-                    for r in answer.receipts
-                ]
+        async for item in _log(correspondent, named):
+            request = GetReceipts(dataset=named, changeset=item.changeset)
+            receipts = item.receipts or (await correspondent.ask(request, Receipts)).receipts
+            rows += [
+                (show(item.changeset), show(r.batch.provider), r.ack.log_number, r.ack.expiry)
+                for r in receipts
+            ]
         return columns, rows
 
     async def _balances(self, _: DatasetId | None) -> Table:
@@ -154,6 +157,19 @@ class Reports:
                 closed[seen.event.case] = seen.event
         rows = [_case_row(case, closed.get(id_)) for id_, case in opened.items()]
         return columns, rows
+
+
+async def _log(correspondent: Correspondent, dataset: DatasetId) -> AsyncIterator[LogItem]:
+    """Yield every entry of a replica's log, sealed ones too."""
+    after = -1
+    while True:
+        request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES)
+        page = await correspondent.ask(request, LogPage)
+        for item in page.items:
+            yield item
+        if not page.items or not page.more:
+            return
+        after = page.items[-1].number
 
 
 def _case_row(opened: CaseOpened, closed: CaseClosed | None) -> tuple[object, ...]:
