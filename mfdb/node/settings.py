@@ -58,5 +58,7 @@ class ClientSettings:
     """What a provider may ask per MiB and epoch where the dataset sets no ceiling."""
     chequebook_amount: Wei = Wei(10 * MFT)
     write_deadline_s: float = 15
+    drain_s: float = 3
+    """How long leaving waits for writes to reach the last of their replicas."""
     refollow_s: float = 1.0
     """How long to wait before a lost feed is followed again."""

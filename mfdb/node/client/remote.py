@@ -60,6 +60,7 @@ class NodeRemote:
         self._syncing = Syncing(context, self._lookup)
         self._reports = Reports(context, self._lookup, accounts)
         self._on_close = on_close
+        self._pushing: set[asyncio.Task[object]] = set()
 
     @property
     def network(self) -> Network:
@@ -212,7 +213,9 @@ class NodeRemote:
         """
         found = await self._lookup.get(dataset)
         push = Push(self._context, found, changeset, entry)
-        self._context.tasks.spawn(f"push 0x{changeset.id.hex()[:8]}", push.run())
+        pushing = self._context.tasks.spawn(f"push 0x{changeset.id.hex()[:8]}", push.run())
+        self._pushing.add(pushing)
+        pushing.add_done_callback(self._pushing.discard)
         return await push.outcome()
 
     async def shred(self, dataset: DatasetId, salts: Sequence[tuple[ChangesetId, int]]) -> None:
@@ -309,5 +312,11 @@ class NodeRemote:
         return await self._reports.table(what, dataset)
 
     async def close(self) -> None:
-        """Stop all background work and connections."""
+        """Stop all background work and connections.
+
+        What was acknowledged is given a moment to reach the last replica, with all receipts;
+        replicas that it does not reach find it when they reconcile.
+        """
+        if self._pushing:
+            await asyncio.wait(self._pushing, timeout=self._context.settings.drain_s)
         await self._on_close()
