@@ -1,0 +1,111 @@
+"""A dozen reports over the Chinook sample: loaded with keys by executemany, held as golden text."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import mfdb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mfdb.client.dbapi import Connection
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "chinook"
+REPORTS = Path(__file__).parent / "chinook" / "reports.mfdb"
+SCHEMA = {
+    "Artist": "ArtistId INTEGER PRIMARY KEY, Name TEXT",
+    "Album": "AlbumId INTEGER PRIMARY KEY, Title TEXT NOT NULL, ArtistId INTEGER NOT NULL",
+    "Genre": "GenreId INTEGER PRIMARY KEY, Name TEXT",
+    "MediaType": "MediaTypeId INTEGER PRIMARY KEY, Name TEXT",
+    "Playlist": "PlaylistId INTEGER PRIMARY KEY, Name TEXT",
+    "PlaylistTrack": "PlaylistId INTEGER, TrackId INTEGER, PRIMARY KEY (PlaylistId, TrackId)",
+    "Track": (
+        "TrackId INTEGER PRIMARY KEY, Name TEXT NOT NULL, AlbumId INTEGER, MediaTypeId INTEGER, "
+        "GenreId INTEGER, Composer TEXT, Milliseconds INTEGER, Bytes INTEGER, "
+        "UnitPrice DECIMAL(10,2) NOT NULL"
+    ),
+    "Employee": (
+        "EmployeeId INTEGER PRIMARY KEY, LastName TEXT NOT NULL, FirstName TEXT NOT NULL, "
+        "Title TEXT, ReportsTo INTEGER, BirthDate TIMESTAMP, HireDate TIMESTAMP, Address TEXT, "
+        "City TEXT, State TEXT, Country TEXT, PostalCode TEXT, Phone TEXT, Fax TEXT, Email TEXT"
+    ),
+    "Customer": (
+        "CustomerId INTEGER PRIMARY KEY, FirstName TEXT NOT NULL, LastName TEXT NOT NULL, "
+        "Company TEXT, Address TEXT, City TEXT, State TEXT, Country TEXT, PostalCode TEXT, "
+        "Phone TEXT, Fax TEXT, Email TEXT NOT NULL, SupportRepId INTEGER"
+    ),
+    "Invoice": (
+        "InvoiceId INTEGER PRIMARY KEY, CustomerId INTEGER NOT NULL, InvoiceDate TIMESTAMP, "
+        "BillingAddress TEXT, BillingCity TEXT, BillingState TEXT, BillingCountry TEXT, "
+        "BillingPostalCode TEXT, Total DECIMAL(10,2) NOT NULL"
+    ),
+    "InvoiceLine": (
+        "InvoiceLineId INTEGER PRIMARY KEY, InvoiceId INTEGER NOT NULL, TrackId INTEGER NOT NULL, "
+        "UnitPrice DECIMAL(10,2) NOT NULL, Quantity INTEGER NOT NULL"
+    ),
+}
+PAGE = 2_000
+
+
+@pytest.fixture(scope="module")
+def chinook() -> Iterator[Connection]:
+    if not DATA.exists():
+        pytest.skip("the Chinook sample is not beside the project")
+    connection = mfdb.connect(":memory:", autocommit=True)
+    for name, columns in SCHEMA.items():
+        connection.execute(f"CREATE TABLE {name} ({columns})")
+        _load(connection, name, columns)
+    yield connection
+    connection.close()
+
+
+def _load(connection: Connection, name: str, columns: str) -> None:
+    with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    parts = columns.replace("(10,2)", "").partition(", PRIMARY KEY (")[0].split(", ")
+    kinds = {part.split()[0]: part.split()[1] for part in parts}
+    rows = [
+        [_value(text, kinds[column]) for text, column in zip(line, header, strict=True)]
+        for line in lines
+    ]
+    marks = ", ".join("?" for _ in header)
+    text = f"INSERT INTO {name} ({', '.join(header)}) VALUES ({marks})"
+    for start in range(0, len(rows), PAGE):
+        connection.cursor().executemany(text, rows[start : start + PAGE])
+
+
+def _value(text: str, kind: str) -> object:
+    if text == "":
+        return None
+    if kind == "INTEGER":
+        return int(text)
+    return float(text) if kind == "DECIMAL" else text
+
+
+def test_every_row_is_there(chinook: Connection) -> None:
+    counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in SCHEMA)
+    (row,) = chinook.execute(f"SELECT {counts}").fetchall()
+    assert sum(int(str(count)) for count in row) == 15_607
+
+
+def test_reports(chinook: Connection, request: pytest.FixtureRequest) -> None:
+    blocks = REPORTS.read_text(encoding="utf-8").strip().split("\n\n")
+    told = [_report(chinook, block) for block in blocks]
+    if request.config.getoption("--update-golden"):
+        REPORTS.write_text("\n\n".join(told) + "\n", encoding="utf-8")
+        return
+    assert len(told) >= 12
+    assert told == blocks
+
+
+def _report(connection: Connection, block: str) -> str:
+    query = f"{block}\n".partition("\n---\n")[0].strip()
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description or ()]
+    rows = ["|".join("" if value is None else str(value) for value in row) for row in cursor]
+    return "\n".join([query, "---", "|".join(names), *rows])
