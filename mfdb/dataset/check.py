@@ -24,6 +24,7 @@ from mfdb.dataset.layout import (
     StoredRow,
     Verdict,
     of_dataset,
+    row_key,
     shown_key,
     unique_prefix,
 )
@@ -161,6 +162,7 @@ class _Check:
             self._heads.setdefault(operation.row, set()).add(version)
             if operation.parent:
                 superseded.add(VersionId(operation.parent))
+            self._shown(RowId(operation.row), version)
 
     # ---- what was made of it
 
@@ -173,7 +175,8 @@ class _Check:
                 self._say(f"row {row.hex()[:16]} has other heads than the log gives it")
             elif state.shown:
                 shown += 1
-                self._shown(row, state)
+                if state.shown != winner(state.versions).version:
+                    self._say(f"row {row.hex()[:16]} is not visible in its newest version")
         for row, heads in self._heads.items():
             if heads:
                 self._say(f"row {row.hex()[:16]} of the log is missing")
@@ -182,17 +185,24 @@ class _Check:
         if visible != shown:
             self._say(f"{visible} rows are visible, {shown} should be")
 
-    def _shown(self, row: RowId, state: RowState) -> None:
+    def _shown(self, row: RowId, version: VersionId) -> None:
+        """Compare a row that is visible in a version with what that version's ciphertext holds.
+
+        Called changeset by changeset, because opening one opens all its rows.
+        """
+        state = load(self._snapshot, RowState, row_key(self._dataset, row))
+        if state is None or state.shown != version:
+            return
         stored = load(self._snapshot, StoredRow, shown_key(self._dataset, state.locator))
-        head = winner(state.versions) if state.versions else None
-        if stored is None or head is None or stored.version != head.version:
-            self._say(f"row {row.hex()[:16]} is not visible in its newest version")
+        head = next((one for one in state.versions if one.version == version), None)
+        if stored is None or head is None or stored.version != version:
+            self._say(f"row {row.hex()[:16]} is not visible where it should be")
             return
         opened = self._contents.of(head)
-        if isinstance(opened, Opened) and self._in_order(opened.values) != stored.values:
-            self._say(f"row {row.hex()[:16]} shows other values than were signed")
-        elif not isinstance(opened, Opened):
+        if not isinstance(opened, Opened):
             self._say(f"row {row.hex()[:16]} is visible, but its signed version does not open")
+        elif self._in_order(opened.values) != stored.values:
+            self._say(f"row {row.hex()[:16]} shows other values than were signed")
 
     # ---- indexes
 

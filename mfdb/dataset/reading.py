@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mfdb.dataset import catalogue
 from mfdb.dataset.acceptance import VersionMeta, winner
 from mfdb.dataset.contents import Contents
@@ -34,6 +36,7 @@ from mfdb.dataset.states import version_in
 from mfdb.dataset.table import has_key, last_sequence
 from mfdb.dataset.visibility import Visibility
 from mfdb.dataset.working import load, parse
+from mfdb.kernel.codec import own_decoder
 from mfdb.kernel.errors import CorruptRecord
 from mfdb.kernel.ids import Hash, RowId, VersionId
 from mfdb.rules.changeset import version_ids
@@ -195,17 +198,19 @@ class Reading:
         self, dataset: DatasetId, index: Index | None, start: bytes, stop: bytes | None
     ) -> Iterator[tuple[Any, ...]]:
         """Yield stored values in the order of an index (None: of the key), unasked who may see."""
-        if index is None:
-            for _, value in self._snapshot.scan(start, stop):
-                yield parse(StoredRow, value).values
-            return
-        prefix = of_dataset(b"d", dataset)
-        get = self._snapshot.get
-        for _, locator in self._snapshot.scan(start, stop):
-            data = get(prefix + locator)
-            if data is None:
-                raise CorruptRecord(f"index {index.info.name} names a row that is not there")
-            yield parse(StoredRow, data).values
+        found = (
+            (value for _, value in self._snapshot.scan(start, stop))
+            if index is None
+            else self._snapshot.follow(start, stop, of_dataset(b"d", dataset))
+        )
+        read = own_decoder(StoredRow)
+        try:
+            for data in found:
+                if data is None:
+                    raise CorruptRecord("an index names a row that is not there")
+                yield read(data).values
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise CorruptRecord("a stored row does not decode") from error
 
     # ---- the changelog
 

@@ -49,6 +49,11 @@ class Working:
         mine = ((key, value) for key in own if (value := self._own[key]) is not None)
         yield from heapq.merge(others, mine, key=lambda pair: pair[0], reverse=reverse)
 
+    def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
+        """Yield what stands under prefix + value for each pair of a range."""
+        for _, value in self.scan(start, stop):
+            yield self.get(prefix + value)
+
     def writes(self) -> list[Write]:
         """Return the batch."""
         return list(self._own.items())

@@ -17,7 +17,7 @@ from mfdb.kernel.ids import Wei
 from mfdb.kernel.nesting import DEPTH, is_deep, is_untyped
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +84,12 @@ def decode_own(kind: type[R], data: bytes) -> R:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptRecord(f"a stored {_name(kind)} does not decode") from error
     return record
+
+
+def own_decoder(kind: type[R]) -> Callable[[bytes], R]:
+    """Return `decode_own` for many records of a kind; errors come as msgspec raises them."""
+    decode: Callable[[bytes], R] = _decoder(cast("Hashable", kind)).decode
+    return decode
 
 
 def _name(kind: object) -> str:

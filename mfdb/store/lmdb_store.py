@@ -235,6 +235,16 @@ class LmdbSnapshot:
         except lmdb.Error as error:
             raise self._failed(error) from error
 
+    def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
+        """Yield what stands under prefix + value for each pair of a range, as an index needs it."""
+        end = prefix_end(start) if stop is None else stop
+        try:
+            get = self._txn.get
+            for _, value in _forwards(self._txn.cursor(), start, end):
+                yield cast("bytes | None", get(prefix + value))
+        except lmdb.Error as error:
+            raise self._failed(error) from error
+
     def abort(self) -> None:
         """End the read transaction (called by the store, under its lock)."""
         self._txn.abort()

@@ -35,6 +35,10 @@ class Snapshot(Protocol):
         """
         ...
 
+    def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
+        """Yield what stands under prefix + value for each pair of a range, as an index needs it."""
+        ...
+
 
 class Store(Protocol):
     """A directory of records that one process owns."""

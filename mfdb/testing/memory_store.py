@@ -195,6 +195,11 @@ class MemorySnapshot:
         """Return the value of a key, or None."""
         return self._held().values.get(key)
 
+    def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
+        """Yield what stands under prefix + value for each pair of a range, as an index needs it."""
+        for _, value in self.scan(start, stop):
+            yield self.get(prefix + value)
+
     def scan(
         self, start: bytes, stop: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
