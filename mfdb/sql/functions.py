@@ -160,7 +160,9 @@ NUMBER_OPERATORS: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "^": {
         "decimal": _power_decimal,
-        "float": _float(lambda left, right: left**right if left or right >= 0 else _nonzero(left)),
+        "float": _float(
+            lambda left, right: math.pow(left, right) if left or right >= 0 else _nonzero(left)
+        ),
     },
 }
 NEGATE: dict[str, Callable[[Any], Any]] = {
