@@ -21,6 +21,7 @@ from mfdb.dataset.visibility import unconditional
 from mfdb.kernel.errors import BadType
 from mfdb.rules.manifest import Action
 from mfdb.sql.bound import BoundSelect, Field, Lazy, Slot, Strict
+from mfdb.sql.types import RANGES
 from mfdb.store.ordered import pack
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ LONGEST_BYTES = 200
 _EXACT = {"integer": int, "float": float, "text": str, "bytes": bytes}
 _PLAIN = frozenset({"integer", "float", "text", "boolean", "bytes"})
 _TURNED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_WIDEST = range(-(2**63), 2**63)
 _Condition = tuple[str, Field, Slot]
 
 
@@ -50,6 +52,7 @@ class Bounds:
     high: int | None
     high_open: bool
     kind: type
+    within: range
     count: int
 
     def of(self, given: Given) -> Span | None:
@@ -62,6 +65,8 @@ class Bounds:
             self.high is not None and type(high) is not self.kind
         ):
             return None
+        if self.kind is int and not all(one is None or one in self.within for one in (low, high)):
+            return None  # the general way says what is wrong with it
         try:
             first = None if self.low is None else pack(low)  # type: ignore[arg-type]
             last = None if self.high is None else pack(high)  # type: ignore[arg-type]
@@ -81,6 +86,7 @@ class Shortcut:
     is_point: bool
     point: int
     kind: type
+    within: range
     count: int
     prefix: bytes
     bounds: Bounds | None
@@ -94,6 +100,8 @@ class Shortcut:
             return None
         value = given[self.point]  # type: ignore[index] # a sequence
         if type(value) is not self.kind:
+            return None
+        if self.kind is int and value not in self.within:
             return None
         try:
             packed = pack(value)  # type: ignore[arg-type] # of the kind just compared
@@ -137,6 +145,7 @@ def shortcut(
         is_point=is_point,
         point=bounds.low or 0,
         kind=kind,
+        within=bounds.within,
         count=bound.parameters.count,
         prefix=of_dataset(b"d", manifest.dataset) if index is None else index.prefix,
         bounds=bounds,
@@ -198,12 +207,15 @@ def _conjuncts(where: Bound) -> Iterator[Bound]:
 
 
 def _bounds(said: list[_Condition], bound: BoundSelect, kind: type) -> Bounds | None:
+    within = _WIDEST
     lows: list[tuple[int, bool]] = []
     highs: list[tuple[int, bool]] = []
     for sign, field, slot in said:
         key, slot_type, _ = bound.parameters.slots[slot.index]
         if slot_type.family != field.type.family or not isinstance(key, int):
             return None
+        limits = RANGES.get(slot_type.name, _WIDEST)
+        within = range(max(within.start, limits.start), min(within.stop, limits.stop))
         if sign in ("=", ">", ">="):
             lows.append((key, sign == ">"))
         if sign in ("=", "<", "<="):
@@ -217,5 +229,6 @@ def _bounds(said: list[_Condition], bound: BoundSelect, kind: type) -> Bounds | 
         None if high is None else high[0],
         high is not None and high[1],
         kind,
+        within,
         bound.parameters.count,
     )
