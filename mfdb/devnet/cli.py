@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 BASE_PORT = 28_545
+_DOWN = "stopped; the data stays, `mfdb devnet up` goes on with it"
 PERSON_MFT = 100
 
 
@@ -67,9 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         case "up":
             return asyncio.run(_up(devnet, arguments))
         case "down":
-            devnet.file()  # says so if there is no devnet here
             asyncio.run(devnet.down())
-            _say("stopped; the data stays, `mfdb devnet up` goes on with it")
+            _say(_DOWN if devnet.exists() else f"there is no devnet in {devnet.directory}")
         case "fund":
             accounts = [parse_address(account) for account in arguments.accounts]
             asyncio.run(devnet.fund(accounts, Wei(arguments.mft * MFT)))
