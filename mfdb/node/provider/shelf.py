@@ -1,6 +1,6 @@
 """Where a provider keeps what: one function per record kind over an ordered key space.
 
-M dataset number      signed manifest          m manifest hash   -> dataset, number
+M dataset number      signed manifest
 P dataset number      signed placement entry   A subject client  -> agreement I signed
                                                a subject client  -> my agreement, placed
 L dataset log number  changeset id             H dataset         -> tip of my log
@@ -8,7 +8,7 @@ X dataset changeset   changeset bytes          h ...             -> header, kept
 K dataset changeset   key log entry
 N dataset changeset   log number               R ... provider    -> write receipt
 V dataset version     version meta             T dataset row version: a head
-S dataset segment     sealed segment           s segment         -> dataset
+S dataset segment     sealed segment
 D segment shard       shard bytes              B                 -> last receipt batch
 k dataset segment no  ids marked for it        c ...             -> certificate signed
 u dataset             bytes that lie here      i ...             -> ids it lists
@@ -115,18 +115,10 @@ def manifest(view: View, dataset: DatasetId) -> Manifest:
     return found[-1].manifest
 
 
-def manifest_by_hash(view: View, hash_: Hash) -> Manifest | None:
-    """Return the manifest version with a hash, or None."""
-    key = view.get(b"m" + hash_)
-    data = view.get(key) if key else None
-    return _manifest(data).manifest if data else None
-
-
 def put_manifest(transaction: Transaction, signed: SignedManifest) -> None:
     """Keep a manifest version."""
     key = b"M" + signed.manifest.dataset + _number(signed.manifest.number)
     transaction.put(key, encode(signed))
-    transaction.put(b"m" + signed.manifest.hash, key)
 
 
 def placements(view: View, dataset: DatasetId) -> tuple[SignedPlacement, ...]:
@@ -347,13 +339,6 @@ def put_segment(transaction: Transaction, dataset: DatasetId, bundle: SealedSegm
     """Keep a bundle; a later one with more receipts replaces it."""
     id_ = bundle.certificate.segment
     transaction.put(b"S" + dataset + id_, encode(bundle))
-    transaction.put(b"s" + id_, dataset)
-
-
-def dataset_of_segment(view: View, id_: SegmentId) -> DatasetId | None:
-    """Return the dataset that a segment belongs to, or None."""
-    data = view.get(b"s" + id_)
-    return DatasetId(data) if data else None
 
 
 def put_mark(
