@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.client import show
+from mfdb.client.changes import CHANGES
 from mfdb.client.definitions import is_given_up, readers
 from mfdb.client.home import HomeDataset
-from mfdb.client.local import CHANGES, Local
 from mfdb.client.names import owner_of
 from mfdb.client.options import parse_options
 from mfdb.client.outbox import Outbox
@@ -40,6 +40,7 @@ from mfdb.sql.query import tables_named
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from mfdb.client.local import Local
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change
     from mfdb.dataset.catalogue import Known
@@ -138,15 +139,15 @@ class Networked:
         """
         with self._state.guarded(statement):
             if not isinstance(statement, CHANGES):
-                return self._local.run_many(statement, many, text)
+                return self._local.changes.run_many(statement, many, text)
             await self._prepare(statement.table, _ACTION[type(statement)])
             for name in _read_by(statement):
                 await self._prepare(name, Action.SELECT)
             if self._state.batch is not None:
-                return self._local.plan(statement, many, text, self._state.batch)
+                return self._local.changes.plan(statement, many, text, self._state.batch)
             for attempt in range(_ATTEMPTS):
                 batch = Batch()
-                result = self._local.plan(statement, many, text, batch)
+                result = self._local.changes.plan(statement, many, text, batch)
                 try:
                     await self._write(batch)
                 except StaleWrite:
@@ -164,7 +165,7 @@ class Networked:
         query = statement.query if isinstance(statement, st.Subscribe) else statement
         table = query.table if isinstance(query, st.Select) else None
         await self._prepare(table, Action.SUBSCRIBE)
-        changes = self._local.subscribe(statement, params, since, self._remote)
+        changes = self._local.standing.subscribe(statement, params, since, self._remote)
         async for change in changes:
             yield change
 
@@ -199,17 +200,17 @@ class Networked:
     # ---- finding and syncing
 
     def _is_elsewhere(self, name: st.TableName | None) -> bool:
-        return name is not None and self._local.lookup(name) is None
+        return name is not None and self._local.ground.lookup(name) is None
 
     def _is_remote(self, dataset: DatasetId) -> bool:
         return self._state.replica.known(dataset).manifest.network != EMBEDDED
 
     def _is_on_network(self, name: st.TableName | None) -> bool:
-        known = self._local.lookup(name) if name is not None else None
+        known = self._local.ground.lookup(name) if name is not None else None
         return known is not None and known.manifest.network != EMBEDDED
 
     def _is_stale(self, name: st.TableName | None) -> bool:
-        known = self._local.lookup(name) if name is not None else None
+        known = self._local.ground.lookup(name) if name is not None else None
         if known is None or known.manifest.network == EMBEDDED:
             return False
         return self._is_due(known.manifest)
@@ -240,7 +241,7 @@ class Networked:
             await self._sync(manifest)
 
     async def _find(self, name: st.TableName) -> Known | None:
-        known = self._local.lookup(name)
+        known = self._local.ground.lookup(name)
         if known is not None:
             return known
         owner = owner_of(name, self._state.me, self._state.identities)
@@ -252,11 +253,11 @@ class Networked:
             error.position = name.position
             raise
         self._state.replica.add_manifests([signed])
-        return self._local.lookup(name)
+        return self._local.ground.lookup(name)
 
     async def _refresh(self, name: st.TableName) -> None:
         """Fetch rules and rows again, because providers say that ours are old."""
-        known = self._local.known(name)
+        known = self._local.ground.known(name)
         manifest = known.manifest
         if manifest.owner != self._state.me:
             signed = await self._remote.find(manifest.owner, manifest.name)
@@ -291,7 +292,7 @@ class Networked:
             if pending.changes.changes()
         }
         if not any(map(self._is_remote, changed)):
-            self._local.commit(batch)
+            self._local.changes.commit(batch)
             return
         if len(changed) > 1:
             raise NotSupportedError(
@@ -306,34 +307,34 @@ class Networked:
     # ---- rules
 
     async def _create(self, statement: st.CreateDataset) -> Result:
-        self._local.refuse_in_batch()
-        bound: BoundCreate = self._local.bound(statement)
+        self._local.defining.refuse_in_batch()
+        bound: BoundCreate = self._local.ground.bound(statement)
         options = parse_options(statement.options, creates=True)
         network = self._remote.network.id
-        signed = self._local.definer.create(bound, options, network)
+        signed = self._local.defining.definer.create(bound, options, network)
         if signed is not None:
             await self._home.publish(signed)
-        return self._local.created(bound, signed)
+        return self._local.defining.created(bound, signed)
 
     async def _rules(self, statement: _OF_RULES) -> Result:
-        self._local.refuse_in_batch()
+        self._local.defining.refuse_in_batch()
         known = await self._find(statement.table)
         if known is None:
             return self._local.run(statement, (), "")
-        manifest, definer = known.manifest, self._local.definer
+        manifest, definer = known.manifest, self._local.defining.definer
         definer.own(manifest)
         match statement:
             case st.SealDataset():
                 return await self._seal(manifest)
             case st.Grant():
-                bound: BoundGrant = self._local.bound(statement)
+                bound: BoundGrant = self._local.ground.bound(statement)
                 grants = definer.grants(bound)
                 definer.grant(manifest, grants, ())  # refused before anybody is asked for keys
                 wrapped = await self._wrapped(manifest, grants)
                 await self._publish(definer.grant(manifest, grants, wrapped))
                 return Result(tag="GRANT")
             case st.Revoke():
-                return await self._revoke(manifest, self._local.bound(statement))
+                return await self._revoke(manifest, self._local.ground.bound(statement))
             case st.AlterOptions():
                 await self._publish(definer.alter(manifest, statement))
                 return Result(tag="ALTER DATASET")
@@ -349,7 +350,7 @@ class Networked:
     async def _revoke(self, manifest: Manifest, bound: BoundRevoke) -> Result:
         """The frontier is what is known here, so everything is fetched first."""
         await self._sync(manifest)
-        definer = self._local.definer
+        definer = self._local.defining.definer
         current = self._state.replica.known(manifest.dataset).manifest
         after = definer.revoke(current, bound)
         if after is not current:
@@ -406,7 +407,7 @@ class Networked:
         dataset = None
         if statement.of is not None:
             await self._find(statement.of)
-            dataset = self._local.known(statement.of).manifest.dataset
+            dataset = self._local.ground.known(statement.of).manifest.dataset
         names, rows = await self._remote.status(statement.what, dataset)
         columns = tuple(Column(name, "TEXT") for name in names)
         found = Result(tag=f"SHOW {len(rows)}", columns=columns, rows=rows, count=len(rows))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mfdb.sql.bound import Output
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -52,3 +54,8 @@ def table(tag: str, names: Mapping[str, str], rows: Sequence[tuple[object, ...]]
     """Return a result of named, typed columns."""
     columns = tuple(Column(name, kind) for name, kind in names.items())
     return Result(tag=f"{tag} {len(rows)}", columns=columns, rows=rows, count=len(rows))
+
+
+def columns_of(outputs: Sequence[Output]) -> tuple[Column, ...]:
+    """Return the columns of a statement's outputs."""
+    return tuple(Column(output.name, str(output.type)) for output in outputs)

@@ -68,7 +68,7 @@ class Session:
 
     def quick(self, text: str, params: Given) -> Result | None:
         """Return the answer to a query that one index answers at once, or None: use `start`."""
-        return self._local.quick(text, params) if self._is_embedded else None
+        return self._local.queries.quick(text, params) if self._is_embedded else None
 
     def start(self, text: str, params: Given = ()) -> Result | Awaitable[Result]:
         """Return a statement's result, or what to await where the network is needed.
@@ -94,7 +94,7 @@ class Session:
         if self._networked is not None and self._networked.is_needed(statement):
             return self._networked.run_many(statement, many, text)
         with self.state.guarded(statement):
-            return self._local.run_many(statement, many, text)
+            return self._local.changes.run_many(statement, many, text)
 
     def subscribe(
         self, text: str, params: Given = (), since: str | None = None
@@ -108,7 +108,7 @@ class Session:
         self._need_open()
         if self._networked is not None:
             return self._networked.subscribe(parse(text), params, since)
-        return self._local.subscribe(parse(text), params, since)
+        return self._local.standing.subscribe(parse(text), params, since)
 
     async def restore(self) -> list[str]:
         """Bring this identity's datasets here from the network; return their names."""
@@ -138,7 +138,7 @@ class Session:
         self._open = False
         self.state.batch = None
         self.state.subscriptions.close()
-        self._local.engine.close()
+        self._local.close()
         if self._networked is not None:
             await self._networked.close()
 

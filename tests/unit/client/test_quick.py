@@ -60,7 +60,7 @@ def test_one_index_answers_as_every_row_does(
     if count == 2:
         chosen = [(low, high) for low in PARAMETERS for high in PARAMETERS]
     answer(connection, short, chosen[0])
-    assert short in connection._session._local._shortcuts, "the short way is what is tested"
+    assert short in connection._session._local.queries._shortcuts, "the short way is what is tested"
     for params in chosen:
         due = answer(connection, general, params)
         assert str(answer(connection, short, params)) == str(due), params

@@ -1,0 +1,135 @@
+"""INSERT, UPDATE and DELETE on this machine: planned over what is there, written whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mfdb.client.bulk import LEAST, BulkInsert
+from mfdb.client.plans import make_room
+from mfdb.client.results import Column, Result, columns_of
+from mfdb.client.state import EMBEDDED, Batch
+from mfdb.client.tables import LocalTables, note
+from mfdb.dataset.visibility import demand
+from mfdb.kernel.errors import DuplicateRow, NetworkError, ProgrammingError, StaleWrite
+from mfdb.rules.manifest import Action
+from mfdb.sql import statement as st
+from mfdb.sql.bind import bind
+from mfdb.sql.bound import BoundInsert
+from mfdb.sql.dml import CompiledChange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.client.ground import Ground
+    from mfdb.client.plans import Plans
+    from mfdb.dataset.catalogue import Known
+    from mfdb.sql.parameters import Given
+
+ATTEMPTS = 5
+"""How often a statement is planned anew when another thread changed its rows meanwhile."""
+CHANGES = (st.Insert, st.Update, st.Delete)
+_ACTION = {st.Insert: Action.INSERT, st.Update: Action.UPDATE, st.Delete: Action.DELETE}
+_CHANGE = st.Insert | st.Update | st.Delete
+
+
+class Changes:
+    """Plans and writes changes."""
+
+    def __init__(self, ground: Ground, plans: Plans) -> None:
+        self._ground = ground
+        self._plans = plans
+        self._bulks: dict[str, BulkInsert] = {}
+
+    def run_many(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
+        """Return the result of one change, carried out for each set of parameters at once.
+
+        Raises:
+            MfdbError: one failed; nothing of any was kept.
+        """
+        if not isinstance(statement, CHANGES):
+            raise ProgrammingError("only INSERT, UPDATE and DELETE run over many parameters")
+        if self._ground.state.batch is not None:
+            return self.plan(statement, many, text, self._ground.state.batch)
+        for attempt in range(ATTEMPTS):
+            batch = Batch()
+            result = self.plan(statement, many, text, batch)
+            try:
+                self.commit(batch)
+            except (StaleWrite, DuplicateRow):
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                continue
+            return result
+        raise AssertionError("the last attempt returns or raises")
+
+    def plan(self, statement: _CHANGE, many: Sequence[Given], text: str, batch: Batch) -> Result:
+        """Note what a statement changes in a batch, and return its result.
+
+        Raises:
+            MfdbError: it may not be.
+        """
+        count = 0
+        rows: list[tuple[object, ...]] = []
+        columns: tuple[Column, ...] = ()
+        with self._ground.state.replica.reading() as reading:
+            catalogue = self._ground.catalogue(reading)
+            known = catalogue.known(statement.table)
+            if known is not None:
+                demand(known.manifest, _ACTION[type(statement)], self._ground.state.me)
+            compiled = self._plans.find(text, known)
+            if compiled is None:
+                bound: Any = bind(statement, catalogue)
+                compiled = CompiledChange(bound, self._ground.engine)
+                if isinstance(bound, BoundInsert) and bound.query is not None:
+                    self._ground.demand_all(bound.query, reading)
+                else:
+                    self._plans.remember(text, known, compiled)
+                    self._learn_bulk(text, bound, known)
+            assert known is not None, "the binder knows every dataset it lets pass"
+            bulk = self._bulks.get(text) if len(many) >= LEAST else None
+            if bulk is not None and bulk.known is known:
+                pending = batch.table(known.manifest.dataset)
+                count = bulk.plan(many, reading, pending, self._ground.state.replica.keyring)
+                return Result(tag=f"INSERT {count}", count=count)
+            tables = LocalTables(reading, batch.tables)
+            context = self._ground.context()
+            for params in many:
+                mutation = compiled.plan(tables, params, context)
+                pending = batch.table(known.manifest.dataset)
+                note(mutation, pending, known, self._ground.state.replica.keyring)
+                count += mutation.count
+                rows += mutation.rows
+                columns = columns_of(mutation.columns)
+        name = type(statement).__name__.upper()
+        return Result(tag=f"{name} {count}", columns=columns, rows=rows, count=count)
+
+    def commit(self, batch: Batch) -> None:
+        """Make the changes of a batch durable: all or none.
+
+        Raises:
+            NetworkError: it changes a dataset that lives on a network.
+            StaleWrite, DuplicateRow: a row changed, or came, meanwhile.
+        """
+        changes = {
+            dataset: pending.changes.changes()
+            for dataset, pending in batch.tables.items()
+            if pending.changes.changes()
+        }
+        for dataset in changes:
+            manifest = self._ground.state.replica.known(dataset).manifest
+            if manifest.network != EMBEDDED:
+                raise NetworkError(
+                    f"dataset {manifest.name} lives on a network, and none is open",
+                    hint="connect with network=...",
+                )
+        if changes:
+            self._ground.state.replica.write(changes)
+
+    def _learn_bulk(self, text: str, bound: Any, known: Known | None) -> None:
+        make_room(self._bulks)
+        self._bulks.pop(text, None)
+        if known is None:
+            return
+        found = BulkInsert.of(bound, known, self._ground.state.replica.keyring)
+        if found is not None:
+            self._bulks[text] = found

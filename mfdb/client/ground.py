@@ -1,0 +1,85 @@
+"""What every family of local statements stands on: the session's state, names, who asks, when."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from mfdb.client.names import LocalCatalogue
+from mfdb.dataset.visibility import demand
+from mfdb.kernel.errors import NotSupportedError
+from mfdb.rules.manifest import Action
+from mfdb.sql import statement as st
+from mfdb.sql.bind import bind, table_of
+from mfdb.sql.parameters import ExecutionContext
+from mfdb.sql.relational.bind_query import bind_relational
+from mfdb.sql.relational.engine import Engine
+from mfdb.sql.relational.tree import BoundRelational
+
+if TYPE_CHECKING:
+    from mfdb.client.state import SessionState
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.reading import Reading
+
+
+class Ground:
+    """The state of a session, and the look-ups that all its statements share."""
+
+    def __init__(self, state: SessionState) -> None:
+        self.state = state
+        self.engine = Engine()
+
+    def known(self, name: st.TableName) -> Known:
+        """Return the dataset that a name means.
+
+        Raises:
+            UnknownDataset: none; the hint names the nearest.
+        """
+        with self.state.replica.reading() as reading:
+            catalogue = self.catalogue(reading)
+            return reading.known(table_of(name, catalogue).dataset)
+
+    def lookup(self, name: st.TableName) -> Known | None:
+        """Return the dataset that a name means, or None."""
+        with self.state.replica.reading() as reading:
+            return self.catalogue(reading).known(name)
+
+    def bound(self, statement: st.Statement) -> Any:
+        """Return a statement, bound to what is known here."""
+        with self.state.replica.reading() as reading:
+            return bind(statement, self.catalogue(reading))
+
+    def context(self) -> ExecutionContext:
+        """Return who runs statements here, and when."""
+        now = datetime.datetime.fromtimestamp(self.state.clock.now_s(), datetime.UTC)
+        return ExecutionContext(identity=self.state.me, now=now)
+
+    def catalogue(self, reading: Reading) -> LocalCatalogue:
+        """Return the datasets of one committed state, as names find them."""
+        return LocalCatalogue(reading, self.state.me, self.state.identities)
+
+    def routed(self, statement: st.Statement, catalogue: LocalCatalogue) -> Any:
+        """Return a statement bound for the route that the session wants.
+
+        Raises:
+            NotSupportedError: the row route is forced and cannot answer it.
+        """
+        route = self.state.settings.route
+        if route == "relational" and isinstance(statement, st.Select):
+            return bind_relational(statement, catalogue)
+        bound = bind(statement, catalogue)
+        if route == "row" and isinstance(bound, BoundRelational):
+            raise NotSupportedError(
+                "the row route answers queries of one dataset, without grouping",
+                hint="SET route = auto",
+            )
+        return bound
+
+    def demand_all(self, bound: BoundRelational, reading: Reading) -> None:
+        """Return quietly if this identity may read every dataset that a query names.
+
+        Raises:
+            AccessDenied: it may not.
+        """
+        for read in bound.tables:
+            demand(reading.known(read.dataset).manifest, Action.SELECT, self.state.me)

@@ -1,0 +1,115 @@
+"""SELECT on this machine: the short way, the row route or the relational one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mfdb.client.plans import make_room
+from mfdb.client.quick import shortcut
+from mfdb.client.results import Result, columns_of
+from mfdb.client.tables import LocalTables
+from mfdb.dataset.indexes import span
+from mfdb.dataset.visibility import demand
+from mfdb.rules.manifest import Action
+from mfdb.sql import query as qu
+from mfdb.sql import statement as st
+from mfdb.sql.execute import CompiledSelect
+from mfdb.sql.relational.run import CompiledRelational
+from mfdb.sql.relational.tree import BoundRelational
+
+if TYPE_CHECKING:
+    from mfdb.client.ground import Ground
+    from mfdb.client.plans import Plans
+    from mfdb.client.quick import Shortcut
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.reading import Reading
+    from mfdb.sql.parameters import Given
+
+
+class Queries:
+    """Answers queries over the replica and the open batch."""
+
+    def __init__(self, ground: Ground, plans: Plans) -> None:
+        self._ground = ground
+        self._plans = plans
+        self._shortcuts: dict[str, Shortcut] = {}
+
+    def quick(self, text: str, params: Given) -> Result | None:
+        """Return the answer to a query that one index answers, or None for the general way."""
+        found = self._shortcuts.get(text)
+        if found is None:
+            return None
+        state = self._ground.state
+        replica, batch = state.replica, state.batch
+        if found.state != replica.catalogue_state:
+            del self._shortcuts[text]
+            return None
+        if state.settings.route == "relational":
+            return None
+        if batch is not None and (batch.failed or found.dataset in batch.tables):
+            return None
+        if found.is_point:
+            key = found.key(params)
+            if key is None:
+                return None
+            row = replica.first_row(key)
+            rows = [] if row is None else [found.pick(row.values)]
+        else:
+            between = None if found.bounds is None else found.bounds.of(params)
+            if between is None:
+                return None
+            down = found.index is not None and found.index.places[0][1]
+            start, stop = span(found.prefix, between, descending=down)
+            pick = found.pick
+            with replica.reading() as reading:
+                if found.state != replica.catalogue_state:
+                    return None
+                values = reading.values_between(found.dataset, found.index, start, stop)
+                rows = [pick(each) for each in values]
+        return Result(f"SELECT {len(rows)}", found.columns, rows, len(rows))
+
+    def _learn(self, text: str, bound: Any, known: Known, reading: Reading, state: int) -> None:
+        make_room(self._shortcuts)
+        found = shortcut(
+            bound,
+            known,
+            reading.indexes(known),
+            columns_of(bound.outputs),
+            self._ground.state.me,
+            state=state,
+        )
+        if found is not None and not state & 1:
+            self._shortcuts[text] = found
+
+    def select(self, statement: st.Select | qu.Query, params: Given, text: str) -> Result:
+        """Return the answer to a query.
+
+        Raises:
+            MfdbError: it has none.
+        """
+        state = self._ground.state.replica.catalogue_state
+        with self._ground.state.replica.reading() as reading:
+            catalogue = self._ground.catalogue(reading)
+            known = None
+            if isinstance(statement, st.Select) and statement.table is not None:
+                known = catalogue.known(statement.table)
+            if known is not None:
+                demand(known.manifest, Action.SELECT, self._ground.state.me)
+            forced = self._ground.state.settings.route == "relational"
+            compiled = None if forced else self._plans.find(text, known)
+            if compiled is None:
+                bound = self._ground.routed(statement, catalogue)
+                if isinstance(bound, BoundRelational):
+                    self._ground.demand_all(bound, reading)
+                    compiled = CompiledRelational(bound, self._ground.engine)
+                else:
+                    compiled = self._plans.remember(text, known, CompiledSelect(bound))
+                    if known is not None:
+                        self._learn(text, bound, known, reading, state)
+            batch = self._ground.state.batch
+            tables = LocalTables(reading, batch.tables if batch else {})
+            found = compiled.run(tables, params, self._ground.context())
+            rows = list(found.rows)
+        return Result(
+            tag=f"SELECT {len(rows)}", columns=columns_of(found.columns), rows=rows, count=len(rows)
+        )
