@@ -1,4 +1,4 @@
-"""Who multiplies matrices with columns of bytes: ISA-L where the system has it, else numpy.
+"""Who multiplies matrices with columns of bytes: ISA-L (the system's, or a wheel's), else numpy.
 
 Both give the same bytes. Each is tested when it is loaded, against plain table look-ups; one that
 fails is not used, and the log says why. Bench: `python -m bench.codec` (reference/data-path 1).
@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import importlib.util
 import logging
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -19,8 +23,6 @@ import numpy.typing as npt
 from replication.field import PRODUCTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from replication.field import Matrix
 
 log = logging.getLogger(__name__)
@@ -28,9 +30,21 @@ log = logging.getLogger(__name__)
 Column = npt.NDArray[np.uint8]
 """One shard's bytes: one-dimensional and contiguous."""
 
+Columns = Sequence[Column] | npt.NDArray[np.uint8]
+"""Columns one by one, or as the rows of a matrix (which then need no look at each)."""
+
 _BLOCK = 32 * 1024
 _ROWS_AT_ONCE = 8
+_CACHE_LINE_BYTES = 64
+_WORTH_TWO_CORES_BYTES = 4 * 2**20
+"""Below, handing half of a stripe to another thread costs more than it saves."""
 _SONAMES = ("libisal.so.2", "libisal.so")
+_WHEEL = "pyeclib"
+"""Brings a copy of ISA-L beside it. The path is private to the wheel, so its version is pinned."""
+
+
+Program = Callable[[Columns, Columns], None]
+"""Fills target columns from source columns of equal length."""
 
 
 class Backend(Protocol):
@@ -45,7 +59,7 @@ class Backend(Protocol):
         """Back ends are keys of the cache of programs."""
         ...
 
-    def prepare(self, matrix: Matrix) -> Callable[[Sequence[Column], Sequence[Column]], None]:
+    def prepare(self, matrix: Matrix) -> Program:
         """Return a program that fills target columns from source columns of equal length."""
         ...
 
@@ -55,12 +69,12 @@ class NumpyBackend:
 
     name = "numpy"
 
-    def prepare(self, matrix: Matrix) -> Callable[[Sequence[Column], Sequence[Column]], None]:
+    def prepare(self, matrix: Matrix) -> Program:
         """Return a program that fills target columns from source columns of equal length."""
         starts = range(0, len(matrix), _ROWS_AT_ONCE)
         groups = [(at, _packed(matrix[at : at + _ROWS_AT_ONCE])) for at in starts]
 
-        def run(sources: Sequence[Column], targets: Sequence[Column]) -> None:
+        def run(sources: Columns, targets: Columns) -> None:
             for start, tables in groups:
                 _run_group(tables, sources, targets[start : start + _ROWS_AT_ONCE])
 
@@ -80,8 +94,8 @@ def _packed(rows: Matrix) -> list[npt.NDArray[np.unsignedinteger]]:
 
 def _run_group(
     tables: list[npt.NDArray[np.unsignedinteger]],
-    sources: Sequence[Column],
-    targets: Sequence[Column],
+    sources: Columns,
+    targets: Columns,
 ) -> None:
     length = len(sources[0])
     total = np.empty(min(_BLOCK, length), dtype=tables[0].dtype)
@@ -113,39 +127,73 @@ class IsalBackend:
             *(ctypes.POINTER(ctypes.c_void_p),) * 2,
         ]
 
-    def prepare(self, matrix: Matrix) -> Callable[[Sequence[Column], Sequence[Column]], None]:
+    def prepare(self, matrix: Matrix) -> Program:
         """Return a program that fills target columns from source columns of equal length."""
         rows, width = matrix.shape
         tables = ctypes.create_string_buffer(32 * rows * width)
         self._init(width, rows, matrix.tobytes(), tables)
 
-        def run(sources: Sequence[Column], targets: Sequence[Column]) -> None:
+        def run(sources: Columns, targets: Columns) -> None:
             length = len(sources[0])
-            _check_columns(sources, width, length)
-            _check_columns(targets, rows, length)
-            self._encode(length, width, rows, tables, _pointers(sources), _pointers(targets))
+            givers = _addresses(sources, width, length)
+            takers = _addresses(targets, rows, length)
+
+            def part(start: int, stop: int) -> None:
+                data, made = _pointers(givers, start), _pointers(takers, start)
+                self._encode(stop - start, width, rows, tables, data, made)
+
+            if length * width < _WORTH_TWO_CORES_BYTES:
+                part(0, length)
+            else:
+                half = length // 2 & -_CACHE_LINE_BYTES
+                other = _second_core().submit(part, 0, half)
+                part(half, length)
+                other.result()
 
         return run
 
 
-def _check_columns(columns: Sequence[Column], count: int, length: int) -> None:
-    """Guard the C call: a wrong count, length or stride would read or write elsewhere."""
+@lru_cache(maxsize=1)
+def _second_core() -> ThreadPoolExecutor:
+    """Return who does half of a long stripe while the caller does the other half."""
+    return ThreadPoolExecutor(1, thread_name_prefix="mfdb-erasure")
+
+
+def _addresses(columns: Columns, count: int, length: int) -> list[int]:
+    """Return where columns begin. Guards the C call, which would read and write anywhere."""
     assert len(columns) == count, "one column per matrix row or column"
+    if isinstance(columns, np.ndarray):
+        assert columns.shape[1] == length, "equal"
+        assert columns.strides[1] == 1, "contiguous"
+        first: int = columns.__array_interface__["data"][0]
+        return [first + at * columns.strides[0] for at in range(count)]
     assert all(len(c) == length and c.flags.c_contiguous for c in columns), "equal, contiguous"
+    return [column.__array_interface__["data"][0] for column in columns]
 
 
-def _pointers(columns: Sequence[Column]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(columns))(*(column.ctypes.data for column in columns))
+def _pointers(addresses: Sequence[int], start: int) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(addresses))(*(address + start for address in addresses))
+
+
+def _system_copies() -> Sequence[str]:
+    """Return the system's libisal; on Linux by its name, since find_library starts processes."""
+    is_linux: bool = sys.platform.startswith("linux")
+    found = None if is_linux else ctypes.util.find_library("isal")
+    return _SONAMES if is_linux else (found,) if found else ()
+
+
+def _wheel_copies() -> Sequence[str]:
+    """Return the libisal that a wheel brings, where that wheel is installed."""
+    spec = importlib.util.find_spec(_WHEEL)
+    if spec is None or spec.origin is None:
+        return ()
+    beside = Path(spec.origin).parent.with_suffix(".libs")
+    return sorted(str(copy) for copy in beside.glob("libisal*"))
 
 
 def _find_isal() -> ctypes.CDLL | None:
-    """Return the system's libisal; on Linux by its name, since find_library starts processes."""
-    if sys.platform.startswith("linux"):
-        names: Sequence[str] = _SONAMES
-    else:
-        found = ctypes.util.find_library("isal")
-        names = (found,) if found else ()
-    for name in names:
+    """Return the system's libisal, or else the copy of the wheel."""
+    for name in (*_system_copies(), *_wheel_copies()):
         try:
             return ctypes.CDLL(name)
         except OSError as error:
@@ -154,7 +202,7 @@ def _find_isal() -> ctypes.CDLL | None:
 
 
 def load_isal() -> Backend | None:
-    """Return the ISA-L back end, or None where the system has no libisal that fits."""
+    """Return the ISA-L back end, or None where there is no libisal that fits."""
     library = _find_isal()
     if library is None:
         return None

@@ -9,6 +9,7 @@ shards. The data's length travels in the seal certificate.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,16 @@ import numpy as np
 import reedsolo
 
 from mfdb.kernel.errors import BadProof, StripeLost
-from replication.backend import Backend, Column, backends
-from replication.field import MAX_SHARDS, rs_code, transform
+from replication.backend import Backend, Column, Program, backends
+from replication.field import MAX_SHARDS, Matrix, rs_code, transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
 PIECE_BYTES = 64 * 1024
 _SAMPLE_COLUMNS = 16
+_KEPT_BYTES = 8 * 2**20
+"""Memory that a thread keeps for the next segment at most."""
 
 
 def shard_length(length_bytes: int, k: int) -> int:
@@ -39,7 +42,7 @@ def shard_length(length_bytes: int, k: int) -> int:
 @lru_cache(maxsize=256)
 def _program(
     backend: Backend, k: int, n: int, basis: tuple[int, ...], targets: tuple[int, ...]
-) -> Callable[[Sequence[Column], Sequence[Column]], None]:
+) -> Program:
     return backend.prepare(transform(k, n, basis, targets))
 
 
@@ -57,9 +60,39 @@ class Codec:
 
     def encode(self, data: bytes) -> tuple[bytes, ...]:
         """Return the n shards of the data."""
-        shards = self._cut(data)
-        parity = self._derive(dict(enumerate(shards)), tuple(range(self.k, self.n)))
-        return (*shards, *parity)
+        made = _scratch(self.n - self.k, shard_length(len(data), self.k))
+        return (*self._cut(data), *(row.tobytes() for row in self.parity(data, made)))
+
+    def parity(self, data: bytes, made: Matrix | None = None) -> Matrix:
+        """Return the parity shards of the data, one in each row; the data itself is not copied.
+
+        They are written into `made`, where that is given: n - k rows as long as a shard. Memory
+        that is fresh for each segment costs more than the code (reference/data-path 1).
+        """
+        length = shard_length(len(data), self.k)
+        if made is None:
+            made = np.empty((self.n - self.k, length), np.uint8)
+        assert made.shape == (self.n - self.k, length), "a row for each parity shard"
+        if length:
+            whole = len(data) // (self.k * PIECE_BYTES)
+            stripes = np.frombuffer(data, np.uint8)
+            run = _program(
+                self._backend, self.k, self.n, tuple(range(self.k)), tuple(range(self.k, self.n))
+            )
+            for stripe in range(whole + 1):
+                at = stripe * PIECE_BYTES
+                if at < length:
+                    run(self._pieces(stripes, stripe), made[:, at : at + PIECE_BYTES])
+        return made
+
+    def _pieces(self, data: Column, stripe: int) -> Matrix:
+        """Return the k pieces of a stripe; only those of the last are copied, to fill them up."""
+        start, size = stripe * self.k * PIECE_BYTES, self.k * PIECE_BYTES
+        whole = data[start : start + size]
+        if len(whole) < size:
+            last = -(-len(whole) // self.k)
+            whole = np.concatenate((whole, np.zeros(last * self.k - len(whole), np.uint8)))
+        return whole.reshape(self.k, -1)
 
     def decode(self, shards: Mapping[int, bytes], length_bytes: int) -> bytes:
         """Return the data of that length from any k of its shards.
@@ -74,7 +107,10 @@ class Codec:
         if any(len(shard) != shard_length(length_bytes, self.k) for shard in shards.values()):
             raise BadProof(f"the shards are not those of {length_bytes} bytes")
         lost = tuple(index for index in range(self.k) if index not in shards)
-        rows = dict(shards) | dict(zip(lost, self._derive(shards, lost), strict=True))
+        rows = {index: memoryview(shard) for index, shard in shards.items()}
+        rows |= {
+            index: made.data for index, made in zip(lost, self._derive(shards, lost), strict=True)
+        }
         return self._join([rows[index] for index in range(self.k)], length_bytes)
 
     def rebuild(self, shards: Mapping[int, bytes], index: int) -> bytes:
@@ -89,7 +125,8 @@ class Codec:
             raise BadProof(f"there is no shard {index} of {self.n}")
         if index in shards:
             return shards[index]
-        return self._derive(shards, (index,))[0]
+        rebuilt: bytes = self._derive(shards, (index,))[0].tobytes()
+        return rebuilt
 
     def find_liars(self, shards: Mapping[int, bytes]) -> set[int]:
         """Return which shards contradict the others, without any hash.
@@ -121,7 +158,7 @@ class Codec:
             return []
         wrong: set[int] = set()
         for index, due in zip(rest, self._derive(shards, rest), strict=True):
-            differs = np.frombuffer(shards[index], np.uint8) != np.frombuffer(due, np.uint8)
+            differs = np.frombuffer(shards[index], np.uint8) != due
             wrong.update(np.flatnonzero(differs)[:_SAMPLE_COLUMNS].tolist())
         return sorted(wrong)[:_SAMPLE_COLUMNS]
 
@@ -148,16 +185,15 @@ class Codec:
     def _basis(self, shards: Mapping[int, bytes]) -> tuple[int, ...]:
         return tuple(sorted(shards)[: self.k])
 
-    def _derive(self, shards: Mapping[int, bytes], targets: tuple[int, ...]) -> list[bytes]:
-        """Return the target shards, made of the k first of those at hand."""
+    def _derive(self, shards: Mapping[int, bytes], targets: tuple[int, ...]) -> Matrix:
+        """Return the target shards, made of the k first of those at hand, until the next call."""
         basis = self._basis(shards)
         length = len(shards[basis[0]])
-        if not targets or length == 0:
-            return [b""] * len(targets)
         sources = [np.frombuffer(shards[index], np.uint8) for index in basis]
-        made = [np.empty(length, np.uint8) for _ in targets]
-        _program(self._backend, self.k, self.n, basis, targets)(sources, made)
-        return [column.tobytes() for column in made]
+        made = _scratch(len(targets), length)
+        if made.size:
+            _program(self._backend, self.k, self.n, basis, targets)(sources, made)
+        return made
 
     def _cut(self, data: bytes) -> list[bytes]:
         """Return the data shards: each is copied once, straight out of the data."""
@@ -173,15 +209,26 @@ class Codec:
             shards.append(b"".join((*pieces, rest, bytes(last - len(rest)))))
         return shards
 
-    def _join(self, shards: list[bytes], length_bytes: int) -> bytes:
+    def _join(self, shards: list[memoryview], length_bytes: int) -> bytes:
         """Return the data that data shards hold: piece by piece, stripe by stripe."""
-        views = [memoryview(shard) for shard in shards]
         pieces, left = [], length_bytes
         for start in range(0, len(shards[0]), PIECE_BYTES):
-            for view in views:
+            for view in shards:
                 pieces.append(view[start : start + PIECE_BYTES][:left])
                 left -= len(pieces[-1])
         return b"".join(pieces)
+
+
+_memory = threading.local()
+
+
+def _scratch(rows: int, length: int) -> Matrix:
+    """Return rows to write into; the next call in this thread gives the same memory again."""
+    kept: Column | None = getattr(_memory, "kept", None)
+    if kept is None or len(kept) < rows * length:
+        kept = np.empty(rows * length, np.uint8)
+        _memory.kept = kept if len(kept) <= _KEPT_BYTES else None
+    return kept[: rows * length].reshape(rows, length)
 
 
 def _too_many_liars(have: int, k: int) -> StripeLost:

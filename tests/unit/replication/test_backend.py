@@ -10,9 +10,10 @@ import pytest
 from replication import backend as module
 from replication.backend import (
     Backend,
-    Column,
+    Columns,
     IsalBackend,
     NumpyBackend,
+    Program,
     backends,
     load_isal,
     passes_self_test,
@@ -21,6 +22,7 @@ from replication.backend import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from replication.field import Matrix
 
@@ -64,10 +66,10 @@ class WrongBytes:
 
     name = "wrong"
 
-    def prepare(self, matrix: Matrix) -> Callable[[Sequence[Column], Sequence[Column]], None]:
+    def prepare(self, matrix: Matrix) -> Program:
         run = NumpyBackend().prepare(matrix)
 
-        def spoilt(sources: Sequence[Column], targets: Sequence[Column]) -> None:
+        def spoilt(sources: Columns, targets: Columns) -> None:
             run(sources, targets)
             if len(targets[0]) > 4_000:
                 targets[0][-1] ^= 1
@@ -117,3 +119,30 @@ def test_isal_refuses_columns_it_would_overrun() -> None:
         run([column], [column])
     with pytest.raises(AssertionError):
         run([column, np.zeros(16, dtype=np.uint8)[::2]], [column])
+
+
+def test_a_copy_that_a_wheel_brings_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "someeclib"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    copy = tmp_path / "someeclib.libs" / "libisal-some.so.2"
+    copy.parent.mkdir()
+    copy.touch()
+    monkeypatch.setattr(module, "_WHEEL", "someeclib")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert module._wheel_copies() == [str(copy)]
+    monkeypatch.setattr(module, "_WHEEL", "no_such_wheel")
+    assert module._wheel_copies() == ()
+
+
+@pytest.mark.parametrize("length", [1, 63, 2**20 + 77])
+def test_long_stripes_are_halved_between_two_cores(length: int) -> None:
+    isal = IsalBackend(FakeIsal())  # type: ignore[arg-type] # behaves like the library
+    matrix = np.array([[1, 7, 9, 200], [3, 5, 8, 255]], dtype=np.uint8)
+    sources = np.arange(4 * length, dtype=np.uint32).astype(np.uint8).reshape(4, length)
+    targets = np.zeros((2, length), dtype=np.uint8)
+    isal.prepare(matrix)(sources, targets)
+    for row, target in zip(matrix, targets, strict=True):
+        assert np.array_equal(target, reference(row, list(sources)))
