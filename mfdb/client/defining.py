@@ -8,11 +8,12 @@ from mfdb.client.definer import Definer
 from mfdb.client.options import parse_options
 from mfdb.client.results import Result, table
 from mfdb.client.state import EMBEDDED
+from mfdb.client.upkeep import create_index
 from mfdb.kernel.errors import NetworkError, NotSupportedError, UnknownDataset
 from mfdb.kernel.ids import show as show_id
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
-from mfdb.sql.bound import BoundCreate, BoundGrant, BoundRevoke
+from mfdb.sql.bound import BoundCreate, BoundGrant, BoundIndex, BoundRevoke
 
 if TYPE_CHECKING:
     from mfdb.client.ground import Ground
@@ -40,6 +41,8 @@ class Defining:
             case BoundCreate():
                 options = parse_options(bound.statement.options, creates=True)
                 return self.created(bound, self.definer.create(bound, options, EMBEDDED))
+            case BoundIndex():
+                return create_index(self._ground.state.replica, bound)
             case BoundGrant():
                 manifest = self._own(bound.statement.table).manifest
                 signed = self.definer.grant(manifest, self.definer.grants(bound), ())

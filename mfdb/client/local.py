@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mfdb.client import upkeep
 from mfdb.client.batches import Batches
 from mfdb.client.changes import Changes
 from mfdb.client.defining import Defining
@@ -59,12 +60,26 @@ class Local:
             case st.SetOption():
                 self.ground.state.settings.set(statement)
                 return Result(tag="SET")
+            case st.DropIndex() | st.Vacuum() | st.CheckDatabase():
+                return self._upkeep(statement)
             case st.CreateIdentity():
                 return self.defining.create_identity(statement)
             case st.Subscribe():
                 raise InterfaceError("use subscribe() for SUBSCRIBE", hint="it gives a stream")
             case _:
                 return self.defining.run(statement)
+
+    def _upkeep(self, statement: st.DropIndex | st.Vacuum | st.CheckDatabase) -> Result:
+        self.defining.refuse_in_batch()
+        replica = self.ground.state.replica
+        match statement:
+            case st.DropIndex(table=table):
+                known = self.ground.known(table) if table is not None else None
+                return upkeep.drop_index(replica, statement, known)
+            case st.Vacuum():
+                return upkeep.vacuum(replica)
+            case st.CheckDatabase():
+                return upkeep.check_database(replica)
 
     def interrupt(self) -> None:
         """Stop the query that the relational route runs now, if any; from any thread."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mfdb.client.definitions import is_given_up
 from mfdb.client.identities import address_of
 from mfdb.kernel.errors import UnknownIdentity
-from mfdb.sql.catalogue import TableSchema, schema_of
+from mfdb.sql.catalogue import IndexSchema, TableSchema, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,18 @@ class LocalCatalogue:
     def table(self, name: TableName) -> TableSchema | None:
         """Return the dataset of that name, or None."""
         known = self.known(name)
-        return None if known is None else schema_of(known.manifest)
+        return None if known is None else self.schema(known)
+
+    def schema(self, known: Known) -> TableSchema:
+        """Return a dataset as statements see it, with the indexes that are ready here."""
+        ready = (index for index in self._reading.indexes(known) if index.info.is_ready)
+        return schema_of(
+            known.manifest,
+            tuple(
+                IndexSchema(name=one.info.name, places=one.places, unique=one.info.unique)
+                for one in ready
+            ),
+        )
 
     def names(self) -> Iterable[str]:
         """Return the names of all known datasets."""

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, Hash
     from mfdb.rules.manifest import Column, Grant, Manifest
 
-LOCAL = ("datasets", "columns", "grants", "identities", "settings", "conflicts", "create")
+LOCAL = (
+    "datasets",
+    "columns",
+    "indexes",
+    "grants",
+    "identities",
+    "settings",
+    "conflicts",
+    "create",
+)
 """What SHOW answers without a network."""
 OF_NETWORK = (
     "providers",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mfdb.dataset.indexes import KEPT_BYTES, Span
 from mfdb.dataset.pending import Pending
 from mfdb.dataset.table import has_key
 from mfdb.kernel.ids import Address, RowId, VersionId
 from mfdb.sql.tables import (
     Access,
+    IndexRange,
     KeyLookup,
     KeyRange,
     RowInsert,
@@ -17,10 +19,10 @@ from mfdb.sql.tables import (
     StoredRow,
     ValueLookup,
 )
-from mfdb.store.ordered import pack, prefix_end
+from mfdb.store.ordered import Desc, pack, prefix_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.indexes import Index
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from mfdb.sql.catalogue import TableSchema
     from mfdb.sql.tables import Mutation, Values
 
+_LONG = frozenset({"text", "bytes"})
+"""Families whose values may be longer than an index keeps."""
 _BEYOND = b"\xff"
 """Greater than every packed key: tags of ascending parts end at 0x70."""
 
@@ -133,8 +137,11 @@ class LocalTables:
     ) -> Iterator[StoredRow]:
         kept = (row for row in stored if row.row_id not in pending.rows)
         own = pending.matching(table, access)
-        if isinstance(access, KeyRange):
-            return iter(sorted((*kept, *own), key=lambda row: _packed_key(table, row.values)))
+        if isinstance(access, KeyRange | IndexRange):
+            key = _order_of(table, access)
+            return iter(
+                sorted((*kept, *own), key=lambda row: key(row.values), reverse=access.reverse)
+            )
         return (row for rows in (kept, own) for row in rows)
 
     def _stored(self, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
@@ -144,7 +151,10 @@ class LocalTables:
             return self._looked_up(known, access)
         if isinstance(access, KeyRange) and indexed:
             start, stop = _bounds(access)
-            return map(versioned, self._reading.keyed(known, start, stop))
+            found = self._reading.keyed(known, start, stop, reverse=access.reverse)
+            return map(versioned, found)
+        if isinstance(access, IndexRange):
+            return self._in_index(known, table, access)
         if isinstance(access, ValueLookup):
             if table.columns[access.column].unique:
                 return self._by_unique(known, access)
@@ -182,10 +192,53 @@ class LocalTables:
                 if matches(table, access, row.values):  # long values share their beginnings
                     yield versioned(row)
 
+    def _in_index(
+        self, known: Known, table: TableSchema, access: IndexRange
+    ) -> Iterator[VersionedRow]:
+        wanted = (one for one in self._reading.indexes(known) if one.info.name == access.index.name)
+        index = next(wanted)
+        bounds = Span(
+            None if access.low is None else pack(access.low),
+            access.low_open,
+            None if access.high is None else pack(access.high),
+            access.high_open,
+        )
+        families = {table.columns[place].type.family for place, _ in access.index.places}
+        for prefix in access.prefixes:
+            start, stop = index.start(prefix), None
+            if access.is_bounded:
+                start, stop = index.between(prefix, bounds)
+            found = self._reading.by_index(known, index, start, stop, reverse=access.reverse)
+            if families & _LONG:
+                found = _straightened(found, _order_of(table, access), reverse=access.reverse)
+            yield from map(versioned, found)
+
     def _filtered(self, known: Known, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
         for row in self._reading.rows(known):
             if matches(table, access, row.values):
                 yield versioned(row)
+
+
+def _straightened(
+    rows: Iterator[ReplicaRow], key: Callable[[Values], bytes], *, reverse: bool
+) -> Iterator[ReplicaRow]:
+    """Yield rows in the order of their whole values; an index keeps long ones only in part."""
+    waiting: list[tuple[bytes, ReplicaRow]] = []
+    for row in rows:
+        packed = key(row.values)
+        if waiting and packed[:KEPT_BYTES] != waiting[0][0][:KEPT_BYTES]:
+            yield from _sorted(waiting, reverse=reverse)
+            waiting = []
+        if len(packed) > KEPT_BYTES:
+            waiting.append((packed, row))
+        else:
+            yield row
+    yield from _sorted(waiting, reverse=reverse)
+
+
+def _sorted(waiting: list[tuple[bytes, ReplicaRow]], *, reverse: bool) -> Iterator[ReplicaRow]:
+    waiting.sort(key=lambda pair: pair[0], reverse=reverse)
+    return (row for _, row in waiting)
 
 
 class OneRow:
@@ -209,10 +262,44 @@ def matches(table: TableSchema, access: Access, values: Values) -> bool:
             start, stop = _bounds(access)
             key = _packed_key(table, values)
             return key.startswith(start) if stop is None else start <= key < stop
+        case IndexRange():
+            return _in_bounds(access, values)
         case ValueLookup(column=column, values=wanted):
             return pack(values[column]) in {pack(value) for value in wanted}
         case _:
             return True
+
+
+def _in_bounds(access: IndexRange, values: Values) -> bool:
+    """Return whether a row lies in a range of an index."""
+    at = [place for place, _ in access.index.places]
+    for prefix in access.prefixes:
+        if pack(*(values[place] for place in at[: len(prefix)])) != pack(*prefix):
+            continue
+        if not access.is_bounded:
+            return True
+        value = values[at[len(prefix)]]
+        if value is None:
+            return False
+        packed = pack(value)
+        if access.low is not None:
+            low = pack(access.low)
+            if packed < low or (packed == low and access.low_open):
+                return False
+        if access.high is not None:
+            high = pack(access.high)
+            if packed > high or (packed == high and access.high_open):
+                return False
+        return True
+    return False
+
+
+def _order_of(table: TableSchema, access: KeyRange | IndexRange) -> Callable[[Values], bytes]:
+    """Return what rows of a range are ordered by."""
+    if isinstance(access, KeyRange):
+        return lambda values: _packed_key(table, values)
+    places = access.index.places
+    return lambda values: pack(*(Desc(values[at]) if down else values[at] for at, down in places))
 
 
 def _packed_key(table: TableSchema, values: Values) -> bytes:

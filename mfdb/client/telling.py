@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client import show
+from mfdb.client.definitions import is_given_up
 from mfdb.client.results import Result, table
 from mfdb.client.state import EMBEDDED
+from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.errors import NetworkError, ProgrammingError
 from mfdb.sql import statement as st
 from mfdb.sql.explain import explain
@@ -46,6 +48,8 @@ class Telling:
                     found = show.show_grants(self._of(statement))
                 case "create":
                     found = show.show_create(self._of(statement))
+                case "indexes" | "index" | "keys":
+                    found = show_indexes(reading, self._all(statement, reading))
                 case "conflicts":
                     named = [self._of(statement)] if statement.of else self._owned(reading)
                     found = show.show_conflicts(reading, named, state.me)
@@ -69,6 +73,12 @@ class Telling:
         rows: list[tuple[object, ...]] = [(line,) for line in lines]
         made = table("EXPLAIN", {"plan": "TEXT"}, rows)
         return Result(tag="EXPLAIN", columns=made.columns, rows=rows, count=len(rows))
+
+    def _all(self, statement: st.Show, reading: Reading) -> list[Known]:
+        """Return the one dataset that is named, else all that are known."""
+        if statement.of is not None:
+            return [self._of(statement)]
+        return [known for known in reading.datasets() if not is_given_up(known.manifest)]
 
     def _owned(self, reading: Reading) -> list[Known]:
         me = self._ground.state.me

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mfdb.store.port import Snapshot
 
 WHOLE_BYTES = 256
-_KEPT_BYTES = 224
+KEPT_BYTES = 224
 COLUMNS = 16
 ROW_ID_BYTES = 32
 _FLIP = bytes(255 - n for n in range(256))
@@ -73,7 +73,15 @@ class Index:
         packed = pack(*turned)
         if len(values) == len(self.places):
             return self.prefix + shortened(packed)
-        return self.prefix + packed[:_KEPT_BYTES]
+        return self.prefix + packed[:KEPT_BYTES]
+
+    def between(self, values: Sequence[Plain], bounds: Span) -> tuple[bytes, bytes | None]:
+        """Return the keys whose first columns have these values, the next one within bounds."""
+        start = self.start(values)
+        room = len(self.prefix) + KEPT_BYTES - len(start)
+        if room <= 0:
+            return start, None
+        return span(start, bounds, descending=self.places[len(values)][1], room=room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +94,13 @@ class Span:
     high_open: bool = False
 
 
-def span(prefix: bytes, between: Span, *, descending: bool = False) -> tuple[bytes, bytes | None]:
+def span(
+    prefix: bytes, between: Span, *, descending: bool = False, room: int = KEPT_BYTES
+) -> tuple[bytes, bytes | None]:
     """Return the keys start <= key < stop whose first part after the prefix lies inside.
 
-    A stop of None means: as long as the key begins with `start`.
+    A stop of None means: as long as the key begins with `start`. Of longer bounds no more than
+    `room` bytes count, so that too many keys may lie inside, never too few.
     """
     first, first_open, last, last_open = (
         between.low,
@@ -103,20 +114,20 @@ def span(prefix: bytes, between: Span, *, descending: bool = False) -> tuple[byt
         first = None if first is None else first.translate(_FLIP)
         last = None if last is None else last.translate(_FLIP)
         below, above = _AFTER_NULL_DOWN, b"\xff"
-    start = prefix + (below if first is None else first[:_KEPT_BYTES])
-    if first is not None and first_open and len(first) <= _KEPT_BYTES:
+    start = prefix + (below if first is None else first[:room])
+    if first is not None and first_open and len(first) <= room:
         start = prefix_end(start) or start + b"\xff"
     if last is None:
         return start, prefix + above
-    stop = prefix + last[:_KEPT_BYTES]
-    return start, stop if last_open and len(last) <= _KEPT_BYTES else prefix_end(stop)
+    stop = prefix + last[:room]
+    return start, stop if last_open and len(last) <= room else prefix_end(stop)
 
 
 def shortened(packed: bytes) -> bytes:
     """Return packed values as they stand in an entry."""
     if len(packed) <= WHOLE_BYTES:
         return packed
-    return packed[:_KEPT_BYTES] + sha256(packed).digest()
+    return packed[:KEPT_BYTES] + sha256(packed).digest()
 
 
 def indexes_of(source: Snapshot, manifest: Manifest) -> list[Index]:

@@ -120,6 +120,36 @@ class InvalidDefinition(ProgrammingError):
     sqlstate = "42P16"
 
 
+class UnknownObject(ProgrammingError):
+    """No index, constraint or policy has that name."""
+
+    sqlstate = "42704"
+
+
+class DuplicateObject(ProgrammingError):
+    """A constraint or policy of that name exists already."""
+
+    sqlstate = "42710"
+
+
+class WrongObject(ProgrammingError):
+    """The statement suits datasets and the name is a view's, or the other way round."""
+
+    sqlstate = "42809"
+
+
+class InvalidForeignKey(ProgrammingError):
+    """A foreign key refers to columns that identify no row, or to other types."""
+
+    sqlstate = "42830"
+
+
+class DependentObjects(ProgrammingError):
+    """Something else is built on what is to go."""
+
+    sqlstate = "2BP01"
+
+
 class WrongParameters(ProgrammingError):
     """Not the parameters that the statement asks for."""
 
@@ -232,6 +262,12 @@ class DuplicateRow(IntegrityError):
     """A row with that key exists already."""
 
     sqlstate = "23505"
+
+
+class ForeignKeyViolation(IntegrityError):
+    """A row refers to a row that is not there, or one that is referred to would go."""
+
+    sqlstate = "23503"
 
 
 class SchemaViolation(IntegrityError):

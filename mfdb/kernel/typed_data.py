@@ -17,8 +17,10 @@ from mfdb.kernel.errors import MalformedMessage
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, Hash
 
-_DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-_VERSION = b"1"
+_DOMAIN_TYPE = keccak256(
+    b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+_VERSION = keccak256(b"1")
 _SIZES = {"address": 20, "bytes32": 32}
 
 
@@ -96,8 +98,7 @@ def struct_hash(signature: str, *fields: int | bytes) -> Hash:
 def separator(domain: SigningDomain) -> Hash:
     """Return the domain separator, computed once per domain."""
     name = keccak256(domain.name.encode("ascii"))
-    fields = name + keccak256(_VERSION) + word(domain.chain_id) + word(domain.contract)
-    return keccak256(type_hash(_DOMAIN_TYPE) + fields)
+    return keccak256(_DOMAIN_TYPE + name + _VERSION + word(domain.chain_id) + word(domain.contract))
 
 
 def typed_digest(domain: SigningDomain, struct: Hash) -> Hash:

@@ -144,6 +144,35 @@ def _drop(children: Children, position: int) -> st.DropDataset:
     return st.DropDataset(position=position, table=children[1], if_exists=bool(children[0]))
 
 
+def _index_column(children: Children, position: int) -> st.IndexColumn:
+    name, direction, nulls = children
+    descending = direction is not None and direction.text.upper() == "DESC"
+    if nulls is not None and (nulls.text.upper() == "FIRST") != descending:
+        raise NotSupportedError(
+            "NULLs stand last in an ascending index and first in a descending one",
+            hint="leave NULLS out; ORDER BY may say it",
+            position=nulls.position,
+        )
+    return st.IndexColumn(position=position, name=name, descending=descending)
+
+
+def _create_index(children: Children, position: int) -> st.CreateIndex:
+    unique, if_not_exists, name, table, columns = children
+    return st.CreateIndex(
+        position=position,
+        table=table,
+        columns=tuple(columns),
+        name=name,
+        unique=bool(unique),
+        if_not_exists=bool(if_not_exists),
+    )
+
+
+def _drop_index(children: Children, position: int) -> st.DropIndex:
+    if_exists, name, table = children
+    return st.DropIndex(position=position, name=name, table=table, if_exists=bool(if_exists))
+
+
 def _alter_seal(children: Children, position: int) -> st.SealDataset:
     return st.SealDataset(position=position, table=children[0])
 
@@ -374,6 +403,12 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "create_mailbox": _create(mailbox=True),
     "create_identity": _create_identity,
     "drop": _drop,
+    "index_columns": listed,
+    "index_column": _index_column,
+    "create_index": _create_index,
+    "drop_index": _drop_index,
+    "vacuum": _simple(st.Vacuum),
+    "check_database": _simple(st.CheckDatabase),
     "alter_seal": _alter_seal,
     "alter_set": _alter_set,
     "elements": _elements,

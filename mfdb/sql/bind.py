@@ -25,7 +25,7 @@ from mfdb.kernel.errors import (
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.access import key_access
-from mfdb.sql.bind_definition import bind_create, bind_grant, bind_revoke
+from mfdb.sql.bind_definition import bind_create, bind_grant, bind_index, bind_revoke
 from mfdb.sql.bind_expression import Scope, bind_condition, is_free_of_rows, unknown_column
 from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bound import (
@@ -130,7 +130,9 @@ def _row_select(node: st.Select, table: TableSchema | None, scope: Scope) -> Bou
         _refuse_bare_columns(node, scope)
     source = None
     if table is not None:
-        source = Source(table=table, where=where, access=key_access(where, table))
+        wanted = () if scope.aggregates else order_by
+        access = key_access(where, table, wanted, limited=limit is not None)
+        source = Source(table=table, where=where, access=access)
     return BoundSelect(
         outputs=_outputs(names, items),
         items=tuple(items),
@@ -454,6 +456,10 @@ def _create(node: st.CreateDataset, _catalogue: Catalogue) -> Any:
     return bind_create(node)
 
 
+def _index(node: st.CreateIndex, catalogue: Catalogue) -> Any:
+    return bind_index(node, table_of(node.table, catalogue))
+
+
 _BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Select: _select,
     qu.Query: _relational,
@@ -466,6 +472,7 @@ _BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Grant: _grant,
     st.Revoke: _revoke,
     st.CreateDataset: _create,
+    st.CreateIndex: _index,
 }
 
 __all__ = ["bind", "table_of"]

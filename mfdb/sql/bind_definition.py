@@ -18,7 +18,7 @@ from mfdb.rules.manifest import Column as ManifestColumn
 from mfdb.sql import statement as st
 from mfdb.sql.bind_expression import Scope, bind_condition, unknown_column
 from mfdb.sql.bind_expression import bind as bind_expression
-from mfdb.sql.bound import BoundCreate, BoundGrant, BoundRevoke
+from mfdb.sql.bound import BoundCreate, BoundGrant, BoundIndex, BoundRevoke
 from mfdb.sql.catalogue import ColumnSchema, TableSchema
 from mfdb.sql.coerce import coerce
 from mfdb.sql.convert import parse_text, placed
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mfdb.sql.types import SqlType
 
 COLUMNS = 256
+INDEX_COLUMNS = 16
 MAILBOX_COLUMNS = (("body", "BYTEA"),)
 """What a mailbox holds unless its CREATE says otherwise."""
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "SUBSCRIBE")
@@ -167,6 +168,51 @@ def _refuse_parameters(scope: Scope, position: int) -> None:
     if scope.parameters.style:
         raise NotSupportedError(
             "a definition takes no parameters", hint="write the value", position=position
+        )
+
+
+# ---- indexes
+
+
+def bind_index(node: st.CreateIndex, table: TableSchema) -> BoundIndex:
+    """Return an index to make.
+
+    Raises:
+        UnknownColumn, DuplicateColumn, InvalidDefinition: there can be no such index.
+    """
+    seen: list[str] = []
+    for column in node.columns:
+        name = column.name
+        place = table.place(name.text)
+        if place is None:
+            raise unknown_column(name.text, table, name.position)
+        if name.text in seen:
+            raise DuplicateColumn(f"column {name.text} is named twice", position=name.position)
+        seen.append(name.text)
+        kind = table.columns[place].type
+        if kind.family == "json":
+            raise InvalidDefinition("JSON has no order to index", position=name.position)
+        if node.unique:
+            check_comparable(kind, name.position)
+    if len(seen) > INDEX_COLUMNS:
+        raise InvalidDefinition(
+            f"an index has at most {INDEX_COLUMNS} columns", position=node.columns[-1].position
+        )
+    columns = tuple((column.name.text, column.descending) for column in node.columns)
+    return BoundIndex(statement=node, table=table, columns=columns)
+
+
+def check_comparable(kind: SqlType, position: int) -> None:
+    """Return quietly if equal values of a type are stored alike, so that they can be unique.
+
+    Raises:
+        InvalidDefinition: they are not.
+    """
+    if kind.family == "json" or (kind.name == "DECIMAL" and not kind.numbers):
+        raise InvalidDefinition(
+            f"values of {kind} may be equal and written differently, so none of them is unique",
+            hint="say how many digits: DECIMAL(p, s)" if kind.family == "decimal" else "use TEXT",
+            position=position,
         )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mfdb.rules.manifest import Column
     from mfdb.sql import statement as st
-    from mfdb.sql.catalogue import TableSchema
+    from mfdb.sql.catalogue import IndexSchema, TableSchema
     from mfdb.sql.relational.tree import BoundRelational
     from mfdb.sql.types import Scalar, SqlType
 
@@ -96,10 +96,14 @@ class Output(msgspec.Struct, frozen=True):
 class KeyPart(msgspec.Struct, frozen=True, kw_only=True):
     """What WHERE says of the key: equal values of its first columns, then perhaps a range.
 
-    `whole` says that every column of the key is given, `choices` is an IN list for the whole of a
-    one-column key instead.
+    `whole` says that every column of the key is given, `choices` is an IN list for its first column
+    instead. With an `index` all that is said of that one instead of the primary key. `ordered`
+    promises the rows in the order that the statement asks for, backwards if `reverse`.
     """
 
+    index: IndexSchema | None = None
+    ordered: bool = False
+    reverse: bool = False
     equal: tuple[Bound, ...] = ()
     whole: bool = False
     low: Bound | None = None
@@ -180,6 +184,14 @@ class BoundCreate(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Any, ...]
 
 
+class BoundIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """An index to make: columns with "descending"."""
+
+    statement: st.CreateIndex
+    table: TableSchema
+    columns: tuple[tuple[str, bool], ...]
+
+
 class BoundGrant(msgspec.Struct, frozen=True, kw_only=True):
     """Rights to give: one (actions, columns) pair per group of privileges; `until` in seconds."""
 
@@ -222,6 +234,7 @@ Query = BoundSelect | BoundInsert | BoundUpdate | BoundDelete
 BoundStatement: TypeAlias = (
     "Query | BoundRelational | BoundCreate | BoundGrant | BoundRevoke | BoundSubscribe | "
     "BoundDescribe | BoundExplain | st.CreateIdentity | st.DropDataset | st.SealDataset | "
-    "st.AlterOptions | st.Show | st.SetOption | st.Begin | st.Commit | st.Rollback"
+    "st.AlterOptions | st.Show | st.SetOption | st.Begin | st.Commit | st.Rollback | "
+    "BoundIndex | st.DropIndex | st.Vacuum | st.CheckDatabase"
 )
 """Statements that name no column are carried out as parsed."""

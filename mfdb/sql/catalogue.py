@@ -27,6 +27,14 @@ class ColumnSchema(msgspec.Struct, frozen=True, kw_only=True):
     default: Any = None
 
 
+class IndexSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """A secondary index that is ready: the places of its columns, each with "descending"."""
+
+    name: str
+    places: tuple[tuple[int, bool], ...]
+    unique: bool = False
+
+
 class TableSchema(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset as statements see it.
 
@@ -41,6 +49,7 @@ class TableSchema(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[int, ...] = ()
     checks: tuple[Any, ...] = ()
     owner_ordered: bool = True
+    indexes: tuple[IndexSchema, ...] = ()
 
     def place(self, name: str) -> int | None:
         """Return the place of a column, or None."""
@@ -62,8 +71,8 @@ class Catalogue(Protocol):
         ...
 
 
-def schema_of(manifest: Manifest) -> TableSchema:
-    """Return what statements need of a manifest."""
+def schema_of(manifest: Manifest, indexes: tuple[IndexSchema, ...] = ()) -> TableSchema:
+    """Return what statements need of a manifest, and of the indexes that this machine keeps."""
     from mfdb.rules.manifest import Ordering
 
     places = {column.name: index for index, column in enumerate(manifest.columns)}
@@ -85,4 +94,5 @@ def schema_of(manifest: Manifest) -> TableSchema:
         key=tuple(places[column.name] for column in manifest.key_columns),
         checks=manifest.checks,
         owner_ordered=manifest.ordering is Ordering.OWNER,
+        indexes=indexes,
     )

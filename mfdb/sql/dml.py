@@ -19,6 +19,7 @@ from mfdb.sql.parameters import environment
 from mfdb.sql.show_expression import show_expression
 from mfdb.sql.tables import (
     Change,
+    IndexRange,
     KeyLookup,
     Mutation,
     RowDelete,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mfdb.sql.bound import Bound
-    from mfdb.sql.catalogue import ColumnSchema, TableSchema
+    from mfdb.sql.catalogue import ColumnSchema, IndexSchema, TableSchema
     from mfdb.sql.compile import Compiled, Environment
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.relational.engine import Engine
@@ -214,6 +215,9 @@ def check_unique(
     for place, column in enumerate(table.columns):
         if column.unique and table.key != (place,):
             _check_column(table, place, new, gone, tables)
+    for index in table.indexes:
+        if index.unique:
+            _check_index(table, index, new, gone, tables)
 
 
 def _distinct_keys(table: TableSchema, new: list[Values]) -> dict[Key, None]:
@@ -242,6 +246,27 @@ def _check_column(
     for row in tables.scan(table, ValueLookup(place, tuple(seen))):
         if row.row_id not in gone:
             raise duplicate(table, (place,), row.values)
+
+
+def _check_index(
+    table: TableSchema, index: IndexSchema, new: list[Values], gone: set[Any], tables: Tables
+) -> None:
+    """Values with a NULL among them are never equal."""
+    places = tuple(place for place, _ in index.places)
+    wanted: set[Key] = set()
+    for values in new:
+        key = tuple(values[place] for place in places)
+        if None in key:
+            continue
+        if key in wanted:
+            raise duplicate(table, places, values)
+        wanted.add(key)
+    if not wanted:
+        return
+    for row in tables.scan(table, IndexRange(index=index, prefixes=tuple(wanted))):
+        same = tuple(row.values[place] for place in places) in wanted
+        if same and row.row_id not in gone:
+            raise duplicate(table, places, row.values)
 
 
 def duplicate(table: TableSchema, places: tuple[int, ...], values: Values) -> DuplicateRow:

@@ -18,7 +18,7 @@ from mfdb.sql.aggregate import compile_aggregate
 from mfdb.sql.compile import compile_expression, order_key
 from mfdb.sql.convert import to_python
 from mfdb.sql.parameters import environment
-from mfdb.sql.tables import Access, FullScan, KeyLookup, KeyRange
+from mfdb.sql.tables import Access, FullScan, IndexRange, KeyLookup, KeyRange
 from mfdb.sql.types import to_storage
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class CompiledSelect:
         self._items = [compile_expression(item) for item in bound.items]
         self._finish = finisher([item.type for item in bound.items])
         self._rows = CompiledSource(bound.source) if bound.source is not None else None
-        self._sorts = [(compile_expression(sort.expression), sort) for sort in bound.order_by]
+        access = bound.source.access if bound.source is not None else None
+        order_by = () if access is not None and access.ordered else bound.order_by
+        self._sorts = [(compile_expression(sort.expression), sort) for sort in order_by]
         self._aggregates = [compile_aggregate(aggregate) for aggregate in bound.aggregates]
         self._condition = _compiled(bound.condition)
         self._limit = _compiled(bound.limit)
@@ -188,7 +190,9 @@ class CompiledAccess:
         """Return the access; None if a comparison with NULL leaves no row."""
         if self._choices:
             found = {choice((), about) for choice in self._choices} - {None}
-            return KeyLookup(tuple((to_storage(value),) for value in sorted(found)))
+            keys = tuple((to_storage(value),) for value in sorted(found))
+            index = self._part.index
+            return KeyLookup(keys) if index is None else IndexRange(index=index, prefixes=keys)
         prefix = tuple(to_storage(value((), about)) for value in self._equal)
         low = to_storage(self._low((), about)) if self._low is not None else None
         high = to_storage(self._high((), about)) if self._high is not None else None
@@ -201,10 +205,25 @@ class CompiledAccess:
 
     def _found(self, prefix: tuple[Any, ...], low: Any, high: Any) -> Access:
         part = self._part
+        if part.index is not None:
+            return IndexRange(
+                index=part.index,
+                prefixes=(prefix,),
+                low=low,
+                low_open=part.low_open,
+                high=high,
+                high_open=part.high_open,
+                reverse=part.reverse,
+            )
         if part.whole:
             return KeyLookup((prefix,))
         return KeyRange(
-            prefix=prefix, low=low, low_open=part.low_open, high=high, high_open=part.high_open
+            prefix=prefix,
+            low=low,
+            low_open=part.low_open,
+            high=high,
+            high_open=part.high_open,
+            reverse=part.reverse,
         )
 
 

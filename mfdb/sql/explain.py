@@ -57,6 +57,9 @@ def _select(query: BoundSelect) -> list[str]:
     lines = _source("read", query.source)
     if query.aggregates:
         lines.append("aggregate: " + ", ".join(item.kind for item in query.aggregates))
+    elif query.order_by and query.source.access is not None and query.source.access.ordered:
+        backwards = ", backwards" if query.source.access.reverse else ""
+        lines.append(f"sort: none, rows come in that order{backwards}")
     elif query.order_by:
         keys = ("descending" if sort.descending else "ascending" for sort in query.order_by)
         lines.append(f"sort: by {_keys(len(query.order_by))}, {', '.join(keys)}")
@@ -84,18 +87,29 @@ def _access(source: Source) -> str:
     part = source.access
     if part is None:
         return "full scan"
-    names = [source.table.columns[place].name for place in source.table.key]
+    table = source.table
+    if part.index is None:
+        names = [table.columns[place].name for place in table.key]
+        what, within = "key", ""
+    else:
+        names = [
+            table.columns[place].name + (" DESC" if descending else "")
+            for place, descending in part.index.places
+        ]
+        what, within = "index", f"{part.index.name} "
     if part.whole:
-        return f"key look-up on ({', '.join(names)})"
+        return f"{what} look-up on {within}({', '.join(names)})"
     if part.choices:
-        return f"{len(part.choices)} key look-ups on ({names[0]})"
+        return f"{len(part.choices)} {what} look-ups on {within}({names[0]})"
     used = names[: len(part.equal) + (part.low is not None or part.high is not None)]
-    return f"key range on ({', '.join(used)})"
+    if not used:
+        return f"full scan in the order of {within}({', '.join(names)})"
+    return f"{what} range on {within}({', '.join(used)})"
 
 
 def _estimate(part: KeyPart | None) -> str:
-    if part is None:
+    if part is None or not (part.equal or part.choices or part.low or part.high):
         return "all"
-    if part.whole:
+    if part.whole and (part.index is None or part.index.unique):
         return "1"
-    return f"at most {len(part.choices)}" if part.choices else "a part"
+    return f"at most {len(part.choices)}" if part.choices and part.index is None else "a part"

@@ -319,6 +319,39 @@ class DropDataset(Node, frozen=True, kw_only=True):
     if_exists: bool
 
 
+class IndexColumn(Node, frozen=True, kw_only=True):
+    """A column of an index; NULLs stand last ascending and first descending."""
+
+    name: Name
+    descending: bool = False
+
+
+class CreateIndex(Node, frozen=True, kw_only=True):
+    """A secondary index of this machine; without a name it gets PostgreSQL's."""
+
+    table: TableName
+    columns: tuple[IndexColumn, ...]
+    name: Name | None = None
+    unique: bool = False
+    if_not_exists: bool = False
+
+
+class DropIndex(Node, frozen=True, kw_only=True):
+    """An index to remove; the dataset need not be named."""
+
+    name: Name
+    table: TableName | None = None
+    if_exists: bool = False
+
+
+class Vacuum(Node, frozen=True, kw_only=True):
+    """Free room goes back to the disk."""
+
+
+class CheckDatabase(Node, frozen=True, kw_only=True):
+    """Everything that is kept here is verified against the signed log."""
+
+
 class SealDataset(Node, frozen=True, kw_only=True):
     """`ALTER DATASET x SEAL`: erasure-code what is written so far."""
 
@@ -399,5 +432,5 @@ class Rollback(Node, frozen=True, kw_only=True):
 Statement: TypeAlias = (
     "Select | Query | Insert | Update | Delete | CreateDataset | CreateIdentity | DropDataset | "
     "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
-    "SetOption | Begin | Commit | Rollback"
+    "SetOption | Begin | Commit | Rollback | CreateIndex | DropIndex | Vacuum | CheckDatabase"
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mfdb.sql.bound import Output
-    from mfdb.sql.catalogue import TableSchema
+    from mfdb.sql.catalogue import IndexSchema, TableSchema
 
 Values = tuple[StoredScalar, ...]
 """A row's stored values, in column order."""
@@ -43,7 +43,7 @@ class KeyLookup(msgspec.Struct, frozen=True):
 class KeyRange(msgspec.Struct, frozen=True, kw_only=True):
     """The rows whose key begins with `prefix` and whose next key column lies between the bounds.
 
-    A bound of None is none. Rows come in key order.
+    A bound of None is none. Rows come in key order, backwards if `reverse`.
     """
 
     prefix: Key = ()
@@ -51,6 +51,28 @@ class KeyRange(msgspec.Struct, frozen=True, kw_only=True):
     low_open: bool = False
     high: StoredScalar = None
     high_open: bool = False
+    reverse: bool = False
+
+
+class IndexRange(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows whose first columns in an index are one of `prefixes` and the next in the bounds.
+
+    A bound of None is none; NULLs lie inside no bound. Rows come in the index's order (of one
+    prefix), backwards if `reverse`.
+    """
+
+    index: IndexSchema
+    prefixes: tuple[Key, ...] = ((),)
+    low: StoredScalar = None
+    low_open: bool = False
+    high: StoredScalar = None
+    high_open: bool = False
+    reverse: bool = False
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it bounds a column behind the prefix."""
+        return self.low is not None or self.high is not None
 
 
 class ValueLookup(msgspec.Struct, frozen=True):
@@ -64,14 +86,14 @@ class FullScan(msgspec.Struct, frozen=True):
     """Every row."""
 
 
-Access = KeyLookup | KeyRange | ValueLookup | FullScan
+Access = KeyLookup | KeyRange | IndexRange | ValueLookup | FullScan
 
 
 class Tables(Protocol):
     """Rows as of one moment, already filtered by what the caller may read."""
 
     def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
-        """Return the rows that `access` describes, in no promised order but a KeyRange's."""
+        """Return the rows that `access` describes, in no promised order but that of a range."""
         ...
 
 

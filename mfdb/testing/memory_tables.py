@@ -5,14 +5,17 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mfdb.kernel.clock import hlc_at
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.ids import Address, DatasetId, RowId
-from mfdb.sql.catalogue import ColumnSchema, TableSchema
+from mfdb.sql.catalogue import ColumnSchema, IndexSchema, TableSchema
 from mfdb.sql.dml import key_of
 from mfdb.sql.tables import (
     Access,
     FullScan,
+    IndexRange,
     KeyLookup,
     KeyRange,
     Mutation,
@@ -27,7 +30,7 @@ from mfdb.sql.types import parse_type
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mfdb.sql.bound import BoundCreate
+    from mfdb.sql.bound import BoundCreate, BoundIndex
     from mfdb.sql.statement import TableName
     from mfdb.sql.tables import Values
 
@@ -82,6 +85,17 @@ class MemoryTables:
         self._rows[name] = {}
         return schema
 
+    def index(self, bound: BoundIndex) -> None:
+        """Add the index that a bound CREATE INDEX describes."""
+        table, node = bound.table, bound.statement
+        index = IndexSchema(
+            name=node.name.text if node.name is not None else "unnamed",
+            places=tuple((_place(table, name), down) for name, down in bound.columns),
+            unique=node.unique,
+        )
+        after = msgspec.structs.replace(table, indexes=(*table.indexes, index))
+        self._schemas[table.name] = after
+
     def drop(self, name: str) -> None:
         """Forget a dataset."""
         del self._schemas[name], self._rows[name]
@@ -105,7 +119,10 @@ class MemoryTables:
                 return [row for row in rows if row.values[column] in values]
             case KeyRange():
                 inside = [row for row in rows if _in_range(table, row.values, access)]
-                return sorted(inside, key=lambda row: key_of(table, row.values))
+                inside.sort(key=lambda row: key_of(table, row.values), reverse=access.reverse)
+                return inside
+            case IndexRange():
+                return _in_index(rows, access)
 
     # ---- writing
 
@@ -132,6 +149,35 @@ class MemoryTables:
         return RowId(next(self._numbers).to_bytes(4, "big"))
 
 
+def _place(table: TableSchema, name: str) -> int:
+    place = table.place(name)
+    assert place is not None, "the binder knows the columns"
+    return place
+
+
+def _in_index(rows: list[StoredRow], access: IndexRange) -> list[StoredRow]:
+    places = access.index.places
+    found = []
+    for prefix in access.prefixes:
+        at = [place for place, _ in places[: len(prefix)]]
+        found += [row for row in rows if tuple(row.values[place] for place in at) == prefix]
+    if access.is_bounded:
+        place = places[len(access.prefixes[0])][0]
+        found = [row for row in found if _lies_in(row.values[place], access)]
+    for place, descending in reversed(places):
+        found.sort(key=lambda row: _last(row.values[place]), reverse=descending != access.reverse)
+    return found
+
+
+def _last(value: object) -> tuple[bool, object]:
+    """NULLs stand last ascending."""
+    return value is None, value if value is not None else 0
+
+
+def _lies_in(value: object, bounds: IndexRange) -> bool:
+    return value is not None and _above(value, bounds) and _below(value, bounds)
+
+
 def _in_range(table: TableSchema, values: Values, bounds: KeyRange) -> bool:
     key = key_of(table, values)
     if key[: len(bounds.prefix)] != bounds.prefix:
@@ -143,14 +189,14 @@ def _in_range(table: TableSchema, values: Values, bounds: KeyRange) -> bool:
     return _above(value, bounds) and _below(value, bounds)
 
 
-def _above(value: object, bounds: KeyRange) -> bool:
+def _above(value: object, bounds: KeyRange | IndexRange) -> bool:
     low = bounds.low
     if low is None:
         return True
     return bool(value > low or (value == low and not bounds.low_open))  # type: ignore[operator] # keys of one type
 
 
-def _below(value: object, bounds: KeyRange) -> bool:
+def _below(value: object, bounds: KeyRange | IndexRange) -> bool:
     high = bounds.high
     if high is None:
         return True

@@ -13,7 +13,8 @@ from mfdb.sql.parse import parse, split
 PAPER = (Path(__file__).parents[2] / "docs" / "sql.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sql( network)?\n(.*?)```", PAPER, re.DOTALL)
 _NAMES = """Select Query Insert Update Delete CreateDataset CreateIdentity DropDataset SealDataset
-    AlterOptions Grant Revoke Subscribe Show Describe Explain SetOption Begin Commit Rollback"""
+    AlterOptions Grant Revoke Subscribe Show Describe Explain SetOption Begin Commit Rollback
+    CreateIndex DropIndex Vacuum CheckDatabase"""
 KINDS = frozenset(_NAMES.split())
 
 

@@ -95,6 +95,9 @@ class Session:
                 schema = self.tables.create(bound)
                 checks = [f"  CHECK ({show_expression(check)})" for check in schema.checks]
                 return [f"CREATE {schema.name}", *map(_column, bound.columns), *checks]
+            case bd.BoundIndex():
+                self.tables.index(bound)
+                return ["CREATE INDEX"]
             case bd.BoundExplain():
                 return explain(bound.statement)
             case st.DropDataset():
