@@ -6,9 +6,10 @@ To add one, write a function here under `@command`; help and completion follow f
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mfdb.kernel.errors import OperationalError, ProgrammingError, SqlSyntax
 from shell.settings import Format
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Session, str], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A meta command: its names, what it takes, what it does."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,7 @@ FOR_PEOPLE = frozenset({Format.TABLE, Format.BOX, Format.VERTICAL, Format.MARKDO
 """Formats that also show tags, row counts and timing; the others hold data only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Which database to work on: directory, identity and network (None: the default of each)."""
 
     data: Path
@@ -37,8 +37,7 @@ class Target:
     network: Path | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Display:
+class Display(msgspec.Struct, kw_only=True):
     """How a session shows things; meta commands change it."""
 
     format: Format = Format.TABLE

@@ -12,7 +12,6 @@ from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind, table_of
 from mfdb.sql.parameters import ExecutionContext
-from mfdb.sql.relational.bind_query import bind_relational
 from mfdb.sql.relational.engine import Engine
 from mfdb.sql.relational.tree import BoundRelational
 
@@ -66,6 +65,8 @@ class Ground:
         """
         route = self.state.settings.route
         if route == "relational" and isinstance(statement, st.Select):
+            from mfdb.sql.relational.bind_query import bind_relational
+
             return bind_relational(statement, catalogue)
         bound = bind(statement, catalogue)
         if route == "row" and isinstance(bound, BoundRelational):

@@ -1,29 +1,30 @@
 """Statements that this machine answers alone, at once, on the caller's thread.
 
 One module a family: `queries`, `standing` (subscriptions), `changes`, `batches`, `defining`,
-`telling`; all stand on `ground`. `Local` hands each statement to its family.
+`telling`; all stand on `ground`. `Local` hands each statement to its family, and loads a family
+when its first statement comes: a process that runs one statement pays for one family.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mfdb.client import upkeep
-from mfdb.client.batches import Batches
-from mfdb.client.changes import Changes
-from mfdb.client.defining import Defining
 from mfdb.client.ground import Ground
 from mfdb.client.plans import Plans
-from mfdb.client.queries import Queries
 from mfdb.client.results import Result
-from mfdb.client.standing import Standing
-from mfdb.client.telling import Telling
 from mfdb.kernel.errors import InterfaceError
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
+    from mfdb.client.batches import Batches
+    from mfdb.client.changes import Changes
+    from mfdb.client.defining import Defining
+    from mfdb.client.queries import Queries
+    from mfdb.client.standing import Standing
     from mfdb.client.state import SessionState
+    from mfdb.client.telling import Telling
     from mfdb.sql.parameters import Given
 
 
@@ -31,14 +32,50 @@ class Local:
     """Carries statements out over the replica."""
 
     def __init__(self, state: SessionState) -> None:
-        plans = Plans()
+        self._plans = Plans()
         self.ground = Ground(state)
-        self.queries = Queries(self.ground, plans)
-        self.standing = Standing(self.ground)
-        self.changes = Changes(self.ground, plans)
-        self.batches = Batches(self.ground, self.changes)
-        self.defining = Defining(self.ground)
-        self.telling = Telling(self.ground)
+
+    @cached_property
+    def queries(self) -> Queries:
+        """SELECT."""
+        from mfdb.client.queries import Queries
+
+        return Queries(self.ground, self._plans)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """SUBSCRIBE."""
+        from mfdb.client.standing import Standing
+
+        return Standing(self.ground)
+
+    @cached_property
+    def changes(self) -> Changes:
+        """INSERT, UPDATE and DELETE."""
+        from mfdb.client.changes import Changes
+
+        return Changes(self.ground, self._plans)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """BEGIN, COMMIT and ROLLBACK."""
+        from mfdb.client.batches import Batches
+
+        return Batches(self.ground, self.changes)
+
+    @cached_property
+    def defining(self) -> Defining:
+        """What changes the rules: CREATE, ALTER, DROP, GRANT, REVOKE."""
+        from mfdb.client.defining import Defining
+
+        return Defining(self.ground)
+
+    @cached_property
+    def telling(self) -> Telling:
+        """SHOW, DESCRIBE and EXPLAIN."""
+        from mfdb.client.telling import Telling
+
+        return Telling(self.ground)
 
     def run(self, statement: st.Statement, params: Given, text: str) -> Result:
         """Return the result of one statement.
@@ -83,6 +120,8 @@ class Local:
 
     def interrupt(self) -> None:
         """Stop the query that the relational route runs now, if any; from any thread."""
+        from mfdb.client import upkeep
+
         self.ground.engine.interrupt()
 
     def close(self) -> None:

@@ -11,9 +11,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from mfdb.client.session import Session
 from mfdb.client.state import EMBEDDED
@@ -36,15 +37,14 @@ FIRST_NAME = "me"
 MEMORY = ":memory:"
 
 
-@dataclass(slots=True)
-class Home:
+class Home(msgspec.Struct):
     """A data directory with one identity opened."""
 
     keystore: Keystore
     keys: IdentityKeys
     directory: Path
     store: LmdbStore
-    notices: list[str] = field(default_factory=list)
+    notices: list[str] = msgspec.field(default_factory=list)
     temporary: Path | None = None
     node_store: LmdbStore | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -35,13 +34,12 @@ _RATIO = re.compile(r"(\d{1,3}) */ *(\d{1,3})\Z")
 _ONLY_AT_CREATION = frozenset({"local", "ordering"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetOptions:
+class DatasetOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a dataset; None where the statement says nothing."""
 
     local: bool = False
     ordering: Ordering | None = None
-    profile: Profile = field(default_factory=Profile)
+    profile: Profile = msgspec.field(default_factory=Profile)
     retention_s: int | None = None
     price_ceiling: Wei | None = None
 

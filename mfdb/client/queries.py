@@ -14,7 +14,6 @@ from mfdb.rules.manifest import Action
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.execute import CompiledSelect
-from mfdb.sql.relational.run import CompiledRelational
 from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ class Queries:
                 bound = self._ground.routed(statement, catalogue)
                 if isinstance(bound, BoundRelational):
                     self._ground.demand_all(bound, reading)
+                    from mfdb.sql.relational.run import CompiledRelational
+
                     compiled = CompiledRelational(bound, self._ground.engine)
                 else:
                     compiled = self._plans.remember(text, known, CompiledSelect(bound))

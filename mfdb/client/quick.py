@@ -11,9 +11,10 @@ the same answer (both are tested against each other).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mfdb.dataset.indexes import Span
 from mfdb.dataset.layout import of_dataset
@@ -43,8 +44,7 @@ _WIDEST = range(-(2**63), 2**63)
 _Condition = tuple[str, Field, Slot]
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """Which parameters bound a column, by sign; `kind` is the only type that they may have."""
 
     low: int | None
@@ -77,8 +77,7 @@ class Bounds:
         return Span(first, self.low_open, last, self.high_open)
 
 
-@dataclass(frozen=True, slots=True)
-class Shortcut:
+class Shortcut(msgspec.Struct, frozen=True):
     """A query that one index answers: `state` is the catalogue's state for which that holds."""
 
     state: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -11,16 +12,14 @@ if TYPE_CHECKING:
     from mfdb.sql.bound import Output
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column of a result; `type` is the SQL type's text."""
 
     name: str
     type: str
 
 
-@dataclass(slots=True)
-class Result:
+class Result(msgspec.Struct):
     """The answer to one statement: `tag` says what happened, like "INSERT 3" or "SELECT 5".
 
     `count` is the number of rows returned or changed, -1 where counting means nothing. Not frozen,
@@ -33,8 +32,7 @@ class Result:
     count: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a subscription: `op` is insert, update or delete, rows are by column name.
 
     `cursor` resumes right after this change, at this replica or any other; at another one changes

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client.local import Local
-from mfdb.client.networked import Networked
 from mfdb.client.state import SessionState
 from mfdb.kernel.errors import InterfaceError, NotSupportedError
 from mfdb.sql.parse import parse
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from mfdb.client.identities import Identities
+    from mfdb.client.networked import Networked
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change, Result
     from mfdb.dataset.catalogue import Known
@@ -47,7 +47,7 @@ class Session:
             replica=replica, keys=keys, clock=clock, entropy=entropy, identities=identities
         )
         self._local = Local(self.state)
-        self._networked = Networked(self.state, self._local, remote) if remote else None
+        self._networked = _networked(self.state, self._local, remote) if remote else None
         self._is_embedded = self._networked is None
         self._open = True
 
@@ -145,3 +145,9 @@ class Session:
     def _need_open(self) -> None:
         if not self._open:
             raise InterfaceError("the connection is closed")
+
+
+def _networked(state: SessionState, local: Local, remote: Remote) -> Networked:
+    from mfdb.client.networked import Networked
+
+    return Networked(state, local, remote)

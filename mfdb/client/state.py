@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mfdb.client.settings import SessionSettings
 from mfdb.client.subscription import Subscriptions
@@ -28,11 +29,10 @@ EMBEDDED = Network(chain_id=0, deposits=ZERO_ADDRESS).id
 """The network of datasets that live on one machine only."""
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """What happened since BEGIN: changes per dataset, and whether a statement failed."""
 
-    tables: dict[DatasetId, PendingTable] = field(default_factory=dict)
+    tables: dict[DatasetId, PendingTable] = msgspec.field(default_factory=dict)
     failed: bool = False
 
     def table(self, dataset: DatasetId) -> PendingTable:
@@ -40,8 +40,7 @@ class Batch:
         return self.tables.setdefault(dataset, PendingTable())
 
 
-@dataclass(slots=True, kw_only=True)
-class SessionState:
+class SessionState(msgspec.Struct, kw_only=True):
     """One session's state."""
 
     replica: Replica
@@ -49,9 +48,9 @@ class SessionState:
     clock: Clock
     entropy: Entropy
     identities: Identities
-    settings: SessionSettings = field(default_factory=SessionSettings)
+    settings: SessionSettings = msgspec.field(default_factory=SessionSettings)
     batch: Batch | None = None
-    subscriptions: Subscriptions = field(default_factory=Subscriptions)
+    subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
 
     @property
     def me(self) -> Address:

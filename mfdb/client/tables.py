@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mfdb.dataset.indexes import KEPT_BYTES, Span
 from mfdb.dataset.pending import Pending
@@ -51,14 +52,13 @@ def versioned(row: ReplicaRow) -> VersionedRow:
     return VersionedRow(row.row, row.values, author, row.hlc, row.version)
 
 
-@dataclass(slots=True)
-class PendingTable:
+class PendingTable(msgspec.Struct):
     """What an open batch did to one dataset: the changes to write, and the rows to show."""
 
-    changes: Pending = field(default_factory=Pending)
-    rows: dict[RowId, VersionedRow | None] = field(default_factory=dict)
-    _by_value: dict[tuple[int, bytes], dict[RowId, None]] = field(default_factory=dict)
-    _unsorted: dict[RowId, None] = field(default_factory=dict)
+    changes: Pending = msgspec.field(default_factory=Pending)
+    rows: dict[RowId, VersionedRow | None] = msgspec.field(default_factory=dict)
+    _by_value: dict[tuple[int, bytes], dict[RowId, None]] = msgspec.field(default_factory=dict)
+    _unsorted: dict[RowId, None] = msgspec.field(default_factory=dict)
     _fresh: int = 0
 
     def fresh_id(self) -> RowId:

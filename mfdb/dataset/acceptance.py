@@ -13,8 +13,9 @@ parked, never refused. `check_fresh` is the provider's extra question about a *n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mfdb.dataset.visibility import unconditional
 from mfdb.kernel.clock import Hlc, hlc_seconds
@@ -80,8 +81,7 @@ class VersionMeta(Record, frozen=True):
         return RowView(author=Address(self.author) if self.author else None, clear=self.clear)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Knowledge:
+class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     """What a judge knows of a dataset so far; each look-up gives None for what is not known yet.
 
     `manifests` is the chain of manifests, oldest first; `header_of` is asked only when a signer's
@@ -99,15 +99,13 @@ class Knowledge:
         return next((known for known in reversed(self.manifests) if known.hash == hash_), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The changeset is valid, for ever, unless a later manifest revokes its signer."""
 
     versions: tuple[VersionMeta, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(msgspec.Struct, frozen=True):
     """It cannot be judged before these manifests, versions or changesets are known.
 
     With nothing missing it is from the future: judge it again at `not_before_s`.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mfdb.dataset.layout import dropped_key, manifest_key, name_key, of_dataset
 from mfdb.dataset.working import Working, load, parse, save
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from mfdb.store.port import Snapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset that a replica knows, with every manifest version, oldest first."""
 
     chain: tuple[SignedManifest, ...]

@@ -11,8 +11,9 @@ Nothing is repaired here: `Replica.rebuild` makes everything but the log anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mfdb.dataset import catalogue
 from mfdb.dataset.acceptance import winner
@@ -50,8 +51,7 @@ PROBLEMS = 1_000
 """Problems that are listed; beyond, they are only counted."""
 
 
-@dataclass(slots=True)
-class CheckReport:
+class CheckReport(msgspec.Struct):
     """What was looked at, and what is wrong: nothing, if `is_good`."""
 
     datasets: int = 0
@@ -59,7 +59,7 @@ class CheckReport:
     rows: int = 0
     index_entries: int = 0
     wrong: int = 0
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = msgspec.field(default_factory=list)
 
     @property
     def is_good(self) -> bool:

@@ -11,7 +11,6 @@ order of rows that share so long a beginning is not promised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +46,7 @@ _NULL = pack(None)
 _AFTER_NULL_DOWN = bytes([255 - _NULL[0] + 1])
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """A secondary index with the places of its columns in a row."""
 
     info: IndexInfo
@@ -84,8 +82,7 @@ class Index:
         return span(start, bounds, descending=self.places[len(values)][1], room=room)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """Values of one column between two packed bounds; None is no bound. NULLs never lie inside."""
 
     low: bytes | None = None

@@ -6,8 +6,9 @@ and a shredded row is gone for good. Such rows come out as `Unreadable` with the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from mfdb.kernel.account import verify
 from mfdb.kernel.errors import BadProof, BadSignature, MalformedMessage, ValueTooLarge
@@ -28,16 +29,14 @@ ReadKeyOf: TypeAlias = "Callable[[int], PrivateKey | None]"
 """The private read key of a key epoch, or None for somebody who is no reader."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """The values of a row version by column name; `author` is proven inside a sealed row."""
 
     values: Mapping[str, Any]
     author: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True):
     """A row version whose values cannot be had, and why."""
 
     reason: str

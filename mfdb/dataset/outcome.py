@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from mfdb.rules.receipt import WriteReceipt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     """A changeset as the network brings it, with what opens it and the receipts given for it."""
 
     changeset: Changeset
@@ -24,8 +24,7 @@ class Incoming:
     receipts: tuple[WriteReceipt, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """What a replica made of a group of changesets.
 
     `shred` lists salts (changeset, operation index) that every other holder should destroy too.
@@ -37,16 +36,14 @@ class Applied:
     shred: tuple[tuple[ChangesetId, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteOutcome:
+class WriteOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The durable receipts that a write got, and how many were needed."""
 
     receipts: tuple[WriteReceipt, ...]
     needed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealOutcome:
+class SealOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one `ALTER DATASET x SEAL` did, and how long it took."""
 
     segments: int
@@ -55,8 +52,7 @@ class SealOutcome:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowChanged:
+class RowChanged(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a visible row: `op` is insert, update or delete; values by column name.
 
     `sequence` counts the changes of a dataset in this replica without a gap; `version` names the
@@ -76,8 +72,7 @@ class RowChanged:
     is_partial: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
     """A row version that does not decide its row's state, or cannot be shown, and why."""
 
     row: RowId

@@ -6,8 +6,10 @@ values, a delete after an update a delete of the version that was there, and so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.errors import DuplicateRow, StaleWrite
@@ -20,11 +22,10 @@ if TYPE_CHECKING:
     from mfdb.rules.manifest import Manifest
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(msgspec.Struct):
     """The changes of one dataset that wait for COMMIT, by row, in the order of first touch."""
 
-    _changes: dict[bytes, RowChange] = field(default_factory=dict)
+    _changes: dict[bytes, RowChange] = msgspec.field(default_factory=dict)
 
     def insert(self, row: RowId, values: Mapping[str, Any], *, keyed: bool) -> None:
         """Note a new row; `keyed` says that its id follows from its key and goes on record."""

@@ -6,7 +6,6 @@ has a condition.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -242,7 +241,7 @@ class Reading:
                     old, is_partial = recent or _kept(known, entry), recent is None
                 change = _change(entry, old, new, sequence)
                 if change is not None:
-                    yield replace(change, is_partial=is_partial)
+                    yield msgspec.structs.replace(change, is_partial=is_partial)
 
     def places(self, known: Known) -> list[tuple[int, RowId, VersionId]]:
         """Return the rows that may be subscribed to, in the order in which they were first shown.

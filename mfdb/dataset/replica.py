@@ -15,7 +15,6 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from mfdb.dataset import catalogue, indexes
-from mfdb.dataset.check import CheckReport, check_store
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.history import History
 from mfdb.dataset.keyring import Keyring
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.check import CheckReport
     from mfdb.dataset.writer import RowChange
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
@@ -227,6 +227,8 @@ class Replica:
 
     def check(self) -> CheckReport:
         """Return what a check of everything against the signed log found (CHECK DATABASE)."""
+        from mfdb.dataset.check import check_store
+
         with self._store.snapshot() as snapshot:
             return check_store(snapshot, self.keyring.private_read_key)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mfdb.kernel.errors import AccessDenied
 from mfdb.rules.authorise import Allowed, Denied, authorise
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from mfdb.rules.manifest import Manifest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visibility:
+class Visibility(msgspec.Struct, frozen=True, kw_only=True):
     """What one identity may see by one action; `all` when no row needs to be asked about."""
 
     manifest: Manifest

@@ -9,7 +9,6 @@ the changeset, so that a restart continues the run and never forks it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -59,16 +58,14 @@ _OPERATION_BYTES = 256
 """Room for what an operation holds besides its values: ids, commitments, the cipher's tag."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowInsert:
+class RowInsert(msgspec.Struct, frozen=True, kw_only=True):
     """A new row; `row` is given in owner-ordered datasets only (the keyed hash of the key)."""
 
     values: Mapping[str, Any]
     row: RowId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowUpdate:
+class RowUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """A row's new values, all of them, and the version that they supersede."""
 
     row: RowId
@@ -76,8 +73,7 @@ class RowUpdate:
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowDelete:
+class RowDelete(msgspec.Struct, frozen=True, kw_only=True):
     """A row that goes, and the version that is superseded."""
 
     row: RowId
@@ -96,8 +92,7 @@ class Chain(Record, frozen=True):
     hlc: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A signed changeset, what opens it, its plaintext values and the writer's next place.
 
     `values` holds one mapping per operation, None for a delete; `data` are the changeset's bytes.

@@ -7,9 +7,10 @@ oracle in the tests (reference/on-chain 3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mfdb.kernel.digest import keccak256
 from mfdb.kernel.errors import MalformedMessage
@@ -24,8 +25,7 @@ _VERSION = keccak256(b"1")
 _SIZES = {"address": 20, "bytes32": 32}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningDomain:
+class SigningDomain(msgspec.Struct, frozen=True, kw_only=True):
     """Which contract on which chain a typed signature is meant for."""
 
     name: str

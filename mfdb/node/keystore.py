@@ -16,13 +16,12 @@ import fcntl
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import nacl.bindings
 import nacl.exceptions
-import nacl.pwhash.argon2id
 
 from mfdb.kernel import codec, limits
 from mfdb.kernel.errors import (
@@ -55,12 +54,12 @@ _NAME = re.compile(r"[^\W\d][\w.-]{0,62}\Z")
 _PASSPHRASE_BYTES = 1024
 _NONCE_BYTES = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 _KEY_BYTES = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_KEYBYTES
+_SALT_BYTES = nacl.bindings.crypto_pwhash_SALTBYTES
 _OPS_LIMIT = 16
 _MEM_LIMIT_BYTES = 2**30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strength:
+class Strength(msgspec.Struct, frozen=True, kw_only=True):
     """What one guess at the passphrase costs: Argon2id passes and bytes of memory."""
 
     ops: int
@@ -73,8 +72,7 @@ WEAKEST = Strength(ops=1, mem_bytes=8192)
 """For tests only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityEntry:
+class IdentityEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What may be shown of an identity without opening it."""
 
     name: str
@@ -215,7 +213,7 @@ class Keystore:
         return _entry(file)
 
     def _seal(self, name: str, address: Address, words: str, passphrase: str) -> SealedWords:
-        salt = self._entropy.token(nacl.pwhash.argon2id.SALTBYTES)
+        salt = self._entropy.token(_SALT_BYTES)
         nonce = self._entropy.token(_NONCE_BYTES)
         key = _stretch(passphrase, salt, self._strength)
         bound = _associated(name, address, self._strength)
@@ -354,9 +352,7 @@ def _open(file: IdentityFile, passphrase: str | None) -> str:
             f"identity {file.name} is protected by a passphrase",
             hint="type it at the prompt, or name a file that holds it in MFDB_PASSPHRASE_FILE",
         )
-    sizes_fit = (
-        len(sealed.salt) == nacl.pwhash.argon2id.SALTBYTES and len(sealed.nonce) == _NONCE_BYTES
-    )
+    sizes_fit = len(sealed.salt) == _SALT_BYTES and len(sealed.nonce) == _NONCE_BYTES
     cost_fits = 1 <= sealed.ops <= _OPS_LIMIT and 8192 <= sealed.mem_bytes <= _MEM_LIMIT_BYTES
     if not (sizes_fit and cost_fits):
         raise CorruptRecord(f"the identity file of {file.name} is damaged", hint="restore it")
@@ -386,6 +382,8 @@ def _check_words(file: IdentityFile, words: str) -> None:
 
 
 def _stretch(passphrase: str, salt: bytes, strength: Strength) -> bytes:
+    import nacl.pwhash.argon2id  # only protected identities need it
+
     return nacl.pwhash.argon2id.kdf(
         _KEY_BYTES,
         _passphrase_bytes(passphrase),

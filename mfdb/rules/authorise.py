@@ -6,8 +6,9 @@ when they write (DESIGN 5). It knows header facts and clear columns only, no clo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
+
+import msgspec
 
 from mfdb.rules.expression import evaluate
 from mfdb.rules.manifest import Action, Grant, Grantee, Manifest
@@ -19,20 +20,17 @@ if TYPE_CHECKING:
     from mfdb.rules.columns import Stored
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(msgspec.Struct, frozen=True):
     """A grant allows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(msgspec.Struct, frozen=True):
     """No grant allows it, and why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowView:
+class RowView(msgspec.Struct, frozen=True, kw_only=True):
     """What everybody can see of a row version: its author and its clear columns."""
 
     author: Address | None

@@ -7,7 +7,7 @@ one-child reductions remembered as one step, and no import of lark in a session.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -42,13 +42,39 @@ class RuleShape(msgspec.Struct, frozen=True, array_like=True):
     keep: list[int]
 
 
-class Automaton(msgspec.Struct, frozen=True, array_like=True):
-    """States: symbol -> next state, or ~rule for a reduction; `defaults` where no choice is."""
+class Tables(msgspec.Struct, frozen=True, array_like=True):
+    """The shipped file. States: symbol -> next state, or ~rule for a reduction."""
 
     rules: list[RuleShape]
-    states: list[dict[str, int]]
+    states: list[msgspec.Raw]
     defaults: list[int]
     end_state: int
+    terminals: list[str]
+
+
+class States(dict[int, dict[str, int]]):
+    """What each state does on which symbol, decoded when a statement first comes to the state.
+
+    A session comes to few of the hundreds of states, and decoding all costs 6 ms.
+    """
+
+    def __init__(self, encoded: Sequence[msgspec.Raw]) -> None:
+        super().__init__()
+        self._encoded = encoded
+
+    def __missing__(self, state: int) -> dict[str, int]:
+        row = self[state] = msgspec.msgpack.decode(self._encoded[state], type=dict[str, int])
+        return row
+
+
+class Automaton(msgspec.Struct, frozen=True):
+    """The automaton: `defaults` says what a state does where no choice is (0: nothing)."""
+
+    rules: list[RuleShape]
+    states: States
+    defaults: list[int]
+    end_state: int
+    terminals: frozenset[str]
 
 
 class Unexpected(Exception):
@@ -71,14 +97,21 @@ class TooDeep(Exception):
 @cache
 def automaton() -> Automaton:
     """Return the shipped automaton, loaded on first use."""
-    data = files("mfdb.sql").joinpath("grammar.tables").read_bytes()
-    return msgspec.msgpack.decode(data, type=Automaton)
+    data = Path(__file__).with_name("grammar.tables").read_bytes()
+    tables = msgspec.msgpack.decode(data, type=Tables)
+    return Automaton(
+        tables.rules,
+        States(tables.states),
+        tables.defaults,
+        tables.end_state,
+        frozenset(tables.terminals),
+    )
 
 
 @cache
 def keywords() -> frozenset[str]:
     """Return the words that the grammar names, upper case."""
-    return frozenset(word for word in _terminals() if word[0].isalpha()) - CLASSES
+    return frozenset(word for word in automaton().terminals if word[0].isalpha()) - CLASSES
 
 
 class Machine:
@@ -199,12 +232,8 @@ def _listed(children: list[Any], _place: int) -> list[Any]:
 
 def accepted(states: Sequence[int]) -> frozenset[str]:
     """Return the terminals that may follow a stack of states (by trial, not by look-ahead)."""
-    return frozenset(word for word in _terminals() if _would_take(automaton(), list(states), word))
-
-
-@cache
-def _terminals() -> frozenset[str]:
-    return frozenset(word for row in automaton().states for word in row if not word.islower())
+    table = automaton()
+    return frozenset(word for word in table.terminals if _would_take(table, list(states), word))
 
 
 def _would_take(table: Automaton, stack: list[int], kind: str) -> bool:

@@ -17,7 +17,7 @@ from lark.common import ParserConf
 from lark.load_grammar import load_grammar
 from lark.parsers.lalr_analysis import LALR_Analyzer, Shift
 
-from mfdb.sql.automaton import SPLICED, Automaton, RuleShape
+from mfdb.sql.automaton import SPLICED, RuleShape, Tables
 
 if TYPE_CHECKING:
     from lark.grammar import Rule
@@ -41,19 +41,19 @@ def build(text: str) -> bytes:
     names = {term.name: str(term.pattern.value).upper() for term in terminals}
     table = analysis.parse_table
     assert table is not None
-    automaton = _renumber(
+    tables = _renumber(
         {state: _row(row, names) for state, row in table.states.items()},
         table.start_states["start"],
         table.end_states["start"],
     )
-    return msgspec.msgpack.encode(automaton)
+    return msgspec.msgpack.encode(tables)
 
 
 def _row(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return {names.get(symbol, symbol): action for symbol, action in row.items()}
 
 
-def _renumber(rows: dict[Any, dict[str, Any]], start: Any, end: Any) -> Automaton:
+def _renumber(rows: dict[Any, dict[str, Any]], start: Any, end: Any) -> Tables:
     order: dict[Any, int] = {start: 0}
     queue = deque([start])
     while queue:
@@ -66,11 +66,12 @@ def _renumber(rows: dict[Any, dict[str, Any]], start: Any, end: Any) -> Automato
     place = {text: index for index, (text, _) in enumerate(shapes)}
     number = {rule: place[repr(_shape(rule))] for rule in used}
     states = [_encode(rows[state], order, number) for state in order]
-    return Automaton(
+    return Tables(
         rules=[shape for _, shape in shapes],
-        states=[row for row, _ in states],
+        states=[msgspec.Raw(msgspec.msgpack.encode(row)) for row, _ in states],
         defaults=[default for _, default in states],
         end_state=order[end],
+        terminals=sorted({word for row, _ in states for word in row if not word.islower()}),
     )
 
 

@@ -12,7 +12,6 @@ from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql.actions import ACTIONS
 from mfdb.sql.automaton import END, Machine, TooDeep, Unexpected
 from mfdb.sql.scanner import split, tokenise
-from mfdb.sql.syntax_error import explain
 
 if TYPE_CHECKING:
     from mfdb.sql.automaton import Token
@@ -50,6 +49,8 @@ def _parse(text: str) -> Statement:
     try:
         statement: Statement = _machine().run(tokens)
     except Unexpected as error:
+        from mfdb.sql.syntax_error import explain
+
         raise explain(tokens, error) from None
     except TooDeep as error:
         raise SqlSyntax(

@@ -26,9 +26,10 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mfdb.kernel.errors import BadType, CorruptRecord, NumberOutOfRange
 
@@ -59,8 +60,7 @@ _U64 = struct.Struct(">Q")
 _EXPONENT_LIMIT = 10**18
 
 
-@dataclass(frozen=True, slots=True)
-class Desc:
+class Desc(msgspec.Struct, frozen=True):
     """A part that sorts in descending order."""
 
     value: Plain

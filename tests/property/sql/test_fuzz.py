@@ -31,7 +31,7 @@ from mfdb.testing.memory_tables import MemoryTables
 
 ALICE = Address(b"a" * 20)
 CONTEXT = ExecutionContext(identity=ALICE, now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
-_TERMINALS = {word for row in automaton().states for word in row if not word.islower()}
+_TERMINALS = automaton().terminals
 _FILLERS = ["m", "a", "b", "c", "'x'", "1", "0", "1.5", "X'00'", "count", "length", "text", ":p"]
 WORDS = [*sorted(_TERMINALS - CLASSES - {END}), *_FILLERS]
 
