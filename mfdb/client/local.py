@@ -107,6 +107,8 @@ class Local:
                 return self.defining.run(statement)
 
     def _upkeep(self, statement: st.DropIndex | st.Vacuum | st.CheckDatabase) -> Result:
+        from mfdb.client import upkeep
+
         self.defining.refuse_in_batch()
         replica = self.ground.state.replica
         match statement:
@@ -120,8 +122,6 @@ class Local:
 
     def interrupt(self) -> None:
         """Stop the query that the relational route runs now, if any; from any thread."""
-        from mfdb.client import upkeep
-
         self.ground.engine.interrupt()
 
     def close(self) -> None:
