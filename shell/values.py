@@ -16,8 +16,6 @@ import unicodedata
 import uuid
 from typing import TYPE_CHECKING
 
-import wcwidth
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -85,6 +83,8 @@ def width(text: str) -> int:
     """Return how many terminal columns a safe text takes."""
     if text.isascii():
         return len(text)
+    import wcwidth  # a third of the time that a statement of ASCII takes to start and end
+
     return max(0, wcwidth.wcswidth(unicodedata.normalize("NFC", text)))
 
 

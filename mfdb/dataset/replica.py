@@ -11,6 +11,7 @@ twice changes nothing, and the order of arrival does not matter.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,12 @@ class Replica:
         self.networks = frozenset(networks)
         self._info = self._open_directory()
         self._hlc = HlcClock(clock)
-        self._writer = ChangesetWriter(keys.account, self._hlc, entropy)
+        self._keys = keys
+
+    @cached_property
+    def _writer(self) -> ChangesetWriter:
+        """Made for the first write: nothing else needs the signing key."""
+        return ChangesetWriter(self._keys.account, self._hlc, self._entropy)
 
     @property
     def identity(self) -> Address:

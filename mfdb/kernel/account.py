@@ -6,11 +6,14 @@ contracts accept; any other form is refused so that nobody can re-write a valid 
 
 from __future__ import annotations
 
-from coincurve import PrivateKey, PublicKey
+from typing import TYPE_CHECKING
 
 from mfdb.kernel.digest import keccak256
 from mfdb.kernel.errors import BadSignature
 from mfdb.kernel.ids import Address, Hash
+
+if TYPE_CHECKING:
+    from coincurve import PublicKey
 
 SIGNATURE_BYTES = 65
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -22,6 +25,10 @@ class Account:
     __slots__ = ("_key", "address")
 
     def __init__(self, secret: bytes) -> None:
+        from coincurve import (
+            PrivateKey,
+        )  # slow to import, and a session that only reads signs nothing
+
         self._key = PrivateKey(secret)
         self.address = _address_of(self._key.public_key)
 
@@ -48,6 +55,8 @@ def recover(digest: Hash, signature: bytes) -> Address:
         raise BadSignature("a signature has 65 bytes and ends in 27 or 28")
     if not 0 < int.from_bytes(signature[32:64], "big") <= _ORDER // 2:
         raise BadSignature("the signature's s is not in the lower half of the order")
+    from coincurve import PublicKey
+
     raw = signature[:64] + bytes([signature[64] - 27])
     try:
         key = PublicKey.from_signature_and_message(raw, digest, hasher=None)

@@ -1,12 +1,20 @@
-"""Hashes: SHA-256 with a domain string for ids and signatures, keccak where the EVM wants it."""
+"""Hashes: SHA-256 with a domain string for ids and signatures, keccak where the EVM wants it.
+
+Keys come from `hkdf_sha256`, in the standard library's terms: as fast as the package cryptography,
+whose import a process that reads rows need not pay.
+"""
 
 from __future__ import annotations
 
 import hashlib
-
-from eth_hash.auto import keccak as _keccak
+import hmac
+from functools import cache
+from typing import TYPE_CHECKING
 
 from mfdb.kernel.ids import Hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def sha256(*parts: bytes) -> Hash:
@@ -23,6 +31,20 @@ def tagged_hash(domain: str, *parts: bytes) -> Hash:
     return sha256(domain.encode("ascii"), b"\x00", *parts)
 
 
+def hkdf_sha256(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
+    """Return the 32 bytes that HKDF-SHA256 (RFC 5869) derives; an empty salt is 32 zero bytes."""
+    extracted = hmac.digest(salt or bytes(32), secret, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
+
+
 def keccak256(data: bytes) -> Hash:
     """Return the keccak-256 that the EVM computes."""
-    return Hash(_keccak(data))
+    return Hash(_keccak()(data))
+
+
+@cache
+def _keccak() -> Callable[[bytes], bytes]:
+    """Loaded on first use: its import costs what a whole `SELECT 1` does, which hashes nothing."""
+    from eth_hash.auto import keccak
+
+    return keccak

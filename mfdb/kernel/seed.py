@@ -11,21 +11,20 @@ does that. No `repr` and no error shows a secret, except that an unknown seed wo
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from bip32 import BIP32
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from mnemonic import Mnemonic
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from mfdb.kernel.account import Account
-from mfdb.kernel.errors import BadSeedWords
+from mfdb.kernel.digest import hkdf_sha256
+from mfdb.kernel.errors import BadSeedWords, CorruptRecord
 from mfdb.kernel.ids import Hash, TransportKey
 
 if TYPE_CHECKING:
+    from mnemonic import Mnemonic
+
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import Address, DatasetId
 
@@ -39,7 +38,6 @@ SIGNER_PATH = "m/44'/60'/0'/0/1"
 RECOVERY_PATH = "m/44'/60'/1'/0/0"
 
 _SEED_BYTES = 64
-_KEY_BYTES = 32
 _TEXT_CHARS = 512
 _WORD_COUNTS = (12, 15, 18, 21, 24)
 
@@ -61,19 +59,20 @@ class Seed:
         Raises:
             BadSeedWords: a word is not in the list (it is named), or the checksum fails.
         """
-        return cls(Mnemonic.to_seed(checked_words(words)))
+        return cls(_wordlist().to_seed(checked_words(words)))
 
     def keys(self) -> IdentityKeys:
         """Return the keys of the identity."""
-        return IdentityKeys(self)
+        return IdentityKeys(self, self.account(ACCOUNT_PATH).address)
 
     def derive(self, info: str) -> bytes:
         """Return the 32 bytes that HKDF-SHA256 gives for a purpose."""
-        hkdf = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info.encode())
-        return hkdf.derive(self._secret)
+        return hkdf_sha256(self._secret, salt=b"", info=info.encode())
 
     def account(self, path: str) -> Account:
         """Return the secp256k1 account at a BIP-32 path."""
+        from bip32 import BIP32  # slow to import, and a session that only reads signs nothing
+
         secret: bytes = BIP32.from_seed(self._secret).get_privkey_from_path(path)
         return Account(secret)
 
@@ -82,25 +81,53 @@ class Seed:
 
 
 class IdentityKeys:
-    """Every key of one identity. The address of `account` is the identity's name for ever."""
+    """Every key of one identity, each derived when it is first used.
 
-    __slots__ = ("_seed", "account", "recovery", "signer", "transport_seed")
+    `address` is the identity's name for ever. Whoever makes the object says it, and no key comes
+    out before it was compared with the account's own.
+    """
 
-    def __init__(self, seed: Seed) -> None:
-        self._seed = seed
-        self.account = seed.account(ACCOUNT_PATH)
+    def __init__(self, seed: Seed, address: Address) -> None:
+        self._unproven = seed
+        self.address = address
+        """The identity's address, the one of `account`."""
+
+    def prove(self) -> None:
+        """Return quietly if the seed is the one of `address`; every use of a key asks this first.
+
+        Raises:
+            CorruptRecord: it is another's.
+        """
+        _ = self._seed
+
+    @cached_property
+    def _seed(self) -> Seed:
+        if self._unproven.account(ACCOUNT_PATH).address != self.address:
+            raise CorruptRecord(
+                f"the seed words are not those of 0x{self.address.hex()}",
+                hint="restore the identity from its seed words: mfdb identity restore",
+            )
+        return self._unproven
+
+    @cached_property
+    def account(self) -> Account:
         """Signs rows, manifests, agreements and cheques."""
-        self.signer = seed.account(SIGNER_PATH)
-        """Hot key to which a provider delegates its receipts."""
-        self.recovery = seed.account(RECOVERY_PATH)
-        """The only key that may replace the account's signing key in the registry."""
-        self.transport_seed = seed.derive("mfdb.ed25519.v1")
-        """32 bytes: seed of the node's Ed25519 transport key."""
+        return self._seed.account(ACCOUNT_PATH)
 
-    @property
-    def address(self) -> Address:
-        """The identity's address."""
-        return self.account.address
+    @cached_property
+    def signer(self) -> Account:
+        """Hot key to which a provider delegates its receipts."""
+        return self._seed.account(SIGNER_PATH)
+
+    @cached_property
+    def recovery(self) -> Account:
+        """The only key that may replace the account's signing key in the registry."""
+        return self._seed.account(RECOVERY_PATH)
+
+    @cached_property
+    def transport_seed(self) -> bytes:
+        """32 bytes: seed of the node's Ed25519 transport key."""
+        return self._seed.derive("mfdb.ed25519.v1")
 
     @property
     def transport_key(self) -> TransportKey:
@@ -171,4 +198,6 @@ def _check_word(index: int, name: str) -> None:
 
 @lru_cache(maxsize=1)
 def _wordlist() -> Mnemonic:
+    from mnemonic import Mnemonic
+
     return Mnemonic("english")

@@ -18,10 +18,8 @@ from mfdb.kernel.errors import MalformedMessage
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, Hash
 
-_DOMAIN_TYPE = keccak256(
-    b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-)
-_VERSION = keccak256(b"1")
+_DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+_VERSION = b"1"
 _SIZES = {"address": 20, "bytes32": 32}
 
 
@@ -98,7 +96,8 @@ def struct_hash(signature: str, *fields: int | bytes) -> Hash:
 def separator(domain: SigningDomain) -> Hash:
     """Return the domain separator, computed once per domain."""
     name = keccak256(domain.name.encode("ascii"))
-    return keccak256(_DOMAIN_TYPE + name + _VERSION + word(domain.chain_id) + word(domain.contract))
+    fields = name + keccak256(_VERSION) + word(domain.chain_id) + word(domain.contract)
+    return keccak256(type_hash(_DOMAIN_TYPE) + fields)
 
 
 def typed_digest(domain: SigningDomain, struct: Hash) -> Hash:

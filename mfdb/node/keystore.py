@@ -162,15 +162,21 @@ class Keystore:
         Raises:
             UnknownIdentity: there is none of that name or address.
             WrongPassphrase: the identity is protected and this does not open it.
-            CorruptRecord: the file's words are not those of its address.
+            CorruptRecord: the file's words are damaged. If they are whole, but those of another
+                address, the first use of a key says so.
         """
-        return Seed.from_words(self.words(name_or_address, passphrase)).keys()
+        file = self._load(name_or_address)
+        return IdentityKeys(_seed(file, _words(file, passphrase)), file.address)
 
     def words(self, name_or_address: str, passphrase: str | None = None) -> str:
-        """Return the seed words of an identity, for writing them down; raises as `unlock`."""
+        """Return the seed words of an identity, for writing them down.
+
+        Raises:
+            CorruptRecord: the file's words are not those of its address; else as `unlock`.
+        """
         file = self._load(name_or_address)
-        words = file.secret if isinstance(file.secret, str) else _open(file, passphrase)
-        _check_words(file, words)
+        words = _words(file, passphrase)
+        IdentityKeys(_seed(file, words), file.address).prove()
         return words
 
     def protect(self, name: str, passphrase: str, *, current: str | None = None) -> IdentityEntry:
@@ -370,15 +376,15 @@ def _open(file: IdentityFile, passphrase: str | None) -> str:
     return plain.decode()
 
 
-def _check_words(file: IdentityFile, words: str) -> None:
+def _words(file: IdentityFile, passphrase: str | None) -> str:
+    return file.secret if isinstance(file.secret, str) else _open(file, passphrase)
+
+
+def _seed(file: IdentityFile, words: str) -> Seed:
     try:
-        address = Seed.from_words(words).keys().address
+        return Seed.from_words(words)
     except BadSeedWords as error:
         raise CorruptRecord(f"the words of {file.name} are damaged", hint="restore it") from error
-    if address != file.address:
-        raise CorruptRecord(
-            f"the words of {file.name} are not those of {show(file.address)}", hint="restore it"
-        )
 
 
 def _stretch(passphrase: str, salt: bytes, strength: Strength) -> bytes:

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl._sodium import ffi, lib  # type: ignore[import-not-found] # a compiled module
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from mfdb.kernel.codec import Record, decode, encode
-from mfdb.kernel.digest import tagged_hash
+from mfdb.kernel.digest import hkdf_sha256, tagged_hash
 from mfdb.kernel.errors import BadProof, MalformedMessage
 from mfdb.kernel.limits import ROW_BYTES
 
@@ -60,8 +58,7 @@ class SealedRow(Record, frozen=True):
 
 def row_key(data_key: bytes, salt: bytes) -> bytes:
     """Return the key that seals one row, once."""
-    kdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=b"mfdb.row-key.v1")
-    return kdf.derive(data_key)
+    return hkdf_sha256(data_key, salt=salt, info=b"mfdb.row-key.v1")
 
 
 def key_commitment(data_key: bytes) -> Hash:

@@ -23,7 +23,7 @@ from mfdb.kernel.errors import (
     WrongPassphrase,
     WrongVersion,
 )
-from mfdb.kernel.ids import show
+from mfdb.kernel.ids import DatasetId, show
 from mfdb.node.keystore import (
     WEAKEST,
     IdentityFile,
@@ -34,6 +34,7 @@ from mfdb.node.keystore import (
 from mfdb.node.system import SystemEntropy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 JUNK = "test test test test test test test test test test test junk"
@@ -236,7 +237,27 @@ def test_words_of_another_identity_are_noticed(store: Keystore) -> None:
     for words in (ABANDON, "not even words"):
         rewrite(store, IdentityFile(name="junk", address=entry.address, secret=words))
         with pytest.raises(CorruptRecord):
-            store.unlock("junk")
+            store.words("junk")
+
+
+def test_no_key_comes_out_of_another_identity_s_words(store: Keystore) -> None:
+    entry = store.restore("junk", JUNK)
+    rewrite(store, IdentityFile(name="junk", address=entry.address, secret=ABANDON))
+    keys = store.unlock("junk")
+    dataset = DatasetId(bytes(32))
+    uses: list[Callable[[], object]] = [
+        lambda: keys.account,
+        lambda: keys.signer,
+        lambda: keys.recovery,
+        lambda: keys.transport_key,
+        lambda: keys.seal_key(1),
+        lambda: keys.read_key(dataset, 1),
+        lambda: keys.row_id_key(dataset),
+        lambda: keys.dataset_nonce("home"),
+    ]
+    for use in uses:
+        with pytest.raises(CorruptRecord, match="not those of"):
+            use()
 
 
 @pytest.mark.parametrize(
