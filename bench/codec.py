@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.report import Result, show
+from bench.report import Result, add_options, finish
 from mfdb.kernel.codec import encode
 from mfdb.kernel.ids import ChangesetId, Hash
 from replication.backend import Backend, backends
@@ -161,8 +161,9 @@ def run() -> list[Result]:
 def main() -> None:
     """Print the report."""
     parser = argparse.ArgumentParser(prog="python -m bench.codec", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    show("codec", run(), as_json=parser.parse_args().json)
+    add_options(parser)
+    given = parser.parse_args()
+    finish("codec", run(), given)
 
 
 if __name__ == "__main__":

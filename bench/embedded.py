@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import gc
 import random
-import resource
 import sqlite3
 import statistics
 import subprocess
@@ -23,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mfdb
-from bench.report import Result, cost, rate, show, skipped
+from bench.memory import peak_memory
+from bench.report import Result, add_options, cost, finish, rate, skipped
 from mfdb.kernel.errors import MfdbError
 
 if TYPE_CHECKING:
@@ -372,12 +372,6 @@ def _fill(path: Path, count: int) -> None:
             connection.commit()
 
 
-def memory() -> Result:
-    """Return the most memory that this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Result(name="peak memory (both databases in one process)", value=round(peak), unit="MiB")
-
-
 def run(plan: Plan) -> Iterator[Result]:
     """Yield all results."""
     with tempfile.TemporaryDirectory(prefix="mfdb-bench-") as name:
@@ -387,7 +381,7 @@ def run(plan: Plan) -> Iterator[Result]:
                 yield from figures(pair)
         finally:
             pair.close()
-        yield memory()
+        yield peak_memory(plan.rows)
         if plan.processes:
             yield from processes(Path(name), plan)
 
@@ -395,7 +389,7 @@ def run(plan: Plan) -> Iterator[Result]:
 def main() -> None:
     """Print the report."""
     parser = argparse.ArgumentParser(prog="python -m bench.embedded", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    add_options(parser)
     parser.add_argument("--rows", type=int, default=400_000, help="rows in each database")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median counts")
     parser.add_argument("--quick", action="store_true", help="20,000 rows, in-process figures only")
@@ -404,7 +398,7 @@ def main() -> None:
     plan = Plan(
         rows=rows, rounds=max(3 if given.quick else 5, given.rounds), processes=not given.quick
     )
-    show("embedded", list(run(plan)), as_json=given.json)
+    finish("embedded", list(run(plan)), given)
 
 
 if __name__ == "__main__":

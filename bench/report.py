@@ -1,13 +1,23 @@
-"""What every benchmark prints: one JSON object, or a table of the same results."""
+"""What every benchmark prints: one JSON object, or a table of the same results.
+
+    {"bench": name, "results": [{"name", "value", "unit", "rival", "ratio", "goal", "ok"}]}
+
+A missed goal is no failure of the program: it says so in the report, and only `--check` turns it
+into exit code 1.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+
+
+_FIELDS = ("name", "value", "unit", "rival", "ratio", "goal", "ok")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +72,28 @@ def skipped(name: str, unit: str, why: str, *, goal: float | None = None) -> Res
     return Result(name=name, value=None, unit=unit, goal=goal, note=why)
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Let a benchmark say what all of them understand."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a goal was missed")
+
+
+def finish(bench: str, results: Sequence[Result], given: argparse.Namespace) -> None:
+    """Print the results as the options of `add_options` want them.
+
+    Raises:
+        SystemExit: a goal was missed, or could not be measured, and `--check` asks.
+    """
+    show(bench, results, as_json=given.json)
+    if given.check and any(one.goal is not None and not one.ok for one in results):
+        raise SystemExit(1)
+
+
 def show(bench: str, results: Sequence[Result], *, as_json: bool) -> None:
     """Print the results."""
     if as_json:
-        print(json.dumps({"bench": bench, "results": [asdict(result) for result in results]}))
+        listed = [{name: getattr(result, name) for name in _FIELDS} for result in results]
+        print(json.dumps({"bench": bench, "results": listed}))
         return
     head = ("", "value", "unit", "rival", "ratio", "goal", "")
     rows = [head, *(_cells(result) for result in results)]
