@@ -14,7 +14,7 @@ from mfdb.kernel.errors import DuplicateRow, NetworkError, ProgrammingError, Sta
 from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
-from mfdb.sql.bound import BoundInsert
+from mfdb.sql.bound import BoundInsert, query_of
 from mfdb.sql.dml import CompiledChange
 
 if TYPE_CHECKING:
@@ -80,8 +80,10 @@ class Changes:
             if compiled is None:
                 bound: Any = bind(statement, catalogue)
                 compiled = CompiledChange(bound, self._ground.engine)
-                if isinstance(bound, BoundInsert) and bound.query is not None:
-                    self._ground.demand_all(bound.query, reading)
+                self._demand_more(bound, known)
+                query = query_of(bound)
+                if query is not None:
+                    self._ground.demand_all(query, reading)
                 else:
                     self._plans.remember(text, known, compiled)
                     self._learn_bulk(text, bound, known)
@@ -102,6 +104,15 @@ class Changes:
                 columns = columns_of(mutation.columns)
         name = type(statement).__name__.upper()
         return Result(tag=f"{name} {count}", columns=columns, rows=rows, count=count)
+
+    def _demand_more(self, bound: Any, known: Known | None) -> None:
+        """DO UPDATE changes rows, and INSERT OR REPLACE takes some away."""
+        conflict = bound.on_conflict if isinstance(bound, BoundInsert) else None
+        if conflict is None or known is None or conflict.action == "nothing":
+            return
+        demand(known.manifest, Action.UPDATE, self._ground.state.me)
+        if conflict.action == "replace":
+            demand(known.manifest, Action.DELETE, self._ground.state.me)
 
     def commit(self, batch: Batch) -> None:
         """Make the changes of a batch durable: all or none.

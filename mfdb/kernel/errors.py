@@ -108,6 +108,12 @@ class DuplicateColumn(ProgrammingError):
     sqlstate = "42701"
 
 
+class UnknownConstraint(ProgrammingError):
+    """ON CONFLICT names a key that the dataset does not have."""
+
+    sqlstate = "42P10"
+
+
 class UngroupedColumn(ProgrammingError):
     """A column stands beside an aggregate, or an aggregate where none may stand."""
 
@@ -232,7 +238,7 @@ class NumberOutOfRange(DataError):
 
 
 class TooManyRows(DataError):
-    """A query that stands for one value gave several rows."""
+    """A query that stands for one value gave several rows, or a row would change twice."""
 
     sqlstate = "21000"
 

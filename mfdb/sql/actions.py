@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.errors import NotSupportedError, SqlSyntax
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
+from mfdb.sql.change_actions import ACTIONS as CHANGE_ACTIONS
 from mfdb.sql.expression_actions import ACTIONS as EXPRESSION_ACTIONS
 from mfdb.sql.expression_actions import listed, unquote, word
 from mfdb.sql.query_actions import ACTIONS as QUERY_ACTIONS
+from mfdb.sql.session_actions import ACTIONS as SESSION_ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,57 +67,8 @@ def _offset_limit(children: Children, _position: int) -> Children:
     return [children[1], children[0]]
 
 
-def _default_value(_children: Children, position: int) -> st.DefaultValue:
-    return st.DefaultValue(position=position)
-
-
 def _default_values(_children: Children, _position: int) -> None:
     return None
-
-
-def _insert(children: Children, position: int) -> st.Insert:
-    table, columns, source, returning = children
-    rows: Any = None
-    query = None
-    if isinstance(source, qu.Query) and _is_rows(source):
-        assert isinstance(source.body, qu.Values)
-        rows = source.body.rows
-    elif source is not None:
-        rows, query = (), source
-    return st.Insert(
-        position=position,
-        table=table,
-        columns=tuple(columns) if columns is not None else None,
-        rows=rows,
-        query=query,
-        returning=tuple(returning or ()),
-    )
-
-
-def _is_rows(query: qu.Query) -> bool:
-    """Return whether a query is a bare VALUES, in which an INSERT may say DEFAULT."""
-    windowed = query.order_by or query.limit is not None or query.offset is not None
-    return isinstance(query.body, qu.Values) and not query.ctes and not windowed
-
-
-def _assignment(children: Children, position: int) -> st.Assignment:
-    return st.Assignment(position=position, column=children[0], value=children[1])
-
-
-def _update(children: Children, position: int) -> st.Update:
-    table, assignments, where, returning = children
-    return st.Update(
-        position=position,
-        table=table,
-        assignments=tuple(assignments),
-        where=where,
-        returning=tuple(returning or ()),
-    )
-
-
-def _delete(children: Children, position: int) -> st.Delete:
-    table, where, returning = children
-    return st.Delete(position=position, table=table, where=where, returning=tuple(returning or ()))
 
 
 # ---- definitions
@@ -350,10 +303,6 @@ def _describe(children: Children, position: int) -> st.Describe:
     return st.Describe(position=position, table=children[0])
 
 
-def _explain(children: Children, position: int) -> st.Explain:
-    return st.Explain(position=position, statement=children[0])
-
-
 def _set(children: Children, position: int) -> st.SetOption:
     named, value = children
     plain = value.value if isinstance(value, st.Constant) else value
@@ -371,6 +320,8 @@ def _simple(kind: Any) -> Callable[[Children, int], Any]:
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     **EXPRESSION_ACTIONS,
     **QUERY_ACTIONS,
+    **CHANGE_ACTIONS,
+    **SESSION_ACTIONS,
     "start": _pass_value,
     "pass_value": _pass_value,
     "text_value": _text_value,
@@ -390,15 +341,6 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "limit_offset": listed,
     "offset_limit": _offset_limit,
     "no_limit": _no_limit,
-    "rows": listed,
-    "row": listed,
-    "default_value": _default_value,
-    "default_values": _default_values,
-    "insert": _insert,
-    "assignments": listed,
-    "assignment": _assignment,
-    "update": _update,
-    "delete": _delete,
     "create_dataset": _create(mailbox=False),
     "create_mailbox": _create(mailbox=True),
     "create_identity": _create_identity,
@@ -449,11 +391,8 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "show": _show,
     "show_create": _show_create,
     "describe": _describe,
-    "explain": _explain,
     "set": _set,
     "set_on": _set_on,
     "set_default": _default_values,
     "begin": _simple(st.Begin),
-    "commit": _simple(st.Commit),
-    "rollback": _simple(st.Rollback),
 }

@@ -8,56 +8,43 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import (
     AmbiguousColumn,
     BadType,
-    DuplicateColumn,
-    MfdbError,
     NotSupportedError,
     ProgrammingError,
     SqlSyntax,
     UngroupedColumn,
-    UnknownDataset,
 )
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.access import key_access
+from mfdb.sql.bind_change import bind_delete, bind_insert, bind_update
 from mfdb.sql.bind_definition import bind_create, bind_grant, bind_index, bind_revoke
-from mfdb.sql.bind_expression import Scope, bind_condition, is_free_of_rows, unknown_column
+from mfdb.sql.bind_expression import Scope, bind_condition, is_free_of_rows
 from mfdb.sql.bind_expression import bind as bind_expression
+from mfdb.sql.bind_items import ITEMS, items_of, name_of, outputs_of, parameters_of, table_of
 from mfdb.sql.bound import (
     Bound,
-    BoundDelete,
     BoundDescribe,
     BoundExplain,
-    BoundInsert,
     BoundSelect,
     BoundStatement,
     BoundSubscribe,
-    BoundUpdate,
-    Field,
-    Output,
-    Parameters,
     Sort,
     Source,
 )
 from mfdb.sql.coerce import coerce, settle
-from mfdb.sql.convert import placed
 from mfdb.sql.relational.tree import shape
 from mfdb.sql.types import BIGINT, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mfdb.sql.catalogue import Catalogue, ColumnSchema, TableSchema
+    from mfdb.sql.catalogue import Catalogue, TableSchema
     from mfdb.sql.relational.tree import BoundRelational
-
-
-ITEMS = 1_664
-"""Most items of a SELECT or RETURNING, and most sort keys (PostgreSQL's limit)."""
 
 
 def bind(statement: st.Statement, catalogue: Catalogue) -> BoundStatement:
@@ -73,25 +60,6 @@ def bind(statement: st.Statement, catalogue: Catalogue) -> BoundStatement:
         return statement  # type: ignore[return-value] # every other kind is carried out as parsed
     bound: BoundStatement = binder(statement, catalogue)
     return bound
-
-
-def table_of(name: st.TableName, catalogue: Catalogue) -> TableSchema:
-    """Return the dataset that a name means.
-
-    Raises:
-        UnknownDataset: none; the hint names the nearest.
-    """
-    table = catalogue.table(name)
-    if table is not None:
-        return table
-    near = difflib.get_close_matches(name.name, list(catalogue.names()), n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else "SHOW DATASETS lists those that are known"
-    raise UnknownDataset(f"there is no dataset {name}", hint=hint, position=name.position)
-
-
-def _parameters(scope: Scope) -> Parameters:
-    found = scope.parameters
-    return Parameters(found.style, found.count, tuple(found.slots))
 
 
 # ---- SELECT
@@ -117,7 +85,7 @@ def _relational(node: st.Select | qu.Query, catalogue: Catalogue) -> BoundRelati
 
 def _row_select(node: st.Select, table: TableSchema | None, scope: Scope) -> BoundSelect:
     scope.aggregates_allowed = True
-    names, items = _items(node.items, scope)
+    names, items = items_of(node.items, scope)
     where = bind_condition(node.where, scope, "WHERE")
     if len(node.order_by) > ITEMS:
         raise SqlSyntax(
@@ -134,7 +102,7 @@ def _row_select(node: st.Select, table: TableSchema | None, scope: Scope) -> Bou
         access = key_access(where, table, wanted, limited=limit is not None)
         source = Source(table=table, where=where, access=access)
     return BoundSelect(
-        outputs=_outputs(names, items),
+        outputs=outputs_of(names, items),
         items=tuple(items),
         source=source,
         condition=where if table is None else None,
@@ -142,7 +110,7 @@ def _row_select(node: st.Select, table: TableSchema | None, scope: Scope) -> Bou
         order_by=order_by,
         limit=limit,
         offset=offset,
-        parameters=_parameters(scope),
+        parameters=parameters_of(scope),
     )
 
 
@@ -150,7 +118,7 @@ def _refuse_bare_columns(node: st.Select, scope: Scope) -> None:
     """A WHERE may name columns beside aggregates, the items and ORDER BY may not."""
     inside = Scope(scope.table, scope.alias)
     inside.aggregates_allowed = True
-    names, items = _items(node.items, inside)
+    names, items = items_of(node.items, inside)
     for item in node.order_by:
         _sort(item, names, items, inside)
     if inside.bare_columns:
@@ -160,67 +128,6 @@ def _refuse_bare_columns(node: st.Select, scope: Scope) -> None:
             hint="put it into an aggregate, min for example",
             position=field.position,
         )
-
-
-def _items(items: tuple[st.Item | st.Star, ...], scope: Scope) -> tuple[list[str], list[Bound]]:
-    if len(items) > ITEMS:
-        raise SqlSyntax(f"there are more than {ITEMS} items", position=items[ITEMS].position)
-    names: list[str] = []
-    found: list[Bound] = []
-    for item in items:
-        if isinstance(item, st.Star):
-            for column in _star(item, scope):
-                names.append(column.name)
-                reference = st.ColumnRef(position=item.position, name=column.name)
-                found.append(scope.column(reference))
-        else:
-            names.append(item.name or name_of(item.expression))
-            found.append(settle(bind_expression(item.expression, scope), scope.parameters))
-    return names, found
-
-
-def _star(star: st.Star, scope: Scope) -> tuple[ColumnSchema, ...]:
-    if scope.table is None:
-        raise SqlSyntax("* needs FROM", position=star.position)
-    if star.table is not None and star.table != (scope.alias or scope.table.name):
-        raise UnknownDataset(
-            f"{star.table} is no dataset of this statement", position=star.position
-        )
-    return scope.table.columns
-
-
-def name_of(node: st.Expression) -> str:
-    """Return the name of a result column as PostgreSQL gives it."""
-    if isinstance(node, qu.WindowCall):
-        return node.call.name
-    if isinstance(node, qu.Exists):
-        return "exists"
-    if isinstance(node, qu.Subquery):
-        return _first_name(node.query)
-    match node:
-        case st.ColumnRef():
-            return node.name
-        case st.Call():
-            return node.name
-        case st.Case():
-            return "case"
-        case st.Cast():
-            inner = name_of(node.operand)
-            return node.type.name if inner == "?column?" else inner
-        case _:
-            return "?column?"
-
-
-def _first_name(query: qu.Query) -> str:
-    """A scalar subquery is called like its column."""
-    core = query.body
-    if isinstance(core, qu.SelectCore) and isinstance(core.items[0], st.Item):
-        return core.items[0].name or name_of(core.items[0].expression)
-    return "?column?"
-
-
-def _outputs(names: list[str], items: list[Bound]) -> tuple[Output, ...]:
-    return tuple(Output(name, item.type) for name, item in zip(names, items, strict=True))
 
 
 def _sort(item: st.OrderItem, names: list[str], items: list[Bound], scope: Scope) -> Sort:
@@ -267,149 +174,6 @@ def _count(node: st.Expression | None, scope: Scope, what: str) -> Bound | None:
     return bound
 
 
-# ---- changes
-
-
-def _insert(node: st.Insert, catalogue: Catalogue) -> BoundInsert:
-    table = table_of(node.table, catalogue)
-    scope = Scope(table)
-    places = _target_places(node.columns, table)
-    values = Scope(None)
-    values.parameters = scope.parameters
-    rows = node.rows if node.rows is not None else ((),)
-    bound = tuple(_row(row, places, table, values, given=node) for row in rows)
-    query = None
-    if node.query is not None:
-        query, row = _rows_of(node, places, table, values, catalogue)
-        bound = (row,)
-    names, returning = _items(node.returning, scope)
-    return BoundInsert(
-        table=table,
-        rows=bound,
-        query=query,
-        outputs=_outputs(names, returning),
-        returning=tuple(returning),
-        parameters=_parameters(scope),
-    )
-
-
-def _rows_of(
-    node: st.Insert, places: list[int], table: TableSchema, scope: Scope, catalogue: Catalogue
-) -> tuple[BoundRelational, tuple[Bound | None, ...]]:
-    """Return the query of INSERT ... SELECT, and a row's values made of one row of it."""
-    from mfdb.sql.relational.bind_query import bind_relational
-
-    assert node.query is not None
-    query = bind_relational(node.query, catalogue, scope.parameters)
-    width = len(query.outputs)
-    if width > len(places) or (node.columns is not None and width < len(places)):
-        raise SqlSyntax(
-            f"{width} values for {len(places)} columns",
-            hint="the query gives one column for each column named",
-            position=node.query.position,
-        )
-    values: list[Bound | None] = [None] * len(table.columns)
-    for index, (place, output) in enumerate(zip(places, query.outputs, strict=False)):
-        column = table.columns[place]
-        field = Field(type=output.type, position=node.query.position, index=index, name=output.name)
-        what = f"column {column.name}"
-        values[place] = coerce(field, column.type, scope.parameters, assign=True, what=what)
-    return query, tuple(values)
-
-
-def _target_places(columns: tuple[st.Name, ...] | None, table: TableSchema) -> list[int]:
-    if columns is None:
-        return list(range(len(table.columns)))
-    places: list[int] = []
-    for name in columns:
-        place = _place(name, table)
-        if place in places:
-            raise DuplicateColumn(f"column {name.text} is named twice", position=name.position)
-        places.append(place)
-    return places
-
-
-def _place(name: st.Name, table: TableSchema) -> int:
-    place = table.place(name.text)
-    if place is None:
-        raise unknown_column(name.text, table, name.position)
-    return place
-
-
-def _row(
-    row: tuple[st.Expression | st.DefaultValue, ...],
-    places: list[int],
-    table: TableSchema,
-    scope: Scope,
-    *,
-    given: st.Insert,
-) -> tuple[Bound | None, ...]:
-    if len(row) > len(places) or (given.columns is not None and row and len(row) < len(places)):
-        at = row[len(places)].position if len(row) > len(places) else row[0].position
-        raise SqlSyntax(
-            f"{len(row)} values for {len(places)} columns",
-            hint="a row has one value for each column named",
-            position=at,
-        )
-    values: list[Bound | None] = [None] * len(table.columns)
-    for place, node in zip(places, row, strict=False):
-        values[place] = _assigned(node, table.columns[place], scope)
-    return tuple(values)
-
-
-def _assigned(
-    node: st.Expression | st.DefaultValue, column: ColumnSchema, scope: Scope
-) -> Bound | None:
-    if isinstance(node, st.DefaultValue):
-        return None
-    bound = bind_expression(node, scope)
-    what = f"column {column.name}"
-    try:
-        return coerce(bound, column.type, scope.parameters, assign=True, what=what)
-    except MfdbError as error:
-        raise placed(error, node.position) from None
-
-
-def _source(table: TableSchema, where: st.Expression | None, scope: Scope) -> Source:
-    condition = bind_condition(where, scope, "WHERE")
-    return Source(table=table, where=condition, access=key_access(condition, table))
-
-
-def _update(node: st.Update, catalogue: Catalogue) -> BoundUpdate:
-    table = table_of(node.table, catalogue)
-    scope = Scope(table)
-    assignments: list[tuple[int, Bound | None]] = []
-    for assignment in node.assignments:
-        place = _place(assignment.column, table)
-        if any(place == other for other, _ in assignments):
-            raise DuplicateColumn(
-                f"column {assignment.column.text} is set twice", position=assignment.position
-            )
-        assignments.append((place, _assigned(assignment.value, table.columns[place], scope)))
-    source = _source(table, node.where, scope)
-    names, returning = _items(node.returning, scope)
-    return BoundUpdate(
-        source=source,
-        assignments=tuple(assignments),
-        outputs=_outputs(names, returning),
-        returning=tuple(returning),
-        parameters=_parameters(scope),
-    )
-
-
-def _delete(node: st.Delete, catalogue: Catalogue) -> BoundDelete:
-    table = table_of(node.table, catalogue)
-    scope = Scope(table)
-    source = _source(table, node.where, scope)
-    names, returning = _items(node.returning, scope)
-    return BoundDelete(
-        source=source,
-        outputs=_outputs(names, returning),
-        returning=tuple(returning),
-        parameters=_parameters(scope),
-    )
-
-
 # ---- the rest
 
 
@@ -432,7 +196,7 @@ def _subscribe(node: st.Subscribe, catalogue: Catalogue) -> BoundSubscribe:
     since = None
     if node.since is not None:
         since = coerce(bind_expression(node.since, scope), TEXT, scope.parameters)
-    return BoundSubscribe(query=query, since=since, parameters=_parameters(scope))
+    return BoundSubscribe(query=query, since=since, parameters=parameters_of(scope))
 
 
 def _describe(node: st.Describe, catalogue: Catalogue) -> BoundDescribe:
@@ -463,9 +227,9 @@ def _index(node: st.CreateIndex, catalogue: Catalogue) -> Any:
 _BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Select: _select,
     qu.Query: _relational,
-    st.Insert: _insert,
-    st.Update: _update,
-    st.Delete: _delete,
+    st.Insert: bind_insert,
+    st.Update: bind_update,
+    st.Delete: bind_delete,
     st.Subscribe: _subscribe,
     st.Describe: _describe,
     st.Explain: _explain,
@@ -475,4 +239,4 @@ _BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.CreateIndex: _index,
 }
 
-__all__ = ["bind", "table_of"]
+__all__ = ["bind", "name_of", "table_of"]

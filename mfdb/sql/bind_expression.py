@@ -10,6 +10,7 @@ from mfdb.kernel.errors import (
     BadType,
     MfdbError,
     NotSupportedError,
+    SqlSyntax,
     UngroupedColumn,
     UnknownColumn,
     UnknownDataset,
@@ -95,6 +96,22 @@ class Scope:
         if not self.inside_aggregate:
             self.bare_columns.append(field)
         return field
+
+    def star_of(self, star: st.Star) -> list[tuple[str, Bound]]:
+        """Return the columns that `*` or `name.*` stands for, with their names.
+
+        Raises:
+            SqlSyntax, UnknownDataset: there are none here.
+        """
+        if self.table is None:
+            raise SqlSyntax("* needs FROM", position=star.position)
+        if star.table is not None and star.table != (self.alias or self.table.name):
+            raise UnknownDataset(
+                f"{star.table} is no dataset of this statement", position=star.position
+            )
+        names = [column.name for column in self.table.columns]
+        at = star.position
+        return [(name, self.column(st.ColumnRef(position=at, name=name))) for name in names]
 
     def row_context(self, name: str, call: Context) -> Bound:
         """Return what a row knows beside its columns.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mfdb.sql.catalogue import IndexSchema, TableSchema
     from mfdb.sql.relational.tree import BoundRelational
     from mfdb.sql.types import Scalar, SqlType
+    from mfdb.sql.unique import UniqueKey
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,34 +144,62 @@ class BoundSelect(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Parameters
 
 
+class Joined(msgspec.Struct, frozen=True):
+    """The query that finds the rows of a change: row id, key, values, then other sources' columns.
+
+    `own` is where the columns of the other sources begin.
+    """
+
+    query: BoundRelational
+    own: int
+
+
+class BoundConflict(msgspec.Struct, frozen=True, kw_only=True):
+    """What an INSERT does where one of these keys is taken.
+
+    Expressions see the columns of the row there, then those of the row that was to be inserted.
+    """
+
+    action: Literal["nothing", "update", "replace"]
+    keys: tuple[UniqueKey, ...]
+    assignments: tuple[tuple[int, Bound | None], ...] = ()
+    where: Bound | None = None
+
+
 class BoundInsert(msgspec.Struct, frozen=True, kw_only=True):
     """Rows to insert: one expression per column of the dataset, None for its default.
 
-    With a `query` there is one such row, made of each row that the query gives.
+    With a `query` the rows are made anew of each row that the query gives.
     """
 
     table: TableSchema
     rows: tuple[tuple[Bound | None, ...], ...]
     query: BoundRelational | None
+    on_conflict: BoundConflict | None = None
     outputs: tuple[Output, ...]
     returning: tuple[Bound, ...]
     parameters: Parameters
 
 
 class BoundUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows to change: (column place, new value or None for its default)."""
+    """Rows to change: (column place, new value or None for its default).
+
+    Values are of the row itself, or of a row of the query that `joined` finds the rows by.
+    """
 
     source: Source
     assignments: tuple[tuple[int, Bound | None], ...]
+    joined: Joined | None = None
     outputs: tuple[Output, ...]
     returning: tuple[Bound, ...]
     parameters: Parameters
 
 
 class BoundDelete(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows to delete."""
+    """Rows to delete; RETURNING sees the row, then the columns of the other sources."""
 
     source: Source
+    joined: Joined | None = None
     outputs: tuple[Output, ...]
     returning: tuple[Bound, ...]
     parameters: Parameters
@@ -228,6 +257,13 @@ class BoundExplain(msgspec.Struct, frozen=True, kw_only=True):
     """A statement to explain."""
 
     statement: BoundSelect | BoundRelational | BoundInsert | BoundUpdate | BoundDelete
+
+
+def query_of(bound: BoundInsert | BoundUpdate | BoundDelete) -> BoundRelational | None:
+    """Return the query of the relational route that a change begins with, if any."""
+    if isinstance(bound, BoundInsert):
+        return bound.query
+    return None if bound.joined is None else bound.joined.query
 
 
 Query = BoundSelect | BoundInsert | BoundUpdate | BoundDelete

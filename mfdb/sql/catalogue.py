@@ -40,6 +40,7 @@ class TableSchema(msgspec.Struct, frozen=True, kw_only=True):
 
     `key` holds the places of the primary key's columns in key order, `checks` lowered expressions.
     `owner_ordered` datasets derive a row's id from its key; in free ones rows keep their ids.
+    `told` relations are no datasets: they tell what SHOW tells.
     """
 
     name: str
@@ -50,6 +51,7 @@ class TableSchema(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Any, ...] = ()
     owner_ordered: bool = True
     indexes: tuple[IndexSchema, ...] = ()
+    told: bool = False
 
     def place(self, name: str) -> int | None:
         """Return the place of a column, or None."""

@@ -12,6 +12,7 @@ from mfdb.kernel.errors import DuplicateRow, NotNullViolation, SchemaViolation
 from mfdb.rules.expression import evaluate
 from mfdb.sql.bound import BoundDelete, BoundInsert, BoundUpdate
 from mfdb.sql.compile import compile_expression
+from mfdb.sql.conflict import CompiledConflict, changes_of
 from mfdb.sql.convert import to_text
 from mfdb.sql.execute import CompiledSource, finisher
 from mfdb.sql.lower import NOW
@@ -19,6 +20,7 @@ from mfdb.sql.parameters import environment
 from mfdb.sql.show_expression import show_expression
 from mfdb.sql.tables import (
     Change,
+    FullScan,
     IndexRange,
     KeyLookup,
     Mutation,
@@ -31,7 +33,7 @@ from mfdb.sql.tables import (
 from mfdb.sql.types import Scalar, fit, from_storage, to_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mfdb.sql.bound import Bound
     from mfdb.sql.catalogue import ColumnSchema, IndexSchema, TableSchema
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.relational.engine import Engine
     from mfdb.sql.relational.tree import BoundRelational
-    from mfdb.sql.tables import Key, Tables, Values
+    from mfdb.sql.tables import Access, Key, Tables, Values
     from mfdb.sql.types import StoredScalar
 
 BoundChange = BoundInsert | BoundUpdate | BoundDelete
@@ -57,8 +59,11 @@ class CompiledChange:
         self._source = None if isinstance(bound, BoundInsert) else CompiledSource(bound.source)
         self._rows: list[list[Compiled | None]] = []
         self._assignments: list[tuple[int, Compiled | None]] = []
+        self._conflict: CompiledConflict | None = None
         if isinstance(bound, BoundInsert):
             self._rows = [[_compiled(value) for value in row] for row in bound.rows]
+            if bound.on_conflict is not None:
+                self._conflict = CompiledConflict(self.table, bound.on_conflict, self._changed)
         elif isinstance(bound, BoundUpdate):
             self._assignments = [(place, _compiled(value)) for place, value in bound.assignments]
 
@@ -71,45 +76,78 @@ class CompiledChange:
         """
         about = environment(self._bound.parameters, given, context)
         if isinstance(self._bound, BoundInsert):
-            given_rows = self._given_rows(self._bound.query, tables, about)
-            new = [self._insert(row, values, about) for values in given_rows for row in self._rows]
+            return self._inserted(self._bound, tables, about)
+        found = self._found(self._bound, tables, about)
+        old = [row for row, _ in found]
+        extra = [beside for _, beside in found]
+        if isinstance(self._bound, BoundDelete):
+            changes: list[Change] = [RowDelete(row.row_id, row) for row in old]
+            return self._mutation(changes, [(row.values, row) for row in old], about, extra)
+        pairs = [(self._update(row, beside, about), row) for row, beside in found]
+        check_unique(self.table, [values for values, _ in pairs], old, tables)
+        return self._mutation(_updates(self.table, pairs), pairs, about, extra)
+
+    def _inserted(self, bound: BoundInsert, tables: Tables, about: Environment) -> Mutation:
+        given_rows = self._given_rows(bound.query, tables, about)
+        new = [self._insert(row, values, about) for values in given_rows for row in self._rows]
+        if self._conflict is None:
             check_unique(self.table, new, (), tables)
             changes: list[Change] = [RowInsert(values) for values in new]
             return self._mutation(changes, [(values, None) for values in new], about)
-        assert self._source is not None
-        old = list(self._source.rows(tables, about))
-        if isinstance(self._bound, BoundDelete):
-            changes = [RowDelete(row.row_id, row) for row in old]
-            return self._mutation(changes, [(row.values, row) for row in old], about)
-        pairs = [(self._update(row, about), row) for row in old]
-        check_unique(self.table, [values for values, _ in pairs], old, tables)
-        return self._mutation(_updates(self.table, pairs), pairs, about)
+        found = self._conflict.resolve(new, tables, about)
+        after = [*found.inserted, *(values for values, _ in found.updated)]
+        check_unique(self.table, after, found.replaced, tables)
+        return self._mutation(changes_of(found, self.table, _updates), found.touched, about)
+
+    def _found(
+        self, bound: BoundUpdate | BoundDelete, tables: Tables, about: Environment
+    ) -> list[tuple[StoredRow, Values]]:
+        """Return the rows to change, each with the row of the query that found it."""
+        if bound.joined is None:
+            assert self._source is not None
+            return [(row, ()) for row in self._source.rows(tables, about)]
+        wanted: dict[Any, Values] = {}
+        for values in self._given_rows(bound.joined.query, tables, about):
+            wanted.setdefault(values[0], values)
+        access: Access = FullScan()
+        if self.table.key:
+            width = len(self.table.key)
+            access = KeyLookup(tuple(values[1 : 1 + width] for values in wanted.values()))
+        rows = {row.row_id: row for row in tables.scan(self.table, access)}
+        return [(rows[row_id], values) for row_id, values in wanted.items()]
 
     def _mutation(
         self,
         changes: list[Change],
-        touched: Iterable[tuple[Values, StoredRow | None]],
+        touched: Sequence[tuple[Values, StoredRow | None]],
         about: Environment,
+        extra: Sequence[Values] = (),
     ) -> Mutation:
-        touched = list(touched)
         rows: tuple[tuple[object, ...], ...] = ()
         if self._returning:
-            rows = tuple(self._return(values, row, about) for values, row in touched)
+            beside = extra or [()] * len(touched)
+            rows = tuple(
+                self._return(values, row, about, more)
+                for (values, row), more in zip(touched, beside, strict=True)
+            )
         return Mutation(self.table, tuple(changes), len(touched), self._bound.outputs, rows)
 
     def _return(
-        self, values: Values, row: StoredRow | None, about: Environment
+        self, values: Values, row: StoredRow | None, about: Environment, beside: Values
     ) -> tuple[object, ...]:
         about.row = row
-        if row is not None and isinstance(self._bound, BoundUpdate):
+        if row is not None and not isinstance(self._bound, BoundDelete):
             stamp = hlc_at(about.now_us / 1_000_000)
             about.row = StoredRow(row.row_id, values, about.caller, stamp)
+        joined = None if isinstance(self._bound, BoundInsert) else self._bound.joined
+        if joined is not None:
+            values = (*values, *beside[joined.own :])
         return self._finish([item(values, about) for item in self._returning])
 
     def _given_rows(
         self, query: BoundRelational | None, tables: Tables, about: Environment
     ) -> list[Values]:
-        """Return the rows of INSERT ... SELECT; one empty row where values are written out."""
+        """Return the rows of a statement's query; one empty row where it has none."""
         if query is None:
             return [()]
         from mfdb.sql.relational.engine import Engine
@@ -127,14 +165,24 @@ class CompiledChange:
         ]
         return check_row(self.table, tuple(values), about)
 
-    def _update(self, row: StoredRow, about: Environment) -> Values:
+    def _update(self, row: StoredRow, beside: Values, about: Environment) -> Values:
         about.row = row
+        return self._changed(row, self._assignments, beside or row.values, about)
+
+    def _changed(
+        self,
+        row: StoredRow,
+        assignments: list[tuple[int, Compiled | None]],
+        given: Values,
+        about: Environment,
+    ) -> Values:
+        """Return a row's values after assignments, which are computed from `given`."""
         values = list(row.values)
-        for place, value in self._assignments:
+        for place, value in assignments:
             if value is None:
                 values[place] = default_of(self.table.columns[place], about)
             else:
-                values[place] = to_storage(value(row.values, about))
+                values[place] = to_storage(value(given, about))
         return check_row(self.table, tuple(values), about)
 
 

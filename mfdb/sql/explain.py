@@ -8,7 +8,7 @@ from mfdb.sql.bound import BoundDelete, BoundInsert, BoundSelect, BoundUpdate
 from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
-    from mfdb.sql.bound import KeyPart, Query, Source
+    from mfdb.sql.bound import BoundConflict, Joined, KeyPart, Query, Source
     from mfdb.sql.catalogue import TableSchema
 
 
@@ -22,16 +22,40 @@ def explain(query: Query | BoundRelational) -> list[str]:
             lines += _select(query)
         case BoundInsert():
             rows = _rows(len(query.rows)) if query.query is None else "the rows of a query"
+            if query.query is not None and len(query.rows) > 1:
+                rows = _rows(len(query.rows))
             lines += [f"insert into {query.table.name}: {rows}"]
+            if query.on_conflict is not None:
+                lines.append(_conflict(query.on_conflict, query.table))
             if query.query is not None:
                 lines += ["route of the query: relational", *_relational(query.query)]
             if query.table.key:
                 lines.append("check: primary key by look-up")
         case BoundUpdate():
-            lines += _source("update", query.source)
+            lines += _changed("update", query.source, query.joined)
         case BoundDelete():
-            lines += _source("delete from", query.source)
+            lines += _changed("delete from", query.source, query.joined)
     return lines
+
+
+def _changed(verb: str, source: Source, joined: Joined | None) -> list[str]:
+    if joined is None:
+        return _source(verb, source)
+    table = source.table
+    access = "key look-up of" if table.key else "full scan for"
+    return [
+        f"{verb} {table.name}: {access} the rows of a query",
+        "route of the query: relational",
+        *_relational(joined.query),
+    ]
+
+
+def _conflict(conflict: BoundConflict, table: TableSchema) -> str:
+    keys = "; ".join(
+        ", ".join(table.columns[place].name for place in key.places) for key in conflict.keys
+    )
+    does = {"nothing": "skip", "update": "update", "replace": "replace"}[conflict.action]
+    return f"on conflict over ({keys}): {does}"
 
 
 def _relational(query: BoundRelational) -> list[str]:

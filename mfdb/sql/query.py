@@ -6,7 +6,7 @@ gives rows is a `Query`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -210,6 +210,18 @@ def as_query(node: st.Select | Query) -> Query:
     )
 
 
+def parts_of(node: object) -> Iterator[object]:
+    """Yield a node and everything inside it."""
+    yield node
+    if isinstance(node, msgspec.Struct):
+        parts: Any = [getattr(node, name) for name in node.__struct_fields__]
+    else:
+        parts = node if isinstance(node, tuple) else ()
+    for part in parts:
+        if isinstance(part, msgspec.Struct | tuple):
+            yield from parts_of(part)
+
+
 def tables_named(node: object, hidden: frozenset[str] = frozenset()) -> Iterator[st.TableName]:
     """Yield the datasets that a statement reads or changes, also inside its subqueries.
 
@@ -219,7 +231,7 @@ def tables_named(node: object, hidden: frozenset[str] = frozenset()) -> Iterator
         if node.owner is not None or node.name not in hidden:
             yield node
         return
-    if isinstance(node, Query) and node.ctes:
+    if isinstance(node, Query | st.Insert | st.Update | st.Delete) and node.ctes:
         visible = hidden | {cte.name.text for cte in node.ctes} if node.recursive else hidden
         for cte in node.ctes:
             yield from tables_named(cte.query, visible)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from mfdb.sql.query import Query
+    from mfdb.sql.query import Cte, FromItem, Query
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,10 +201,24 @@ class OrderItem(Node, frozen=True, kw_only=True):
 
 
 class Assignment(Node, frozen=True, kw_only=True):
-    """`column = value` of an UPDATE."""
+    """`column = value` of an UPDATE; `(a, b) = (...)` is two of them."""
 
     column: Name
     value: Expression | DefaultValue
+
+
+class OnConflict(Node, frozen=True, kw_only=True):
+    """What an INSERT does where a row of the same key is there already.
+
+    `columns` or `constraint` say which key is meant, neither means any. "replace" takes the other
+    rows away, "upsert" sets the columns that the INSERT names, by primary key.
+    """
+
+    action: Literal["nothing", "update", "replace", "upsert"]
+    columns: tuple[Name, ...] = ()
+    constraint: Name | None = None
+    assignments: tuple[Assignment, ...] = ()
+    where: Expression | None = None
 
 
 class ColumnDef(Node, frozen=True, kw_only=True):
@@ -277,23 +291,35 @@ class Insert(Node, frozen=True, kw_only=True):
     rows: tuple[tuple[Expression | DefaultValue, ...], ...] | None
     query: Select | Query | None = None
     returning: tuple[Item | Star, ...] = ()
+    alias: str | None = None
+    on_conflict: OnConflict | None = None
+    ctes: tuple[Cte, ...] = ()
+    recursive: bool = False
 
 
 class Update(Node, frozen=True, kw_only=True):
-    """Changed rows."""
+    """Changed rows; `sources` is the FROM clause."""
 
     table: TableName
     assignments: tuple[Assignment, ...]
     where: Expression | None = None
     returning: tuple[Item | Star, ...] = ()
+    alias: str | None = None
+    sources: tuple[FromItem, ...] = ()
+    ctes: tuple[Cte, ...] = ()
+    recursive: bool = False
 
 
 class Delete(Node, frozen=True, kw_only=True):
-    """Deleted rows."""
+    """Deleted rows; `sources` is the USING clause."""
 
     table: TableName
     where: Expression | None = None
     returning: tuple[Item | Star, ...] = ()
+    alias: str | None = None
+    sources: tuple[FromItem, ...] = ()
+    ctes: tuple[Cte, ...] = ()
+    recursive: bool = False
 
 
 class CreateDataset(Node, frozen=True, kw_only=True):
@@ -405,9 +431,49 @@ class Describe(Node, frozen=True, kw_only=True):
 
 
 class Explain(Node, frozen=True, kw_only=True):
-    """How a statement would be carried out."""
+    """How a statement would be carried out; `analyse` carries it out and measures."""
 
+    statement: Select | Query | Insert | Update | Delete | Execute
+    analyse: bool = False
+    json: bool = False
+
+
+class Prepare(Node, frozen=True, kw_only=True):
+    """A statement kept under a name, perhaps with the types of its parameters."""
+
+    name: Name
+    types: tuple[TypeName, ...]
     statement: Select | Query | Insert | Update | Delete
+
+
+class Execute(Node, frozen=True, kw_only=True):
+    """A prepared statement, carried out with these values."""
+
+    name: Name
+    values: tuple[Expression, ...]
+
+
+class Deallocate(Node, frozen=True, kw_only=True):
+    """A prepared statement forgotten; without a name, all of them."""
+
+    name: Name | None = None
+
+
+class CopyFrom(Node, frozen=True, kw_only=True):
+    """Rows read from a file (None: from the stream that the caller gives) into a dataset."""
+
+    table: TableName
+    columns: tuple[Name, ...] | None
+    path: str | None
+    options: tuple[Option, ...] = ()
+
+
+class CopyTo(Node, frozen=True, kw_only=True):
+    """The rows of a query written to a file (None: to the stream that the caller gives)."""
+
+    query: Select | Query
+    path: str | None
+    options: tuple[Option, ...] = ()
 
 
 class SetOption(Node, frozen=True, kw_only=True):
@@ -422,15 +488,38 @@ class Begin(Node, frozen=True, kw_only=True):
 
 
 class Commit(Node, frozen=True, kw_only=True):
-    """End of a batch."""
+    """End of a batch; `chain` opens the next at once."""
+
+    chain: bool = False
 
 
 class Rollback(Node, frozen=True, kw_only=True):
-    """A batch given up."""
+    """A batch given up; `chain` opens the next at once."""
+
+    chain: bool = False
+
+
+class Savepoint(Node, frozen=True, kw_only=True):
+    """A place in a batch to which it can go back."""
+
+    name: Name
+
+
+class RollbackTo(Node, frozen=True, kw_only=True):
+    """What a batch did since a savepoint is given up."""
+
+    name: Name
+
+
+class Release(Node, frozen=True, kw_only=True):
+    """A savepoint forgotten; what was done since stays."""
+
+    name: Name
 
 
 Statement: TypeAlias = (
     "Select | Query | Insert | Update | Delete | CreateDataset | CreateIdentity | DropDataset | "
     "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
-    "SetOption | Begin | Commit | Rollback | CreateIndex | DropIndex | Vacuum | CheckDatabase"
+    "SetOption | Begin | Commit | Rollback | Savepoint | RollbackTo | Release | Prepare | "
+    "Execute | Deallocate | CopyFrom | CopyTo | CreateIndex | DropIndex | Vacuum | CheckDatabase"
 )

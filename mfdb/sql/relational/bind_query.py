@@ -60,7 +60,7 @@ def bind_relational(
 def bind_query(node: qu.Query, outer: QueryScope, *, settled: bool = True) -> RelationalQuery:
     """Return a query inside `outer`; unless `settled`, bare literals may stay without a type."""
     scope = QueryScope(outer.whole, outer)
-    ctes = _ctes(node, scope)
+    ctes = bind_ctes(node.ctes, recursive=node.recursive, scope=scope)
     body = node.body
     if isinstance(body, qu.SelectCore):
         query = CoreBinder(body, scope, node, settled=settled).query()
@@ -249,13 +249,20 @@ def _output_sort(item: st.OrderItem, names: list[str], outputs: tuple[Output, ..
 # ---- WITH
 
 
-def _ctes(node: qu.Query, scope: QueryScope) -> tuple[BoundCte, ...]:
+def bind_ctes(
+    ctes: tuple[qu.Cte, ...], *, recursive: bool, scope: QueryScope
+) -> tuple[BoundCte, ...]:
+    """Return the queries of WITH, and let the scope know their names.
+
+    Raises:
+        ProgrammingError, DataError: one cannot mean anything here; with position.
+    """
     found = []
-    for cte in node.ctes:
+    for cte in ctes:
         name = cte.name.text
         if name in scope.ctes:
             raise ProgrammingError(f"WITH names {name} twice", position=cte.position)
-        is_recursive = node.recursive and any(
+        is_recursive = recursive and any(
             table.owner is None and table.name == name for table in qu.tables_named(cte.query)
         )
         bound = _recursive(cte, scope) if is_recursive else _plain_cte(cte, scope)

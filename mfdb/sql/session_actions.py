@@ -1,0 +1,165 @@
+"""What the rules of batches, prepared statements, COPY and EXPLAIN make of their children."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mfdb.kernel.errors import SqlSyntax
+from mfdb.sql import statement as st
+from mfdb.sql.expression_actions import listed, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Children = list[Any]
+
+
+# ---- batches
+
+
+def _ending(kind: Any) -> Callable[[Children, int], Any]:
+    return lambda children, position: kind(position=position, chain=children[-1:] == [True])
+
+
+def _named(kind: Any) -> Callable[[Children, int], Any]:
+    return lambda children, position: kind(position=position, name=children[-1])
+
+
+# ---- prepared statements
+
+
+def _prepare(children: Children, position: int) -> st.Prepare:
+    name, types, statement = children
+    if isinstance(statement, st.Execute):
+        raise SqlSyntax("what is prepared is a query or a change", position=statement.position)
+    return st.Prepare(position=position, name=name, types=tuple(types or ()), statement=statement)
+
+
+def _execute(children: Children, position: int) -> st.Execute:
+    return st.Execute(position=position, name=children[0], values=tuple(children[1] or ()))
+
+
+def _deallocate_all(_children: Children, position: int) -> st.Deallocate:
+    return st.Deallocate(position=position)
+
+
+# ---- EXPLAIN
+
+
+def _explain(children: Children, position: int) -> st.Explain:
+    return st.Explain(position=position, statement=children[-1], analyse=children[0] is True)
+
+
+def _explain_with(children: Children, position: int) -> st.Explain:
+    *options, statement = children
+    analyse = json = False
+    for option in options:
+        match option.name, option.value:
+            case "analyze" | "analyse", bool(value):
+                analyse = value
+            case "format", "json" | "text" as value:
+                json = value == "json"
+            case _:
+                raise SqlSyntax(
+                    f"EXPLAIN has no option {option.name} = {option.value}",
+                    hint="options: ANALYZE [on|off], FORMAT text|json",
+                    position=option.position,
+                )
+    return st.Explain(position=position, statement=statement, analyse=analyse, json=json)
+
+
+def _option(children: Children, position: int) -> st.Option:
+    named, value = children[0], children[1]
+    plain = value.value if isinstance(value, st.Constant) else value
+    if plain is None:
+        plain = value is None or value.kind != "null"
+    if plain == "off":
+        plain = False
+    return st.Option(position=position, name=named.text, value=plain)
+
+
+def _analyse_name(_children: Children, position: int) -> st.Name:
+    return st.Name(position=position, text="analyze")
+
+
+# ---- COPY
+
+
+def _copy_from(children: Children, position: int) -> st.CopyFrom:
+    table, columns, place, options = children
+    return st.CopyFrom(
+        position=position,
+        table=table,
+        columns=tuple(columns) if columns is not None else None,
+        path=None if place is None else str(place.value),
+        options=tuple(options or ()),
+    )
+
+
+def _copy_to(children: Children, position: int) -> st.CopyTo:
+    query, place, options = children
+    return st.CopyTo(
+        position=position,
+        query=query,
+        path=None if place is None else str(place.value),
+        options=tuple(options or ()),
+    )
+
+
+def _copied_table(children: Children, position: int) -> st.Select:
+    table, columns = children
+    items: tuple[st.Item | st.Star, ...] = (st.Star(position=position),)
+    if columns is not None:
+        items = tuple(
+            st.Item(
+                position=name.position,
+                expression=st.ColumnRef(position=name.position, name=name.text),
+            )
+            for name in columns
+        )
+    return st.Select(position=position, items=items, table=table)
+
+
+def _copy_word(children: Children, position: int) -> st.Option:
+    """The older spelling: CSV, HEADER, DELIMITER ';' without parentheses."""
+    name = children[0]
+    if name.text in ("csv", "json", "jsonl", "parquet"):
+        return st.Option(position=position, name="format", value=name.text)
+    return st.Option(position=position, name=name.text, value=True)
+
+
+def _copy_text(children: Children, position: int) -> st.Option:
+    token = children[-1]
+    return st.Option(position=position, name=children[0].text, value=unquote(token))
+
+
+def _null_name(_children: Children, position: int) -> st.Name:
+    return st.Name(position=position, text="null")
+
+
+ACTIONS: dict[str, Callable[[Children, int], Any]] = {
+    "commit": _ending(st.Commit),
+    "rollback": _ending(st.Rollback),
+    "savepoint": _named(st.Savepoint),
+    "rollback_to": _named(st.RollbackTo),
+    "release": _named(st.Release),
+    "prepare": _prepare,
+    "types": listed,
+    "execute": _execute,
+    "deallocate": _named(st.Deallocate),
+    "deallocate_all": _deallocate_all,
+    "explain": _explain,
+    "explain_with": _explain_with,
+    "analyse_name": _analyse_name,
+    "analyse_word": listed,
+    "explain_option": _option,
+    "copy_from": _copy_from,
+    "copy_to": _copy_to,
+    "copied_table": _copied_table,
+    "standard_stream": lambda _children, _position: None,
+    "copy_options": listed,
+    "copy_option": _option,
+    "copy_word": _copy_word,
+    "copy_text": _copy_text,
+    "null_name": _null_name,
+}
