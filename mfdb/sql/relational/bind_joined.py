@@ -58,7 +58,7 @@ class _Extra(msgspec.Struct, frozen=True):
 
 
 class ReturningScope(Scope):
-    """The columns of the changed row, then those of the other sources; `star`: as `*` gives them."""
+    """The columns of the changed row, then those of the other sources (`star`: all of them)."""
 
     def __init__(
         self, table: TableSchema, alias: str | None, extras: list[_Extra], star: list[Column]

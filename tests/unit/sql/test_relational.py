@@ -40,7 +40,8 @@ ENDLESS = (
 FORBIDDEN = [
     "SELECT * FROM read_csv('/etc/passwd')",
     "SELECT * FROM '/etc/passwd'",
-    "COPY (SELECT 1) TO '/tmp/mfdb_should_not_be_there'",
+    "COPY (SELECT 1) TO PROGRAM 'touch /tmp/mfdb_should_not_be_there'",
+    "SELECT (COPY (SELECT 1) TO '/tmp/mfdb_should_not_be_there')",
     "ATTACH '/tmp/mfdb_should_not_be_there'",
     "INSTALL httpfs",
     "LOAD httpfs",
