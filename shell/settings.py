@@ -1,10 +1,10 @@
-"""What the command line, the environment and the meta commands can set."""
+"""How a session shows things, and which database it works on."""
 
 from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -23,10 +23,36 @@ class Format(enum.StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     MARKDOWN = "markdown"
+    INSERT = "insert"
+    HTML = "html"
+
+
+class Expanded(enum.StrEnum):
+    """Whether rows are written one line per column; AUTO: if the screen is too narrow."""
+
+    OFF = "off"
+    ON = "on"
+    AUTO = "auto"
 
 
 FOR_PEOPLE = frozenset({Format.TABLE, Format.BOX, Format.VERTICAL, Format.MARKDOWN})
 """Formats that also show tags, row counts and timing; the others hold data only."""
+_TABULAR = frozenset({Format.TABLE, Format.BOX})
+
+
+class Look(NamedTuple):
+    """What a writer of results must know besides the rows.
+
+    `column_width` 0 cuts nothing; `screen_width` 0 never turns a table into its vertical form.
+    """
+
+    null: str = "NULL"
+    column_width: int = 0
+    screen_width: int = 0
+    tuples_only: bool = False
+    quiet: bool = False
+    colour: bool = False
+    dataset: str = ""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,33 +67,42 @@ class Display(msgspec.Struct, kw_only=True):
     """How a session shows things; meta commands change it."""
 
     format: Format = Format.TABLE
-    expanded: bool = False
+    expanded: Expanded = Expanded.OFF
+    null: str = "NULL"
+    column_width: int = 0
+    tuples_only: bool = False
+    quiet: bool = False
     timing: bool = False
     colour: bool = False
 
     @property
     def chosen(self) -> Format:
         r"""The format in force: `\x` turns a table into its vertical form."""
-        tabular = self.format in (Format.TABLE, Format.BOX)
-        return Format.VERTICAL if self.expanded and tabular else self.format
+        is_turned = self.expanded is Expanded.ON and self.format in _TABULAR
+        return Format.VERTICAL if is_turned else self.format
+
+    def look(self, screen_width: int, dataset: str = "") -> Look:
+        """Return what the writers need; `screen_width` is 0 where there is no screen."""
+        return Look(
+            null=self.null,
+            column_width=self.column_width,
+            screen_width=screen_width if self.expanded is Expanded.AUTO else 0,
+            tuples_only=self.tuples_only,
+            quiet=self.quiet,
+            colour=self.colour,
+            dataset=dataset,
+        )
 
 
-def default_data(environ: Mapping[str, str]) -> Path:
-    """Return the data directory used when none is named: MFDB_DATA, else the user's own."""
-    chosen = environ.get("MFDB_DATA")
-    if chosen:
-        return Path(chosen)
+def default_data() -> Path:
+    """Return the data directory used when none is named: the user's own."""
     import platformdirs
 
     return platformdirs.user_data_path("mfdb", appauthor=False)
 
 
-def default_network(environ: Mapping[str, str]) -> Path | None:
-    """Return the network file named by MFDB_NETWORK, or None (no network)."""
-    chosen = environ.get("MFDB_NETWORK")
-    return Path(chosen) if chosen else None
-
-
-def wants_colour(environ: Mapping[str, str], *, terminal: bool) -> bool:
-    """Return whether to colour: only on a terminal, never with NO_COLOR set (no-color.org)."""
+def wants_colour(environ: Mapping[str, str], *, terminal: bool, wish: str = "auto") -> bool:
+    """Return whether to colour: on a terminal unless NO_COLOR is set (no-color.org), or as wished."""
+    if wish != "auto":
+        return wish == "always"
     return terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -72,6 +72,30 @@ def safe(text: str) -> str:
     return _UNSAFE.sub(_written_out, text)
 
 
+def safe_lines(text: str) -> list[str]:
+    r"""Return the lines of a text, each safe; a line break at its end starts no new line.
+
+    >>> safe_lines("a\r\nb\tc\n")
+    ['a', 'b\\tc']
+    """
+    return [safe(line.removesuffix("\r")) for line in text.removesuffix("\n").split("\n")]
+
+
+def clipped(text: str, columns: int) -> str:
+    """Return a safe text cut to so many terminal columns; `…` says that something is gone."""
+    if text.isascii() and len(text) <= columns:
+        return text
+    if width(text) <= columns:
+        return text
+    kept, used = [], 0
+    for letter in text:
+        used += max(0, wcwidth.wcwidth(letter))
+        if used > columns - 1:
+            break
+        kept.append(letter)
+    return "".join(kept) + "…"
+
+
 def _written_out(found: re.Match[str]) -> str:
     letter = found.group()
     if letter in _NAMED:
