@@ -1,8 +1,8 @@
 """The `mfdb` command: finds out what is asked for and hands it to the file that does it.
 
-mfdb                      -> shell.repl      (a person at a terminal)
+mfdb                      -> shell.prompt    (a person at a terminal)
 mfdb -c, -f, < script     -> shell.batch
-mfdb identity|devnet|...  -> the module that shell.arguments.PROGRAMS names
+mfdb identity|config|...  -> the module that shell.arguments.PROGRAMS names
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args = parse(sys.argv[1:] if argv is None else argv)
     if args.version:
-        sys.stdout.write(f"mfdb {_version()}\n")
+        from shell.version import version
+
+        sys.stdout.write(f"mfdb {version()}\n")
         return exit_codes.OK
     try:
         return _dispatch(args)
@@ -43,29 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: argparse.Namespace) -> int:
-    from shell.settings import default_data, default_network
+    if not args.program:
+        from shell.start import run
 
-    args.data = args.data or default_data(os.environ)
-    args.network = args.network or default_network(os.environ)
-    if args.program:
-        import importlib
+        return run(args)
+    import importlib
 
-        from shell.arguments import PROGRAMS
+    from shell.arguments import PROGRAMS
 
-        code: int = importlib.import_module(PROGRAMS[args.program][0]).run(args)
-        return code
-    from shell.start import run
+    if args.program != "config":  # which tells where each of these comes from
+        from shell.settings import default_data
+        from shell.start import configured
 
-    return run(args)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("mfdb")
-    except PackageNotFoundError:
-        return "from a checkout, not installed"
+        options = configured(args).options
+        args.data = options.data or default_data()
+        args.network = options.network
+    code: int = importlib.import_module(PROGRAMS[args.program][0]).run(args)
+    return code
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shell.settings import Format
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = {
     "identity": ("shell.identity", "make, list, show, restore and protect identities"),
+    "config": ("shell.config_command", "every option: its value, where from, what for"),
     "devnet": ("mfdb.devnet.cli", "a real network on this machine: up, status, fund, down, reset"),
     "demo": ("mfdb.devnet.demo_cli", "the mailbox story on a devnet, from staking to verdict"),
     "provider": ("mfdb.node.provider_cli", "serve other people's rows for MFT"),
@@ -22,8 +23,16 @@ PROGRAMS = {
 
 _EPILOG = """\
 Without a sub-command: an interactive shell, or the statements of -c, -f and standard input.
+first steps: mfdb, then \\? for help; docs/shell.md is a tutorial
 exit codes: 0 ok, 1 a statement failed, 2 usage or no connection, 3 a script stopped, 130 Ctrl-C
 """
+
+
+class Work(NamedTuple):
+    """What -c or -f asks for."""
+
+    is_file: bool
+    text: str
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -66,24 +75,48 @@ def _add_globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
     add("--identity", metavar="NAME", help="petname or address (default: the first made)")
     add("--network", type=Path, metavar="FILE", help="network.json of a network (MFDB_NETWORK)")
     add("--json", action="store_true", default=False, help="results and errors as JSON")
+    add("--config", type=Path, metavar="FILE", help="configuration file (MFDB_CONFIG)")
+    add("-X", "--no-config", action="store_true", default=False, help="read no configuration file")
     if top:
         _add_batch_options(parser)
+        _add_display_options(parser)
 
 
 def _add_batch_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "-c",
-        dest="commands",
+        dest="work",
         action="append",
+        type=lambda text: Work(is_file=False, text=text),
         default=[],
         metavar="SQL",
-        help="run this; repeatable",
+        help="run this; repeatable, in order with -f",
     )
-    parser.add_argument("-f", dest="script", type=Path, metavar="FILE", help="run a script")
-    parser.add_argument(
-        "--format", type=Format, choices=list(Format), metavar="FORMAT", help=", ".join(Format)
+    add(
+        "-f",
+        dest="work",
+        action="append",
+        type=lambda text: Work(is_file=True, text=text),
+        metavar="FILE",
+        help="run a script; - is standard input",
     )
-    parser.add_argument(
-        "--keep-going", action="store_true", help="go on after a statement that failed"
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    add("--dsn", metavar="NAME", help="an alias, mfdb:///directory?identity=..., or a directory")
+    add("-v", dest="variables", action="append", default=[], metavar="NAME=VALUE",
+        help="set a variable, for :NAME and :'NAME'")  # fmt: skip
+    add("-1", "--single-transaction", action="store_true", help="all of it in one batch")
+    add("-o", dest="output", metavar="FILE", help="write results to a file, or |COMMAND")
+    add("-q", "--quiet", action="store_true", help="results only: no tags, no notices")
+    add("-y", "--yes", action="store_true", help="never ask before a statement that destroys")
+    add("--keep-going", action="store_true", help="go on after a statement that failed")
+    add("--version", action="store_true", help="print the version and leave")
+
+
+def _add_display_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--format", type=Format, choices=list(Format), metavar="FORMAT", help=", ".join(Format))
+    add("-t", "--tuples-only", action="store_true", help="rows only, without heads and counts")
+    add("--timing", action="store_true", default=None, help="show how long each statement takes")
+    add("--null", metavar="TEXT", help="what stands for NULL in tables")
+    add("-P", dest="options", action="append", default=[], metavar="NAME=VALUE",
+        help="any option that `mfdb config` lists")  # fmt: skip

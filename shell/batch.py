@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MfdbError, OperationalError
-from mfdb.sql.scanner import split
 from shell import exit_codes
-from shell.commands import run_command
 from shell.lines import lines_of
-from shell.script import Entry, ScriptReader, is_meta
+from shell.script import Entry, ScriptReader, entries_of, is_meta
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -23,7 +22,7 @@ async def run_commands(session: Session, texts: Iterable[str], *, keep_going: bo
     """Run the statements of every -c and return the exit code: 0, or 1 if one failed."""
     code = exit_codes.OK
     for text in texts:
-        for entry in _entries_of(text):
+        for entry in entries_of(text):
             if not await run_entry(session, entry):
                 code = exit_codes.FAILED
                 if not keep_going:
@@ -45,8 +44,18 @@ async def run_file(session: Session, path: Path, *, keep_going: bool) -> int:
         raise OperationalError(
             f"cannot read {path}: {error.strerror}", hint="give the path of a SQL script"
         ) from error
-    with stream:
+    with stream, _within(session, path):
         return await run_script(session, stream, name=path.name, keep_going=keep_going)
+
+
+@contextlib.contextmanager
+def _within(session: Session, path: Path) -> Iterator[None]:
+    r"""Let `\ir` know which script it stands in."""
+    session.scripts.append(path)
+    try:
+        yield
+    finally:
+        session.scripts.pop()
 
 
 async def run_script(session: Session, stream: BinaryIO, *, name: str, keep_going: bool) -> int:
@@ -69,14 +78,33 @@ async def run_entry(session: Session, entry: Entry, *, name: str = "") -> bool:
     """Run one entry; report its failure and return False if it failed."""
     try:
         if is_meta(entry.text):
-            await run_command(session, entry.text)
-        else:
-            await session.run(entry.text)
+            from shell.commands import run_command
+
+            return await run_command(session, entry.text, entry.query)
+        await session.run(entry.text)
     except MfdbError as error:
         place = f"{name}:{entry.line}" if name else ""
-        session.show_error(error, entry.text, place=place)
-        return False
+        return await _failed(session, error, entry.text, place)
     return True
+
+
+async def _failed(session: Session, error: MfdbError, text: str, place: str) -> bool:
+    """Report a failure; at a prompt, do what somebody meant who typed another shell's words."""
+    from shell.habits import habit_of
+
+    habit = habit_of(text) if error.sqlstate.startswith("42") else None
+    if habit is None:
+        session.show_error(error, text, place=place)
+        return False
+    if habit.advice:
+        error.hint = habit.advice
+    elif not session.interactive:
+        error.hint = f"here that is {habit.command}"
+    else:
+        session.inform(f"(here that is {habit.command})\n")
+        return await run_entry(session, Entry(habit.command, 1))
+    session.show_error(error, text, place=place)
+    return False
 
 
 async def _script_entries(stream: BinaryIO) -> AsyncIterator[Entry]:
@@ -87,9 +115,3 @@ async def _script_entries(stream: BinaryIO) -> AsyncIterator[Entry]:
             yield entry
     for entry in reader.finish():
         yield entry
-
-
-def _entries_of(text: str) -> list[Entry]:
-    if is_meta(text):
-        return [Entry(text.strip(), 1)]
-    return [Entry(piece.text, 1) for piece in split(text)]

@@ -6,18 +6,17 @@ The file is TOML: one key per option, and a table `[aliases]` of databases by na
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mfdb.kernel.errors import InvalidDefinition, OperationalError
 from shell.options import (
+    DECLARED,
     NAMES,
     Options,
     Refused,
     default_of,
     meaning_of,
-    metadata,
     read_as,
     variable_of,
 )
@@ -37,8 +36,7 @@ class Found(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(NamedTuple):
     """The options of a process: the value and source of each, and the named databases."""
 
     found: Mapping[str, Found]
@@ -140,7 +138,7 @@ def _find(
         return Found(_checked(name, environ[variable], variable), variable)
     if name in given:
         return Found(read_as(name, given[name]), path)
-    for other in metadata(name)["also"]:
+    for other in DECLARED[name].also:
         if other in environ:
             return Found(environ[other], other)
     return Found(default_of(name), "default")

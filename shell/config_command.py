@@ -80,7 +80,9 @@ def _toml(value: object) -> str:
 
 
 def _table(config: Config) -> Iterator[str]:
-    rows = [(name, _shown(value), source, meaning) for name, value, source, meaning in config.rows()]
+    rows = [
+        (name, _shown(value), source, meaning) for name, value, source, meaning in config.rows()
+    ]
     heads = tuple(map(_Column, ("option", "value", "source", "meaning")))
     yield from written(_Listing(heads, rows), Format.TABLE, Look(tuples_only=False))
     yield f"file: {config.path or 'none is read'}\n"

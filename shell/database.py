@@ -90,6 +90,15 @@ class Connection(Protocol):
         """Whether a BEGIN waits for its COMMIT."""
         ...
 
+    @property
+    def batch_failed(self) -> bool:
+        """Whether a statement of the open batch has failed."""
+        ...
+
+    def interrupt(self) -> None:
+        """Stop the statement that this machine computes now; from any thread or signal handler."""
+        ...
+
     async def execute(self, text: str, params: Sequence[object] = ()) -> Result:
         """Run one statement."""
         ...

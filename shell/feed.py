@@ -1,8 +1,8 @@
 """Changes that arrive while somebody types: a few at once above the prompt, the rest kept.
 
 A busy subscription must not drown the prompt, so at most `LINES_PER_S` changes are printed in
-one second. What is over that is held, oldest dropped first beyond `HELD_LINES`, and shown by the
-meta command for notifications.
+one second. What is over that is held, oldest dropped first beyond `HELD_LINES`, counted in a line
+of its own, and shown by the meta command for notifications.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 LINES_PER_S = 10
 HELD_LINES = 10_000
-_MORE = "… more changes: \\notifications shows them"
 
 
 def change_json(change: Change) -> str:
@@ -48,6 +47,7 @@ class Feed:
         self._lines_per_s = lines_per_s
         self._held: deque[str] = deque(maxlen=held_lines)
         self._dropped = 0
+        self._unreported = 0
         self._window_start_s = float("-inf")
         self._in_window = 0
         self.paused = False
@@ -67,15 +67,28 @@ class Feed:
         lines: list[str] = []
         while self._held and self._may_print(now_s):
             lines.append(self._held.popleft())
-        return [*lines, _MORE] if self._held else lines
+            self._unreported = min(self._unreported, len(self._held))
+        more = self.report()
+        return [*lines, more] if more else lines
+
+    @property
+    def unreported(self) -> int:
+        """How many lines are held that nobody was told of."""
+        return self._unreported
+
+    def report(self) -> str:
+        """Return the line that says how many are held; empty if that was said already."""
+        if self.paused or not self._unreported:
+            return ""
+        self._unreported = 0
+        return f"… {self.held + self._dropped:,} more, \\notifications shows them"
 
     def offer(self, line: str, now_s: float) -> list[str]:
         """Return the lines to print now for a new line."""
         if not self.paused and self._may_print(now_s):
             return [line]
-        first_held = not self._held
         self._hold(line)
-        return [_MORE] if first_held and not self.paused else []
+        return []
 
     def _may_print(self, now_s: float) -> bool:
         """Return whether this second has room for one more line, and take that room."""
@@ -92,9 +105,10 @@ class Feed:
         if self._dropped:
             lines.insert(0, f"({self._dropped} older ones were dropped)")
         self._held.clear()
-        self._dropped = 0
+        self._dropped = self._unreported = 0
         return lines
 
     def _hold(self, line: str) -> None:
+        self._unreported += 1
         self._dropped += len(self._held) == self._held.maxlen
         self._held.append(line)

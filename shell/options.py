@@ -1,4 +1,4 @@
-"""Every option of the shell, declared once: its kind, default and meaning.
+"""Every option of the shell: its kind, default and meaning.
 
 The command line, the variable `MFDB_<NAME>` and the key of the configuration file follow from it,
 in this order of precedence; `mfdb config` shows them.
@@ -6,9 +6,10 @@ in this order of precedence; `mfdb config` shows them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from shell.settings import Expanded, Format
 
@@ -70,60 +71,79 @@ def _whole(least: int, most: int) -> Reader:
     return read
 
 
-def _option(read: Reader, default: Any, meaning: str, *, also: tuple[str, ...] = ()) -> Any:
-    """Declare an option; `also` are variables of other programs that decide before the default."""
-    return field(default=default, metadata={"read": read, "meaning": meaning, "also": also})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the shell can be told; the defaults are those of a person at a terminal."""
 
-    data: Path | None = _option(_path, None, "data directory (default: your own)")
-    identity: str = _option(_text, "", "who to be: petname or address (default: the first made)")
-    network: Path | None = _option(_path, None, "network.json of a network (default: none)")
-    format: str = _option(_one_of(*Format), "table", "how results are written")
-    expanded: str = _option(_one_of(*Expanded), "off", "one line per column; auto: if too wide")
-    null: str = _option(_text, "NULL", "what stands for NULL in tables")
-    column_width: int = _option(
-        _whole(0, 100_000), 500, "cut wider cells on a terminal; 0 cuts nothing"
-    )
-    timing: bool = _option(_truth, False, "show how long each statement takes")
-    colour: str = _option(_one_of("auto", "always", "never"), "auto", "colours and highlighting")
-    paging: str = _option(
-        _one_of("auto", "always", "never"), "auto", "results through the pager; auto: long ones"
-    )
-    pager: str = _option(_text, "less -SRXF", "the pager and its options", also=("PAGER",))
-    editor: str = _option(
-        _text, "vi", "the editor that \\e opens", also=("VISUAL", "EDITOR")
-    )
-    editing: str = _option(_one_of("emacs", "vi"), "emacs", "keys of the prompt (F4 changes it)")
-    completion: str = _option(
-        _one_of("typing", "tab", "off"), "typing", "when names and words are offered (F2)"
-    )
-    keyword_case: str = _option(
-        _one_of("auto", "upper", "lower"), "auto", "completed keywords; auto: as you write them"
-    )
-    suggestions: bool = _option(_truth, True, "show the rest of an earlier statement in grey")
-    multi_line: bool = _option(
-        _truth, True, "Enter starts a new line until a `;`; off: Enter runs (F3)"
-    )
-    history_size: int = _option(
-        _whole(0, 1_000_000), 10_000, "statements kept in the history; 0 keeps none"
-    )
-    prompt: str = _option(
-        _text, "%i@mf%b> ", "%i identity, %d directory, %n network, %b batch, %% percent"
-    )
-    toolbar: bool = _option(_truth, True, "the line at the bottom")
-    greeting: bool = _option(_truth, True, "the words of welcome")
-    warn: bool = _option(_truth, True, "ask before DROP, ALTER and changes without WHERE")
-    progress: bool = _option(_truth, True, "a bar on standard error for what takes over a second")
-    notifications: int = _option(
-        _whole(0, 1_000), 10, "changes printed above the prompt in one second; others are held"
-    )
+    data: Path | None = None
+    identity: str = ""
+    network: Path | None = None
+    format: str = "table"
+    expanded: str = "off"
+    null: str = "NULL"
+    column_width: int = 500
+    timing: bool = False
+    colour: str = "auto"
+    paging: str = "auto"
+    pager: str = "less -SRXF"
+    editor: str = "vi"
+    editing: str = "emacs"
+    completion: str = "typing"
+    keyword_case: str = "auto"
+    suggestions: bool = True
+    multi_line: bool = True
+    history_size: int = 10_000
+    prompt: str = "%i@mf%b> "
+    toolbar: bool = True
+    greeting: bool = True
+    warn: bool = True
+    progress: bool = True
+    notifications: int = 10
 
 
-NAMES = tuple(item.name for item in fields(Options))
+class Declared(NamedTuple):
+    """How an option is read and what it is for; `also` are other programs' variables for it."""
+
+    read: Reader
+    meaning: str
+    also: tuple[str, ...] = ()
+
+
+DECLARED: dict[str, Declared] = {
+    "data": Declared(_path, "data directory (default: your own)"),
+    "identity": Declared(_text, "who to be: petname or address (default: the first made)"),
+    "network": Declared(_path, "network.json of a network (default: none)"),
+    "format": Declared(_one_of(*Format), "how results are written"),
+    "expanded": Declared(_one_of(*Expanded), "one line per column; auto: if too wide"),
+    "null": Declared(_text, "what stands for NULL in tables"),
+    "column_width": Declared(_whole(0, 100_000), "cut wider cells on a terminal; 0 cuts nothing"),
+    "timing": Declared(_truth, "show how long each statement takes"),
+    "colour": Declared(_one_of("auto", "always", "never"), "colours and highlighting"),
+    "paging": Declared(
+        _one_of("auto", "always", "never"), "results through the pager; auto: long ones"
+    ),
+    "pager": Declared(_text, "the pager and its options", ("PAGER",)),
+    "editor": Declared(_text, "the editor that \\e opens", ("VISUAL", "EDITOR")),
+    "editing": Declared(_one_of("emacs", "vi"), "keys of the prompt (F4 changes it)"),
+    "completion": Declared(
+        _one_of("typing", "tab", "off"), "when names and words are offered (F2)"
+    ),
+    "keyword_case": Declared(
+        _one_of("auto", "upper", "lower"), "completed keywords; auto: as you write them"
+    ),
+    "suggestions": Declared(_truth, "show the rest of an earlier statement in grey"),
+    "multi_line": Declared(_truth, "Enter starts a new line until a `;`; off: Enter runs (F3)"),
+    "history_size": Declared(_whole(0, 1_000_000), "statements kept in the history; 0 keeps none"),
+    "prompt": Declared(_text, "%i identity, %d directory, %n network, %b batch, %% percent"),
+    "toolbar": Declared(_truth, "the line at the bottom"),
+    "greeting": Declared(_truth, "the words of welcome"),
+    "warn": Declared(_truth, "ask before DROP, ALTER and changes without WHERE"),
+    "progress": Declared(_truth, "a bar on standard error for what takes over a second"),
+    "notifications": Declared(
+        _whole(0, 1_000), "changes printed above the prompt in one second; others are held"
+    ),
+}
+NAMES = Options.__struct_fields__
+_DEFAULTS = Options()
 
 
 def variable_of(name: str) -> str:
@@ -137,20 +157,15 @@ def read_as(name: str, value: object) -> object:
     Raises:
         Refused: the option does not take it.
     """
-    return metadata(name)["read"](value)
+    return DECLARED[name].read(value)
 
 
 def meaning_of(name: str) -> str:
     """Return what an option is for."""
-    text: str = metadata(name)["meaning"]
-    return text
-
-
-def metadata(name: str) -> Any:
-    """Return the declaration of an option."""
-    return Options.__dataclass_fields__[name].metadata
+    return DECLARED[name].meaning
 
 
 def default_of(name: str) -> object:
     """Return the default of an option."""
-    return Options.__dataclass_fields__[name].default
+    found: object = getattr(_DEFAULTS, name)
+    return found

@@ -7,15 +7,15 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-_DEFAULT = "less -SRXF"
+    from collections.abc import Callable, Iterable
 
 
-def pager_command(environ: Mapping[str, str]) -> list[str]:
-    """Return the pager to call: MFDB_PAGER, PAGER, or less; none if the variable is empty."""
-    chosen = environ.get("MFDB_PAGER", environ.get("PAGER", _DEFAULT))
-    return shlex.split(chosen)
+def pager_command(text: str) -> list[str]:
+    """Return the words of the pager's command; none (no pager) if it is empty or not to be read."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
 
 
 def page(

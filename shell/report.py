@@ -22,6 +22,24 @@ def error_text(
     return (f"{safe(place)}: " if place else "") + "\n".join(lines) + "\n"
 
 
+def head_of(error: MfdbError) -> str:
+    """Return the first line of an error."""
+    return f"ERROR {error.sqlstate}: {safe(error.message)}"
+
+
+def error_whole(error: MfdbError, statement: str = "") -> str:
+    r"""Return an error with its name, and the errors that caused it (`\errverbose`)."""
+    lines = [head_of(error), *error_text(error, statement).splitlines()[1:]]
+    lines.append(f"NAME: {error.code} ({'try again' if error.retryable else 'not retryable'})")
+    cause = error.__cause__
+    while cause is not None:
+        lines.append(f"CAUSE: {type(cause).__name__}: {safe(str(cause))[:500]}")
+        cause = cause.__cause__
+    if statement:
+        lines.append(f"STATEMENT: {safe(statement[:1000])}")
+    return "\n".join(lines) + "\n"
+
+
 def error_json(error: MfdbError, statement: str = "", *, place: str = "") -> str:
     """Return an error for a program: one JSON object on one line."""
     found = {

@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import MfdbError
+import msgspec
+
+from mfdb.kernel.errors import MfdbError, ProgrammingError
 from shell import report
 from shell.feed import Feed, change_json, change_line
+from shell.options import Options
 from shell.output import written
-from shell.pager import page, pager_command
 from shell.script import first_word
-from shell.settings import FOR_PEOPLE
+from shell.settings import FOR_PEOPLE, Target
+from shell.sink import Sink
 from shell.values import safe
+from shell.variables import expanded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-    from typing import TextIO
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from mfdb.kernel.clock import Clock
-    from shell.database import Connection
+    from shell.database import Connection, Opener, Result
     from shell.settings import Display
+
+_MORE_AFTER_S = 1.0
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session is told once about where it runs. `asks`: a person is there to be asked."""
+
+    options: Options = Options()
+    target: Target = Target(data=Path())
+    aliases: Mapping[str, str] = {}
+    opener: Opener | None = None
+    passphrase: Callable[[], str] = str
+    interactive: bool = False
+    json_errors: bool = False
+    asks: bool = False
 
 
 class Session:
     """Runs statements and shows what they give.
 
-    With `interactive`, subscriptions run in the background and long results go to the pager;
-    without, a subscription is streamed as JSON lines until it ends or the process is stopped.
+    At a prompt subscriptions run in the background and long results go to the pager; elsewhere a
+    subscription is streamed as JSON lines until it ends or the process is stopped.
     """
 
     def __init__(
@@ -40,18 +58,63 @@ class Session:
         display: Display,
         *,
         clock: Clock,
-        interactive: bool = False,
-        json_errors: bool = False,
+        around: Surroundings | None = None,
     ) -> None:
+        self.around = around or Surroundings()
         self.connection = connection
         self.display = display
-        self.interactive = interactive
+        self.target = self.around.target
         self.leaving = False
-        self.feed = Feed()
+        self.feed = Feed(lines_per_s=self.around.options.notifications)
+        self.variables: dict[str, str] = {}
+        self.scripts: list[Path] = []
+        """The scripts that run now, the outermost first."""
+        self.past: list[str] = []
+        """The statements of the history, the oldest first."""
+        self.buffer = ""
+        """The last statement, for commands that are about it."""
+        self.prefill = ""
+        """What stands at the next prompt already."""
+        self.taken_s: float | None = None
+        """How long the last statement took."""
+        self.confirm: Callable[[str], Awaitable[bool]] | None = None
+        """Asks the person whether to go on; the prompt sets it."""
+        self.who = connection.identity
+        """What the identity is called here."""
         self._clock = clock
-        self._json_errors = json_errors
-        self._redirected: TextIO | None = None
+        self._sink = Sink()
+        self._failure = ""
         self._subscriptions: set[asyncio.Task[None]] = set()
+        self._reporting: asyncio.TimerHandle | None = None
+
+    @property
+    def options(self) -> Options:
+        """The options in force when the session began."""
+        return self.around.options
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The databases that have a name."""
+        return self.around.aliases
+
+    @property
+    def interactive(self) -> bool:
+        """Whether there is a prompt."""
+        return self.around.interactive
+
+    @property
+    def subscribed(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._subscriptions)
+
+    @property
+    def batch_state(self) -> str:
+        """`open` or `failed`; empty without a batch."""
+        if not self.connection.in_batch:
+            return ""
+        return "failed" if self.connection.batch_failed else "open"
+
+    # ---- statements
 
     async def run(self, text: str) -> None:
         """Run one statement and show its result.
@@ -59,32 +122,102 @@ class Session:
         Raises:
             MfdbError: it failed; nothing was shown.
         """
+        self.buffer = text
+        text = expanded(text, self.variables)
+        if not await self._may_run(text):
+            return
         if first_word(text) == "SUBSCRIBE":
             await self._subscribe(text)
             return
-        started_s = self._clock.monotonic_s()
-        result = await self.connection.execute(text)
-        taken_s = self._clock.monotonic_s() - started_s
+        result = await self.ask(text)
         display = self.display
-        await self.show(written(result, display.chosen, colour=display.colour))
-        if display.timing and display.chosen in FOR_PEOPLE:
-            self.write(f"Time: {taken_s * 1000:.3f} ms\n")
+        await self.show(
+            written(result, display.chosen, display.look(self._columns(), _named(text)))
+        )
+        if display.timing and display.chosen in FOR_PEOPLE and self.taken_s is not None:
+            self.write(f"Time: {self.taken_s * 1000:.3f} ms\n")
         self.show_notices()
+
+    async def ask(self, text: str) -> Result:
+        """Return the result of one statement, with its duration and outcome kept for later.
+
+        Raises:
+            MfdbError: it failed.
+        """
+        started_s = self._clock.monotonic_s()
+        try:
+            with self._progress():
+                result = await self.connection.execute(text)
+        except MfdbError as error:
+            self._remember(error, text)
+            raise
+        self.taken_s = self._clock.monotonic_s() - started_s
+        self.variables |= {"ERROR": "false", "SQLSTATE": "00000", "ROW_COUNT": str(_count(result))}
+        return result
+
+    def statement(self, query: str) -> str:
+        """Return the statement that a command is about: the one before it, else the last one.
+
+        Raises:
+            ProgrammingError: there is none.
+        """
+        found = query or self.buffer
+        if not found:
+            raise ProgrammingError("there is no statement yet", hint="type one before the command")
+        self.buffer = found
+        return found
+
+    def interrupt(self) -> None:
+        """Stop the statement that this machine computes now, if any."""
+        self.connection.interrupt()
+
+    async def _may_run(self, text: str) -> bool:
+        if not (self.around.asks and self.options.warn) or self.confirm is None:
+            return True
+        from shell.danger import question_about
+
+        question = question_about(text)
+        if question is None or await self.confirm(question):
+            return True
+        self.say("Not run.\n")
+        return False
+
+    def _progress(self) -> contextlib.AbstractContextManager[object]:
+        if not self.options.progress or self.display.quiet or not sys.stderr.isatty():
+            return contextlib.nullcontext()
+        from shell.progress import Progress
+
+        return Progress(self._clock.monotonic_s, is_shown=lambda: not self.feed.paused)
+
+    def _remember(self, error: MfdbError, text: str) -> None:
+        self._failure = report.error_whole(error, text)
+        self.variables |= {
+            "ERROR": "true",
+            "SQLSTATE": error.sqlstate,
+            "ROW_COUNT": "0",
+            "LAST_ERROR_MESSAGE": error.message,
+            "LAST_ERROR_SQLSTATE": error.sqlstate,
+        }
+
+    # ---- what is written
 
     async def show(self, pieces: Iterable[str]) -> None:
         """Write pieces of text where results go, through the pager if a person would want it."""
-        if not self.interactive or self._redirected is not None or not sys.stdout.isatty():
+        is_paged = self.interactive and self._sink.is_screen and sys.stdout.isatty()
+        if not is_paged or self.options.paging == "never":
             for piece in pieces:
                 self.write(piece)
             return
-        height = shutil.get_terminal_size().lines - 1
+        from shell.pager import page, pager_command
+
+        is_always = self.options.paging == "always"
         self.feed.pause()
         try:
             await asyncio.to_thread(
                 page,
                 pieces,
-                height=height,
-                command=pager_command(os.environ),
+                height=1 if is_always else shutil.get_terminal_size().lines - 1,
+                command=pager_command(self.options.pager),
                 write=sys.stdout.write,
             )
         finally:
@@ -93,11 +226,42 @@ class Session:
 
     def write(self, text: str) -> None:
         """Write text where results go."""
-        (self._redirected or sys.stdout).write(text)
+        self._sink.write(text)
+
+    def say(self, text: str) -> None:
+        """Write text to standard output, wherever results go."""
+        sys.stdout.write(text)
+
+    def inform(self, text: str) -> None:
+        """Write what a person may like to know, unless nothing is to be said."""
+        if not self.display.quiet:
+            self.say(text)
+
+    def flush(self) -> None:
+        """Hand on what is written."""
+        self._sink.flush()
+        sys.stdout.flush()
+
+    def redirect(self, sink: Sink) -> None:
+        """Send results to a sink from now on."""
+        self._sink.close()
+        self._sink = sink
+
+    @contextlib.contextmanager
+    def sent_to(self, sink: Sink) -> Iterator[None]:
+        """Send results to a sink inside `with`, and close it."""
+        before, self._sink = self._sink, sink
+        try:
+            yield
+        finally:
+            self._sink = before
+            sink.close()
 
     def show_error(self, error: MfdbError, statement: str = "", *, place: str = "") -> None:
         """Report an error on standard error."""
-        if self._json_errors:
+        if not self._failure.startswith(report.head_of(error)):
+            self._remember(error, statement)
+        if self.around.json_errors:
             sys.stderr.write(report.error_json(error, statement, place=place))
         else:
             colour = self.display.colour
@@ -106,19 +270,43 @@ class Session:
     def show_notices(self) -> None:
         """Report what the connection has to tell, once."""
         for notice in self.connection.notices:
-            sys.stderr.write(f"NOTICE: {safe(notice)}\n")
+            if not self.display.quiet:
+                sys.stderr.write(f"NOTICE: {safe(notice)}\n")
         self.connection.notices.clear()
 
-    def redirect(self, path: Path | None) -> None:
-        """Send results to a file from now on, or (None) back to standard output.
+    def last_failure(self) -> str:
+        """Return all that is known of the last error; empty if there was none."""
+        return self._failure
+
+    def now_text(self) -> str:
+        """Return date and time, as people write them."""
+        import datetime
+
+        moment = datetime.datetime.fromtimestamp(self._clock.now_s()).astimezone()
+        return moment.strftime("%a %d %b %Y %H:%M:%S")
+
+    def _columns(self) -> int:
+        """Return the width of the screen results go to, 0 if they go elsewhere."""
+        is_screen = self._sink.is_screen and sys.stdout.isatty()
+        return shutil.get_terminal_size().columns if is_screen else 0
+
+    # ---- the connection
+
+    async def reconnect(self, target: Target) -> None:
+        """Open another database, then close this one.
 
         Raises:
-            OSError: the file cannot be written.
+            MfdbError: it cannot be opened; this one stays open.
         """
-        opened = path.open("w", encoding="utf-8") if path is not None else None
-        if self._redirected is not None:
-            self._redirected.close()
-        self._redirected = opened
+        opener = self.around.opener
+        if opener is None:
+            raise ProgrammingError("this session cannot open another database")
+        opened = await opener(target, self.around.passphrase)
+        await self._end_subscriptions()
+        before, self.connection = self.connection, opened
+        self.target, self.who = target, opened.identity
+        await before.close()
+        self.show_notices()
 
     async def settle(self) -> None:
         """Wait until every subscription has ended by itself."""
@@ -126,11 +314,18 @@ class Session:
 
     async def close(self) -> None:
         """Stop the subscriptions, give the files back and close the connection."""
+        await self._end_subscriptions()
+        self.redirect(Sink())
+        await self.connection.close()
+
+    async def _end_subscriptions(self) -> None:
+        if self._reporting is not None:
+            self._reporting.cancel()
         for task in self._subscriptions:
             task.cancel()
         await asyncio.gather(*self._subscriptions, return_exceptions=True)
-        self.redirect(None)
-        await self.connection.close()
+
+    # ---- changes as they come
 
     async def _subscribe(self, text: str) -> None:
         if not self.interactive:
@@ -144,7 +339,7 @@ class Session:
     async def _stream(self, text: str) -> None:
         async for change in self.connection.subscribe(text):
             self.write(change_json(change) + "\n")
-            (self._redirected or sys.stdout).flush()
+            self._sink.flush()
 
     async def _announce(self, text: str) -> None:
         """Print changes above the prompt until the subscription ends or the session closes."""
@@ -152,5 +347,33 @@ class Session:
             async for change in self.connection.subscribe(text):
                 for line in self.feed.offer(change_line(change), self._clock.monotonic_s()):
                     sys.stdout.write(line + "\n")
+                self._report_later()
         except MfdbError as error:
             self.show_error(error, text)
+
+    def _report_later(self) -> None:
+        """Say in a second how many changes are held, once for all that come until then."""
+        if self._reporting is None and self.feed.unreported:
+            loop = asyncio.get_running_loop()
+            self._reporting = loop.call_later(_MORE_AFTER_S, self._report_held)
+
+    def _report_held(self) -> None:
+        self._reporting = None
+        line = self.feed.report()
+        if line:
+            sys.stdout.write(line + "\n")
+
+
+def _count(result: Result) -> int:
+    word = result.tag.rpartition(" ")[2]
+    return int(word) if word.isdecimal() else len(result.rows)
+
+
+def _named(text: str) -> str:
+    """Return the dataset that a query reads first, for the insert format."""
+    import re
+
+    found = re.search(
+        r'\bFROM\s+((?:[\w$]+|"[^"]+")(?:\.(?:[\w$]+|"[^"]+"))?)', text, re.IGNORECASE
+    )
+    return found[1] if found else ""

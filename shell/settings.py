@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 class Format(enum.StrEnum):
@@ -102,7 +102,7 @@ def default_data() -> Path:
 
 
 def wants_colour(environ: Mapping[str, str], *, terminal: bool, wish: str = "auto") -> bool:
-    """Return whether to colour: on a terminal unless NO_COLOR is set (no-color.org), or as wished."""
+    """Return whether to colour: as wished, else on a terminal without NO_COLOR (no-color.org)."""
     if wish != "auto":
         return wish == "always"
     return terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -203,9 +203,7 @@ def _padded(texts: Sequence[str], size: int, *, right: bool) -> list[str]:
     return [text + " " * (size - width(text)) for text in texts]
 
 
-def _tall(
-    frame: Frame, row: Sequence[str], widths: Sequence[int], rights: Sequence[bool]
-) -> str:
+def _tall(frame: Frame, row: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) -> str:
     """Return a row of which a cell has several lines: `+` after each line that goes on."""
     cells = [text.split("\n") for text in row]
     lines = []

@@ -87,6 +87,8 @@ def clipped(text: str, columns: int) -> str:
         return text
     if width(text) <= columns:
         return text
+    import wcwidth  # as in `width`
+
     kept, used = [], 0
     for letter in text:
         used += max(0, wcwidth.wcwidth(letter))

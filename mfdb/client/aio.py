@@ -110,6 +110,19 @@ class Connection:
         """Whether a batch is open."""
         return self._session.in_batch
 
+    @property
+    def batch_failed(self) -> bool:
+        """Whether a statement of the open batch has failed, so that nothing of it will be kept."""
+        batch = self._session.state.batch
+        return batch is not None and batch.failed
+
+    def interrupt(self) -> None:
+        """Stop the query that this machine computes now, if any; it raises StatementCancelled.
+
+        It may come from any thread and from a signal handler.
+        """
+        self._session.interrupt()
+
     async def execute(self, text: str, params: Given = ()) -> Result:
         """Return the result of one statement.
 

@@ -76,9 +76,9 @@ def parse_interval_s(text: str) -> int | None:
 
 
 def _refuse(option: Option, seen: set[str], *, creates: bool) -> None:
-    if option.name not in _NAMES:
-        near = get_close_matches(option.name, _NAMES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(_NAMES)}"
+    if option.name not in NAMES:
+        near = get_close_matches(option.name, NAMES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(NAMES)}"
         raise InvalidDefinition(
             f"there is no option {option.name}", hint=hint, position=option.position
         )
@@ -166,7 +166,7 @@ def _amount(option: Option) -> Wei:
     return Wei(int(wei))
 
 
-_NAMES = (
+NAMES = (
     "replicas",
     "write_quorum",
     "read_quorum",

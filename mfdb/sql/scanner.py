@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql.automaton import END, Token, keywords
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STATEMENT_CHARACTERS = 16 * 2**20
 """Longest statement that is looked at."""
@@ -211,3 +214,18 @@ def is_open(text: str) -> bool:
     except SqlSyntax:
         return True
     return depth > 0
+
+
+def outside(text: str, letters: str, start: int = 0) -> Iterator[int]:
+    """Yield where one of these letters stands outside quotes and comments, up to what is open."""
+    place = start
+    try:
+        while (place := skip(text, place)) < len(text):
+            found = _TOKEN.match(text, place)
+            if found is None and text[place] in _OPENERS:
+                return
+            if text[place] in letters and (found is None or found.end() == place + 1):
+                yield place
+            place = found.end() if found is not None else place + 1
+    except SqlSyntax:
+        return

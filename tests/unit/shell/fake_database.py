@@ -46,6 +46,8 @@ class FakeConnection:
     notices: list[str] = field(default_factory=list)
     executed: list[str] = field(default_factory=list)
     closed: bool = False
+    failed: bool = False
+    interrupted: int = 0
 
     def __post_init__(self) -> None:
         self._sqlite = sqlite3.connect(":memory:", isolation_level=None)
@@ -59,12 +61,24 @@ class FakeConnection:
     def in_batch(self) -> bool:
         return self._sqlite.in_transaction
 
+    @property
+    def batch_failed(self) -> bool:
+        return self.in_batch and self.failed
+
+    def interrupt(self) -> None:
+        self.interrupted += 1
+
     async def execute(self, text: str, params: Sequence[object] = ()) -> FakeResult:
         assert not self.closed
         self.executed.append(text)
         words = text.split()
         if words[:2] == ["SHOW", "DATASETS"]:
-            text = "SELECT name, type AS kind FROM sqlite_master ORDER BY name"
+            like = f"WHERE name {' '.join(words[2:])}" if words[2:] else ""
+            text = f"SELECT name, type AS kind FROM sqlite_master {like} ORDER BY name"
+        elif words[:2] == ["SHOW", "IDENTITIES"]:
+            row = ("alice", self.identity, False, True)
+            names = ("name", "address", "protected", "current")
+            return FakeResult(tuple(map(FakeColumn, names)), [row], "SHOW 1")
         elif words[0] == "DESCRIBE":
             return self._describe(words[1].strip('"'))
         elif words == ["SELECT", "slow"]:

@@ -11,7 +11,7 @@ import pytest
 from shell.__main__ import main
 from shell.arguments import PROGRAMS, parse
 from shell.pager import page, pager_command
-from shell.settings import Format, default_data, default_network, wants_colour
+from shell.settings import Format, wants_colour
 
 HEAVY = ("web3", "numpy", "prompt_toolkit", "pygments", "lark", "nacl", "cryptography", "asyncio")
 
@@ -63,20 +63,15 @@ def test_global_options_stand_before_and_after_the_program(tmp_path: Path) -> No
 
 def test_statement_options() -> None:
     args = parse(["-c", "SELECT 1", "-c", "SELECT 2", "--format", "box", "--keep-going"])
-    assert args.commands == ["SELECT 1", "SELECT 2"]
+    assert [work.text for work in args.work] == ["SELECT 1", "SELECT 2"]
     assert args.format is Format.BOX
     assert args.keep_going
 
 
-def test_the_environment_names_directory_and_network(tmp_path: Path) -> None:
-    assert default_data({"MFDB_DATA": str(tmp_path)}) == tmp_path
-    assert default_data({}).name == "mfdb"
-    assert default_network({}) is None
-    assert default_network({"MFDB_NETWORK": "n.json"}) == Path("n.json")
-
-
 def test_colour_only_on_terminals_that_want_it() -> None:
     assert wants_colour({"TERM": "xterm"}, terminal=True)
+    assert wants_colour({}, terminal=False, wish="always")
+    assert not wants_colour({"TERM": "xterm"}, terminal=True, wish="never")
     assert not wants_colour({"TERM": "xterm"}, terminal=False)
     assert not wants_colour({"TERM": "xterm", "NO_COLOR": "1"}, terminal=True)
     assert not wants_colour({"TERM": "dumb"}, terminal=True)
@@ -112,10 +107,11 @@ def test_without_a_pager_everything_is_written(command: list[str]) -> None:
     assert "".join(written) == "".join(f"{n}\n" for n in range(99))
 
 
-def test_the_pager_is_chosen_by_the_environment() -> None:
-    assert pager_command({}) == ["less", "-SRXF"]
-    assert pager_command({"PAGER": "more -x"}) == ["more", "-x"]
-    assert pager_command({"PAGER": "more", "MFDB_PAGER": ""}) == []
+def test_the_pager_is_a_command_with_options() -> None:
+    assert pager_command("less -SRXF") == ["less", "-SRXF"]
+    assert pager_command("more 'a b'") == ["more", "a b"]
+    assert pager_command("") == []
+    assert pager_command("an 'open quote") == []
 
 
 def test_an_error_of_a_program_is_reported_with_its_hint(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shell.output import written
-from shell.settings import Format
+from shell.settings import FOR_PEOPLE, Format, Look
 from tests.unit.shell.fake_database import FakeColumn, FakeResult
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_box() -> None:
 
 def test_vertical() -> None:
     assert text(result(["id", "name"], (1, "a\nb")), Format.VERTICAL) == (
-        "-[ row 1 ]\nid   | 1\nname | a\\nb\n(1 row)\n\n"
+        "-[ row 1 ]\nid   | 1\nname | a\n     | b\n(1 row)\n\n"
     )
 
 
@@ -94,7 +94,7 @@ def test_a_statement_without_rows(chosen: Format) -> None:
     made = text(FakeResult(tag="INSERT 3"), chosen)
     if chosen is Format.JSON:
         assert json.loads(made) == {"tag": "INSERT 3"}
-    elif chosen in (Format.CSV, Format.TSV, Format.JSONL):
+    elif chosen not in FOR_PEOPLE:
         assert made == ""
     else:
         assert made == "INSERT 3\n"

@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prompt_toolkit.application import create_app_session
@@ -17,9 +17,10 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from mfdb.node.system import SystemClock
-from shell.repl import Repl
-from shell.session import Session
-from shell.settings import Display
+from shell.options import Options
+from shell.prompt.repl import Repl
+from shell.session import Session, Surroundings
+from shell.settings import Display, Target
 from tests.unit.shell.fake_database import FakeConnection
 
 if TYPE_CHECKING:
@@ -36,15 +37,18 @@ DEADLINE_S = 20
 class Terminal:
     """A prompt and the keys that are typed at it."""
 
-    def __init__(self, history: Path, keys: Callable[[str], None]) -> None:
+    def __init__(self, data: Path, keys: Callable[[str], None], **options: Any) -> None:
         self.connection = FakeConnection(identity="alice")
-        self.session = Session(self.connection, Display(), clock=SystemClock(), interactive=True)
-        self.repl = Repl(self.session, history)
+        around = Surroundings(
+            interactive=True, asks=True, target=Target(data=data), options=Options(**options)
+        )
+        self.session = Session(self.connection, Display(), clock=SystemClock(), around=around)
+        self.repl = Repl(self.session)
         self.type = keys
 
     def statements(self) -> list[str]:
         """What was run, without what completion asks for."""
-        return [t for t in self.connection.executed if not t.startswith(("SHOW D", "DESCRIBE"))]
+        return [t for t in self.connection.executed if not t.startswith(("SHOW ", "DESCRIBE"))]
 
     def run(self, *keys: str) -> int:
         """Type everything at once, then serve the prompt to its end."""
@@ -54,14 +58,14 @@ class Terminal:
 
 
 @contextmanager
-def _terminal(history: Path) -> Iterator[Terminal]:
+def _terminal(data: Path, **options: Any) -> Iterator[Terminal]:
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
-        yield Terminal(history, keys.send_text)
+        yield Terminal(data, keys.send_text, **options)
 
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    with _terminal(tmp_path / "data" / "history") as made:
+    with _terminal(tmp_path / "data") as made:
         yield made
 
 
@@ -100,7 +104,7 @@ def test_meta_commands_need_no_semicolon(
     terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert terminal.run("\\identity", ENTER, "\\q", ENTER) == 0
-    assert capsys.readouterr().out == "alice\n"
+    assert capsys.readouterr().out.endswith("\nalice\n")
 
 
 def test_quit_is_understood(terminal: Terminal) -> None:
@@ -110,7 +114,7 @@ def test_quit_is_understood(terminal: Terminal) -> None:
 
 def test_completion_knows_what_was_created(terminal: Terminal) -> None:
     terminal.run("CREATE TABLE letters (id INTEGER, body TEXT);", ENTER, CTRL_D)
-    assert terminal.repl.catalogue.columns == {"letters": ["id", "body"]}
+    assert list(terminal.repl.catalogue.datasets["letters"].columns) == ["id", "body"]
 
 
 def test_the_prompt_completes_from_the_catalogue(terminal: Terminal) -> None:
@@ -123,10 +127,10 @@ def test_the_prompt_completes_from_the_catalogue(terminal: Terminal) -> None:
 
 def test_the_history_is_kept_for_its_owner_only(tmp_path: Path) -> None:
     history = tmp_path / "data" / "history"
-    with _terminal(history) as first:
+    with _terminal(history.parent) as first:
         first.run("SELECT 'remember me';", ENTER, CTRL_D)
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
-    with _terminal(history) as second:
+    with _terminal(history.parent) as second:
         second.run("\x1b[A", ENTER, CTRL_D)  # arrow up, Enter
         assert second.statements() == ["SELECT 'remember me'"]
 

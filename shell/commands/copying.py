@@ -1,0 +1,3 @@
+"""Rows from and to files on this side."""
+
+from __future__ import annotations

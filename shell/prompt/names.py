@@ -1,0 +1,83 @@
+"""The catalogue for completion, asked of the open database after each definition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import MfdbError
+from shell.completion.catalogue import Catalogue, Dataset, built_in
+from shell.literals import quoted_name
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+
+    from shell.database import Connection, Result
+    from shell.session import Session
+
+DATASETS = 200
+"""So many datasets have their columns completed; of more only the names."""
+
+
+async def catalogue_of(session: Session, used: Counter[str]) -> Catalogue:
+    """Return the names there are now.
+
+    Raises:
+        MfdbError: the datasets cannot be listed.
+    """
+    connection = session.connection
+    listed = records(await connection.execute("SHOW DATASETS"))
+    datasets = {}
+    for number, one in enumerate(listed):
+        name = str(one["name"])
+        columns = await _columns(connection, name) if number < DATASETS else {}
+        datasets[name] = Dataset(
+            columns=columns,
+            owner=str(one.get("owner", "")),
+            kind=str(one.get("kind", "dataset")),
+        )
+    return replace(
+        _built_in(),
+        datasets=datasets,
+        identities=tuple(str(one["name"]) for one in await _identities(connection)),
+        aliases=tuple(sorted(session.aliases)),
+        variables=tuple(sorted(session.variables)),
+        used=used,
+    )
+
+
+async def who_is(session: Session) -> str:
+    """Return what the connection's identity is called here, else its address."""
+    address = session.connection.identity
+    for one in await _identities(session.connection):
+        if str(one.get("address")) == address:
+            return str(one["name"])
+    return address
+
+
+@cache
+def _built_in() -> Catalogue:
+    return built_in()
+
+
+async def _columns(connection: Connection, name: str) -> dict[str, str]:
+    try:
+        described = records(await connection.execute(f"DESCRIBE {quoted_name(name)}"))
+    except MfdbError:
+        return {}  # dropped meanwhile, or not ours to describe: its name is completed all the same
+    return {str(one["column"]): str(one.get("type", "")) for one in described}
+
+
+async def _identities(connection: Connection) -> Sequence[dict[str, object]]:
+    try:
+        return records(await connection.execute("SHOW IDENTITIES"))
+    except MfdbError:
+        return ()  # a database without a keystore; addresses do
+
+
+def records(result: Result) -> list[dict[str, object]]:
+    """Return rows by the names of their columns."""
+    names = [column.name for column in result.columns]
+    return [dict(zip(names, row, strict=True)) for row in result.rows]

@@ -1,0 +1,241 @@
+r"""`\h`: the syntax of a statement, from the grammar that parses it, and examples that tests run.
+
+Nothing here is written per statement: syntax comes from grammar.lark, examples from docs/sql.md,
+which is shipped beside this file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import ProgrammingError
+from mfdb.sql.places import start
+from mfdb.sql.scanner import split, tokenise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RULE = re.compile(r"^[?!]?(\w+)\s*:\s*(.*)$")
+_ALIAS = re.compile(r"\s*->\s*\w+")
+_REPEATED = re.compile(r'\("," (\w+)\)\*')
+_REPEATED_LONG = re.compile(r"(\w+) \((\"\w+\") \1\)\+")
+_EXAMPLES = 6
+_BLOCK = re.compile(r"^```sql[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FIRSTS = {"query": ("SELECT", "VALUES", "WITH")}
+_LEAVES = frozenset(
+    {
+        "name",
+        "expr",
+        "table_name",
+        "name_list",
+        "query",
+        "items",
+        "where",
+        "literal",
+        "type",
+        "bare_name",
+    }
+)
+"""Rules that a reader knows by their name."""
+_NESTED = 3
+"""How many levels of rules below a statement are shown."""
+
+
+@cache
+def topics() -> tuple[str, ...]:
+    """Return what help can be asked for: every statement by its first words."""
+    found = []
+    for word in start().words():
+        place = start().then(word)
+        seconds = place.words() if place is not None else []
+        kinds = [second for second in seconds if second in _SECONDS]
+        is_split = word in _SPLIT and kinds
+        found += [f"{word} {kind}" for kind in kinds] if is_split else [word]
+    return tuple(found)
+
+
+_SPLIT = frozenset({"CREATE"})
+_SECONDS = frozenset(
+    {"DATASET", "TABLE", "MAILBOX", "IDENTITY", "INDEX", "UNIQUE", "VIEW", "POLICY"}
+)
+
+
+def listing() -> Iterator[str]:
+    """Yield the statements there are."""
+    yield "Statements; \\h STATEMENT shows syntax and examples:\n"
+    names = topics()
+    width = max(map(len, names)) + 2
+    for at in range(0, len(names), 4):
+        yield "  " + "".join(name.ljust(width) for name in names[at : at + 4]).rstrip() + "\n"
+
+
+def page_of(asked: str) -> Iterator[str]:
+    """Yield syntax and examples of a statement.
+
+    Raises:
+        ProgrammingError: there is no such statement.
+    """
+    words = asked.upper().split()
+    known = topics()
+    matching = [topic for topic in known if topic.split()[: len(words)] == words]
+    if not matching and words:
+        matching = [topic for topic in known if words[: len(topic.split())] == topic.split()]
+    if not matching:
+        near = difflib.get_close_matches(" ".join(words), known, n=2)
+        raise ProgrammingError(
+            f"no help on {asked[:40]!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else "\\h lists the statements",
+        )
+    return _page(matching)
+
+
+def _page(matching: list[str]) -> Iterator[str]:
+    rules = _rules()
+    starting = [rule for rule in _statements() if _starts(rule, matching)]
+    shown: set[str] = set()
+    for rule in starting:
+        yield from _syntax(rule, rules, shown)
+    below = _below(starting, rules, shown)
+    if below:
+        yield "where\n"
+        yield from below
+    examples = _examples(matching)
+    if examples:
+        yield "\nExamples\n"
+        yield from (f"  {example}\n" for example in examples)
+
+
+def _starts(rule: str, matching: list[str]) -> bool:
+    """Return whether a rule's statement begins with one of the topics."""
+    firsts = _FIRSTS.get(rule) or _openings(rule)
+    return any(
+        topic.startswith(first) or first.startswith(topic) for topic in matching for first in firsts
+    )
+
+
+@cache
+def _openings(rule: str) -> tuple[str, ...]:
+    """Return the first words of a rule: of each alternative its keyword, and a second if fixed."""
+    found = []
+    for alternative in _rules().get(rule, ()):
+        words = re.findall(r'"([A-Z]+)"|(\(|_\w+)', alternative)
+        first = next((word for word, _ in words if word), "")
+        second = words[1][0] if len(words) > 1 else ""
+        group = words[1][1] if len(words) > 1 else ""
+        if first in _SPLIT and second:
+            found.append(f"{first} {second}")
+        elif first in _SPLIT and group.startswith("_"):
+            kinds = [re.findall(r'"([A-Z]+)"', one) for one in _rules().get(group, ())]
+            found += [f"{first} {kind}" for each in kinds for kind in each]
+        elif first:
+            found.append(first)
+    return tuple(found)
+
+
+def _statements() -> list[str]:
+    """Return the rules that are statements."""
+    found: dict[str, None] = {}
+    for alternative in _rules()["statement"]:
+        for name in re.findall(r"\b[a-z_]+\b", _ALIAS.sub("", alternative)):
+            if name != "pass_value":
+                found[name] = None
+    return list(found)
+
+
+def _syntax(rule: str, rules: dict[str, list[str]], shown: set[str]) -> Iterator[str]:
+    shown.add(rule)
+    for alternative in rules.get(rule, ()):
+        yield f"  {_human(alternative)}\n"
+
+
+def _below(starting: list[str], rules: dict[str, list[str]], shown: set[str]) -> list[str]:
+    """Return the lines of the rules that the statements are made of."""
+    lines: list[str] = []
+    level = starting
+    for _ in range(_NESTED):
+        named: dict[str, None] = {}
+        for rule in level:
+            for alternative in rules.get(rule, ()):
+                words = re.findall(r"\b_?[a-z][a-z_]*\b", re.sub(r'"[^"]*"', "", alternative))
+                named |= dict.fromkeys(words)
+        level = [name for name in named if name in rules and name not in shown | _LEAVES]
+        for name in level:
+            shown.add(name)
+            options = [_human(alternative) for alternative in rules[name]]
+            text = " | ".join(option for option in options if option)
+            lines.append(f"  {_named(name)}: {text}\n")
+    return lines
+
+
+def _human(alternative: str) -> str:
+    """Return an alternative of the grammar as manuals write it."""
+    text = _REPEATED.sub("[, ...]", _ALIAS.sub("", alternative))
+    text = _REPEATED_LONG.sub(r"\1 [\2 ...]", text)
+    parts = re.split(r'("[^"]*")', text)
+    made = [part.strip('"') if part.startswith('"') else _names_in(part) for part in parts]
+    joined = re.sub(r"\s+", " ", "".join(made)).strip()
+    return re.sub(r"\s+,", ",", joined).replace("( ", "(").replace(" )", ")")
+
+
+def _names_in(text: str) -> str:
+    return re.sub(r"\b_?[a-z][a-z_]*\b", lambda found: _named(found.group()), text)
+
+
+def _named(rule: str) -> str:
+    return rule.strip("_")
+
+
+@cache
+def _rules() -> dict[str, list[str]]:
+    """Return the alternatives of each rule of the grammar."""
+    text = files("mfdb.sql").joinpath("grammar.lark").read_text("utf-8")
+    rules: dict[str, list[str]] = {}
+    current: list[str] = []
+    for raw in text.splitlines():
+        line = raw.partition("//")[0].rstrip()
+        found = _RULE.match(line)
+        if found:
+            current = rules.setdefault(found[1], [])
+            line = found[2]
+        elif not line.startswith(" "):
+            continue
+        if line.strip():
+            _add(current, line.strip())
+    return rules
+
+
+def _add(alternatives: list[str], line: str) -> None:
+    """Add a line of a rule: a new alternative after `|`, else the rest of the last one."""
+    pieces = re.split(r"\s+\|\s+(?![^([]*[)\]])", line.removeprefix("| "))
+    if alternatives and not line.startswith("|"):
+        alternatives[-1] += " " + pieces.pop(0)
+    alternatives.extend(pieces)
+
+
+def _examples(matching: list[str]) -> list[str]:
+    found = []
+    for statement in _documented():
+        words = [token.text.upper() for token in tokenise(statement)[:3]]
+        if any(words[: len(topic.split())] == topic.split() for topic in matching):
+            found.append(" ".join(statement.split()) + ";")
+    return found[:_EXAMPLES]
+
+
+@cache
+def _documented() -> tuple[str, ...]:
+    """Return the statements of docs/sql.md."""
+    blocks = _BLOCK.findall(_paper())
+    return tuple(piece.text for block in blocks for piece in split(block))
+
+
+def _paper() -> str:
+    shipped = files("shell").joinpath("sql.md")
+    if shipped.is_file():
+        return shipped.read_text("utf-8")
+    beside = Path(__file__).parents[1] / "docs" / "sql.md"  # a checkout
+    return beside.read_text("utf-8") if beside.is_file() else ""
