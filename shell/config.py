@@ -5,7 +5,7 @@ The file is TOML: one key per option, and a table `[aliases]` of databases by na
 
 from __future__ import annotations
 
-import difflib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,6 +58,9 @@ def default_path(environ: Mapping[str, str]) -> Path:
     named = environ.get("MFDB_CONFIG")
     if named:
         return Path(named)
+    if sys.platform == "linux":  # as platformdirs says, without the time it takes to import
+        base = environ.get("XDG_CONFIG_HOME") or "~/.config"
+        return Path(base).expanduser() / "mfdb" / "config.toml"
     import platformdirs
 
     return platformdirs.user_config_path("mfdb", appauthor=False) / "config.toml"
@@ -101,6 +104,8 @@ def parse(text: str, name: str) -> tuple[dict[str, object], dict[str, str]]:
 
 
 def _near(key: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(key.replace("-", "_"), NAMES, n=1)
     return f"did you mean {near[0]}?" if near else "`mfdb config` lists them"
 

@@ -7,7 +7,6 @@ mfdb:                                                         your own
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +31,8 @@ def target_of(name: str, aliases: Mapping[str, str], *, now: Target | None = Non
         return _parsed(text)
     path = Path(text).expanduser()
     if name not in aliases and not path.exists() and "/" not in text:
+        import difflib
+
         near = difflib.get_close_matches(name, aliases, n=1)
         known = f"aliases: {', '.join(sorted(aliases))}" if aliases else "there are no aliases"
         raise InvalidDefinition(
@@ -51,6 +52,8 @@ def _parsed(text: str) -> Target:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     for key in given:
         if key not in _KEYS:
+            import difflib
+
             near = difflib.get_close_matches(key, _KEYS, n=1)
             raise InvalidDefinition(
                 f"a database has no {key[:40]!r}",

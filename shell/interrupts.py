@@ -62,8 +62,7 @@ class _Watch(Generic[T]):
             self._loop.call_soon_threadsafe(self._give_up)
             return
         self._session.interrupt()
-        if not is_amid:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._loop.call_soon_threadsafe(self._task.cancel)  # no matter if it is done by then
 
     def _give_up(self) -> None:
         if not self.given_up.done():
@@ -87,7 +86,10 @@ async def interruptible(
         if not task.done():
             task.add_done_callback(_look_away)
             raise Interrupted(abandoned=True)
-        return task.result()
+        result = task.result()
+        if watch.count and not session.interactive:
+            raise Interrupted(abandoned=False)  # it failed as cancelled; a script ends here
+        return result
     except _Abandoned:
         raise Interrupted(abandoned=True) from None
     except asyncio.CancelledError:

@@ -58,6 +58,7 @@ _STYLE = Style.from_dict(
         "dim": "ansibrightblack",
     }
 )
+_PLAIN = Style.from_dict({"bottom-toolbar": "noreverse"})
 
 
 class Repl:
@@ -197,7 +198,7 @@ class Repl:
             bottom_toolbar=self._toolbar if options.toolbar else None,
             editing_mode=EditingMode.VI if options.editing == "vi" else EditingMode.EMACS,
             input_processors=[HighlightMatchingBracketProcessor(chars="()[]")],
-            style=_STYLE,
+            style=_STYLE if session.display.colour else _PLAIN,
             color_depth=self._depth(),
             enable_open_in_editor=True,
             tempfile_suffix=".sql",
