@@ -86,10 +86,9 @@ async def interruptible(
         if not task.done():
             task.add_done_callback(_look_away)
             raise Interrupted(abandoned=True)
-        result = task.result()
-        if watch.count and not session.interactive:
+        if task.exception() is None and watch.count and not session.interactive:
             raise Interrupted(abandoned=False)  # it failed as cancelled; a script ends here
-        return result
+        return task.result()
     except _Abandoned:
         raise Interrupted(abandoned=True) from None
     except asyncio.CancelledError:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfdb.sql.automaton import keywords
-from shell.completion import Catalogue, Dataset, suggestions
+from shell.completion import Dataset, suggestions
 from shell.completion.catalogue import built_in
 from shell.completion.ranking import match
 

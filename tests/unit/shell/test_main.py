@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from shell.__main__ import main
 from shell.arguments import PROGRAMS, parse
 from shell.pager import page, pager_command
 from shell.settings import Format, wants_colour
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = ("web3", "numpy", "prompt_toolkit", "pygments", "lark", "nacl", "cryptography", "asyncio")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shell.output import written
-from shell.settings import FOR_PEOPLE, Format, Look
+from shell.settings import FOR_PEOPLE, Format
 from tests.unit.shell.fake_database import FakeColumn, FakeResult
 
 if TYPE_CHECKING:
