@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FILE_BYTES = 2**20
 """Longest configuration file that is read."""
 ALIASES = "aliases"
+_PLATFORM: str = sys.platform
 
 
 class Found(NamedTuple):
@@ -58,7 +59,7 @@ def default_path(environ: Mapping[str, str]) -> Path:
     named = environ.get("MFDB_CONFIG")
     if named:
         return Path(named)
-    if sys.platform == "linux":  # as platformdirs says, without the time it takes to import
+    if _PLATFORM == "linux":  # as platformdirs says, without the time it takes to import
         base = environ.get("XDG_CONFIG_HOME") or "~/.config"
         return Path(base).expanduser() / "mfdb" / "config.toml"
     import platformdirs
