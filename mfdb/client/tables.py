@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.reading import Reading
     from mfdb.kernel.ids import DatasetId
     from mfdb.sql.catalogue import TableSchema
-    from mfdb.sql.tables import Mutation, Values
+    from mfdb.sql.tables import ColumnScan, Mutation, Values
 
 _LONG = frozenset({"text", "bytes"})
 """Families whose values may be longer than an index keeps."""
@@ -127,6 +127,18 @@ class LocalTables:
         if pending is None or not pending.rows:
             return stored
         return self._with_pending(table, access, stored, pending)
+
+    def columns(self, table: TableSchema) -> ColumnScan | None:
+        """Return the rows by column: not with an open batch on top, which only `scan` knows."""
+        pending = self._pending.get(table.dataset)
+        if pending is not None and pending.rows:
+            return None
+        scan = self._reading.columns(self._known_of(table))
+        if scan is None:
+            return None
+        from mfdb.client.columns import LocalColumns
+
+        return LocalColumns(scan)
 
     def _with_pending(
         self,
@@ -246,6 +258,9 @@ class OneRow:
 
     def __init__(self, row: StoredRow) -> None:
         self._row = row
+
+    def columns(self, table: TableSchema) -> None:
+        """There is nothing by column."""
 
     def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
         """Yield the row if the access describes it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.dataset.blocks.records import TABLES as BLOCK_TABLES
 from mfdb.dataset.layout import dropped_key, manifest_key, name_key, of_dataset
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.kernel.errors import BadProof, UnknownDataset
@@ -125,7 +126,7 @@ def _check_neighbours(working: Working, manifest: Manifest) -> None:
 def forget(working: Working, known: Known, *, reason: str) -> None:
     """Remove a dataset and everything that is kept of it."""
     manifest = known.manifest
-    for table in b"mgockzrpvxwduijfs":
+    for table in b"mgockzrpvxwduijfs" + BLOCK_TABLES:
         for key, _ in list(working.scan(bytes([table]) + manifest.dataset)):
             working.delete(key)
     if find_dataset(working, manifest.owner, manifest.name) == manifest.dataset:

@@ -5,6 +5,7 @@
                -> which versions there are and which are heads
     row states -> exactly those heads; what is shown is what the head's ciphertext opens to
     indexes    -> an entry for each visible row, and none besides
+    blocks     -> the visible rows as they are, but for those that the tail marks
 
 Nothing is repaired here: `Replica.rebuild` makes everything but the log anew.
 """
@@ -17,6 +18,7 @@ import msgspec
 
 from mfdb.dataset import catalogue
 from mfdb.dataset.acceptance import winner
+from mfdb.dataset.blocks.check import check_blocks, same_values
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.indexes import indexes_of
 from mfdb.dataset.layout import (
@@ -109,7 +111,8 @@ class _Check:
 
     def run(self) -> None:
         """Check everything, as far as it can be read."""
-        for part in (self._manifests, self._changesets, self._states, self._indexes):
+        parts = (self._manifests, self._changesets, self._states, self._indexes, self._blocks)
+        for part in parts:
             try:
                 part()
             except MfdbError as error:
@@ -201,7 +204,7 @@ class _Check:
         opened = self._contents.of(head)
         if not isinstance(opened, Opened):
             self._say(f"row {row.hex()[:16]} is visible, but its signed version does not open")
-        elif self._in_order(opened.values) != stored.values:
+        elif not same_values(self._in_order(opened.values), stored.values):
             self._say(f"row {row.hex()[:16]} shows other values than were signed")
 
     # ---- indexes
@@ -228,6 +231,10 @@ class _Check:
         self._report.index_entries += there
         if there != due:
             self._say(f"the indexes have {there} entries, {due} are due")
+
+    def _blocks(self) -> None:
+        for problem in check_blocks(self._snapshot, self._known.manifest):
+            self._say(problem)
 
     def _unique_keys(self, locator: bytes, row: StoredRow) -> Iterator[bytes]:
         for at, column in enumerate(self._known.manifest.columns):

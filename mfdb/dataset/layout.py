@@ -22,6 +22,7 @@
 | `j` dataset index values row          | locator: an entry of a secondary index              |
 | `f` dataset last-sequence             | `FeedBlock`: the changelog, a batch in each block   |
 | `s` dataset name                      | what the network layer remembers (where a sync is)  |
+| `a` `b` `e` `y`                       | column blocks: see `mfdb.dataset.blocks.records`    |
 
 A locator is the packed primary key and the row id; without a key it is the place at which the row
 was first seen, 8 bytes. Everything but the plaintext tables can be rebuilt from `m`, `c`, `k` and

@@ -12,6 +12,7 @@ import msgspec
 
 from mfdb.dataset import catalogue
 from mfdb.dataset.acceptance import VersionMeta, winner
+from mfdb.dataset.blocks.scan import BlockScan
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.indexes import indexes_of
 from mfdb.dataset.layout import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from nacl.public import PrivateKey
 
+    from mfdb.dataset.blocks.keeper import Blocks
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.indexes import Index
     from mfdb.kernel.ids import Address, DatasetId
@@ -81,7 +83,12 @@ class Reading:
         *,
         recent: Mapping[tuple[DatasetId, int], StoredRow],
         cache: CatalogueCache,
+        blocks: Blocks,
+        state: int | None,
     ) -> None:
+        """`state` names the committed state, None if nothing does."""
+        self._blocks = blocks
+        self._state = state
         self._cache = cache
         self._snapshot = snapshot
         self._identity = identity
@@ -158,6 +165,16 @@ class Reading:
             row = parse(StoredRow, value)
             if sees.all or self._sees(known, sees, row):
                 yield row
+
+    def columns(self, known: Known) -> BlockScan | None:
+        """Return the visible rows by column, or None: no blocks, or not every row may be seen."""
+        manifest = known.manifest
+        if not self._visibility(known, Action.SELECT).all:
+            return None
+        covered = self._blocks.covered(self._snapshot, manifest, self._state)
+        if covered is None or not covered.blocks:
+            return None
+        return BlockScan(self._snapshot, manifest.dataset, covered, self._blocks.cache, self._state)
 
     def is_shown(self, dataset: DatasetId, locator: bytes) -> bool:
         """Return whether a row stands at a place; whether one may see it is not asked."""

@@ -11,11 +11,14 @@ twice changes nothing, and the order of arrival does not matter.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from mfdb.dataset import catalogue, indexes
+from mfdb.dataset.blocks.building import drop_blocks
+from mfdb.dataset.blocks.keeper import Blocks
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.history import History
 from mfdb.dataset.keyring import Keyring
@@ -109,7 +112,9 @@ class Replica:
         self._listeners: list[Listener] = []
         self._recent: dict[tuple[DatasetId, int], StoredRow] = {}
         self._catalogue_state = 0
+        self._writes = 0  # odd while one is being made
         self._catalogue: CatalogueCache = CatalogueCache()
+        self.blocks = Blocks(store, self._lock, self._writing)
         self.keyring = Keyring(keys)
         self.networks = frozenset(networks)
         self._info = self._open_directory()
@@ -239,12 +244,15 @@ class Replica:
             return check_store(snapshot, self.keyring.private_read_key)
 
     def vacuum(self) -> tuple[int, int]:
-        """Give free room in the store back to the disk; return its bytes before and after.
+        """Bring all blocks up to date and give free room in the store back to the disk.
+
+        Return the store's bytes before and after.
 
         Raises:
             OperationalError: somebody reads just now.
-            StoreFull: there is no room for the copy; nothing changed.
+            StoreFull: there is no room for the copy; what is stored is as it was.
         """
+        self.blocks.compact_all()
         with self._lock:
             return self._store.compact()
 
@@ -263,6 +271,7 @@ class Replica:
         for table in b"vwdujf":
             for key, _ in list(working.scan(of_dataset(bytes([table]), dataset))):
                 working.delete(key)
+        drop_blocks(working, dataset)
         batch = self._batch(working, catalogue.known_dataset(working, dataset))
         batch.history.rejudge()
         self._finish(batch)
@@ -277,10 +286,8 @@ class Replica:
             StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
             StoreFull: the disk is full; nothing was kept.
         """
-        done = []
         with self._writing() as working:
-            for dataset, planned in changes.items():
-                done.append(self._write(working, dataset, planned))
+            done = [self._write(working, *planned) for planned in changes.items()]
         for dataset in changes:
             self._notify(dataset)
         return Applied(
@@ -296,7 +303,7 @@ class Replica:
         for part in split(changes):
             draft = self._writer.compose(known.manifest, part, chain)
             chain = draft.chain
-            self._plain(batch, draft)
+            batch.plain[draft.changeset.id] = _plain(draft)
             batch.history.add_own(draft.changeset, draft.data, draft.entry)
         save(working, chain_key(dataset), chain)
         return self._finish(batch, is_own=True)
@@ -424,7 +431,7 @@ class Replica:
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """Return a context that reads one committed state."""
-        state, cache = self._catalogue_state, self._catalogue
+        state, cache, writes = self._catalogue_state, self._catalogue, self._writes
         with self._store.snapshot() as snapshot:
             # What is remembered of the catalogue holds for this snapshot only if the catalogue
             # did not change before the snapshot was taken.
@@ -435,6 +442,8 @@ class Replica:
                 self.keyring.private_read_key,
                 recent=self._recent,
                 cache=cache if current else CatalogueCache(),
+                blocks=self.blocks,
+                state=writes if writes == self._writes and not writes & 1 else None,
             )
 
     def first_row(self, prefix: bytes) -> StoredRow | None:
@@ -452,7 +461,11 @@ class Replica:
                 working = Working(snapshot)
                 yield working
             if not working.is_empty:
-                self._store.write(working.writes())
+                self._writes += 1
+                try:
+                    self._store.write(working.writes())
+                finally:
+                    self._writes += 1
 
     @contextmanager
     def _redefining(self) -> Iterator[Working]:
@@ -518,13 +531,6 @@ class Replica:
         )
         return _Batch(working, known, history, plain)
 
-    def _plain(self, batch: _Batch, draft: Draft) -> None:
-        author = draft.changeset.header.identity
-        batch.plain[draft.changeset.id] = tuple(
-            None if values is None else Opened(values=values, author=author)
-            for values in draft.values
-        )
-
     def _opens(self, known: Known, entry: KeyLogEntry, changeset: Changeset) -> bool:
         private = self.keyring.private_read_key(known.manifest, entry.key_epoch)
         if private is None:
@@ -539,15 +545,16 @@ class Replica:
         contents = Contents(
             batch.working, batch.known, self.keyring.private_read_key, plain=batch.plain
         )
-        table = Table(batch.working, batch.known, contents, batch.history.states)
+        tail = self.blocks.tail(batch.working, batch.known.manifest.dataset)
+        table = Table(batch.working, batch.known, contents, batch.history.states, tail)
         for row in batch.history.touched:
             table.refresh(row)
         table.finish()
         if is_own:
             self._check_unique(batch, table)
         dataset = batch.known.manifest.dataset
-        for sequence, gone in table.gone.items():
-            self._recent[dataset, sequence] = gone
+        self._recent.update({(dataset, sequence): row for sequence, row in table.gone.items()})
+        self.blocks.note(dataset, tail.touched)
         while len(self._recent) > _RECENT_ROWS:
             del self._recent[next(iter(self._recent))]
         return Applied(applied=tuple(batch.history.applied), shred=tuple(batch.history.shredded))
@@ -578,19 +585,16 @@ class Replica:
             listener(dataset)
 
 
+@dataclass(frozen=True, slots=True)
 class _Batch:
     """What one batch of changesets to one dataset works with."""
 
-    __slots__ = ("history", "known", "plain", "working")
+    working: Working
+    known: Known
+    history: History
+    plain: dict[ChangesetId, tuple[Opened | None, ...]]
 
-    def __init__(
-        self,
-        working: Working,
-        known: Known,
-        history: History,
-        plain: dict[ChangesetId, tuple[Opened | None, ...]],
-    ) -> None:
-        self.working = working
-        self.known = known
-        self.history = history
-        self.plain = plain
+
+def _plain(draft: Draft) -> tuple[Opened | None, ...]:
+    author = draft.changeset.header.identity
+    return tuple(None if v is None else Opened(values=v, author=author) for v in draft.values)

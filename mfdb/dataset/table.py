@@ -28,6 +28,7 @@ from mfdb.store.ordered import pack
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from mfdb.dataset.blocks.tail import Tail
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.contents import Contents
     from mfdb.dataset.states import States
@@ -43,8 +44,11 @@ FEED_BLOCK = 1_000
 class Table:
     """Brings the visible rows of one dataset up to date while a batch is taken in."""
 
-    def __init__(self, working: Working, known: Known, contents: Contents, states: States) -> None:
+    def __init__(
+        self, working: Working, known: Known, contents: Contents, states: States, tail: Tail
+    ) -> None:
         self._working = working
+        self._tail = tail
         self._manifest = known.manifest
         self._contents = contents
         self._states = states
@@ -112,6 +116,7 @@ class Table:
         return load(self._working, StoredRow, shown_key(self._dataset, state.locator))
 
     def _put(self, locator: bytes, row: StoredRow) -> None:
+        self._tail.touch(locator)
         save(self._working, shown_key(self._dataset, locator), row)
         if self._unique:
             for key in self._unique_keys(locator, row):
@@ -122,6 +127,7 @@ class Table:
             self.fresh.append(row)
 
     def _remove(self, locator: bytes, row: StoredRow) -> None:
+        self._tail.touch(locator)
         self._working.delete(shown_key(self._dataset, locator))
         for key in self._unique_keys(locator, row):
             self._working.delete(key)

@@ -82,7 +82,12 @@ def _row_id(_values: Values, environment: Environment) -> Any:
 def _written_at(_values: Values, environment: Environment) -> Any:
     if environment.row is None:
         return environment.now_us
-    return (environment.row.hlc >> _HLC_COUNTER_BITS) * _MICROSECONDS_PER_MILLISECOND
+    return written_at_us(environment.row.hlc)
+
+
+def written_at_us(hlc: int) -> int:
+    """Return when a row was written, in microseconds since 1970, from its hybrid logical time."""
+    return (hlc >> _HLC_COUNTER_BITS) * _MICROSECONDS_PER_MILLISECOND
 
 
 _CONTEXTS: dict[str, Compiled] = {

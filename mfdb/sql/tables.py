@@ -6,7 +6,7 @@ The dataset room implements `Tables` over a snapshot; a statement reads through 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -14,7 +14,7 @@ from mfdb.kernel.ids import Address, RowId  # noqa: TC001 - NewTypes in a struct
 from mfdb.sql.types import StoredScalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mfdb.sql.bound import Output
     from mfdb.sql.catalogue import IndexSchema, TableSchema
@@ -89,8 +89,84 @@ class FullScan(msgspec.Struct, frozen=True):
 Access = KeyLookup | KeyRange | IndexRange | ValueLookup | FullScan
 
 
+class Column(Protocol):
+    """A column of a block of rows, in the form that suits; Arrow and numpy are typed as Any."""
+
+    @property
+    def arrow(self) -> Any:
+        """The stored values as an Arrow array, perhaps with a dictionary."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory."""
+        ...
+
+    def values(self) -> list[Any]:
+        """Return the stored values."""
+        ...
+
+    def codes(self) -> tuple[Any, list[Any]]:
+        """Return a numpy code for each row, and the values that codes stand for (None may be)."""
+        ...
+
+    def numbers(self) -> tuple[Any, Any]:
+        """Return a number column as numpy values, and where they are NULL (None: nowhere)."""
+        ...
+
+
+class RowBlock(Protocol):
+    """Some rows of a dataset, by column; the ones at `outdated` positions do not hold any more."""
+
+    @property
+    def size(self) -> int:
+        """How many rows its columns have."""
+        ...
+
+    @property
+    def outdated(self) -> tuple[int, ...]:
+        """Positions of rows to pass over."""
+        ...
+
+
+class ColumnScan(Protocol):
+    """All rows of a dataset, most of them by column."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows are in blocks."""
+        ...
+
+    @property
+    def blocks(self) -> Sequence[RowBlock]:
+        """The blocks."""
+        ...
+
+    def column(self, block: Any, place: int) -> Column:
+        """Return a column of a block: of the dataset, or AUTHOR or WRITTEN_AT."""
+        ...
+
+    def derived(
+        self, block: Any, place: int, name: str, make: Callable[[Column], Column]
+    ) -> Column:
+        """Return what is made of a column of a block, kept by name."""
+        ...
+
+    def fresh(self) -> Iterator[StoredRow]:
+        """Yield the rows that are in no block."""
+        ...
+
+    def kept(self, name: Any, make: Callable[[], Any]) -> Any:
+        """Return what was made of this very state before, or make it; it knows `size_bytes`."""
+        ...
+
+
 class Tables(Protocol):
     """Rows as of one moment, already filtered by what the caller may read."""
+
+    def columns(self, table: TableSchema) -> ColumnScan | None:
+        """Return the rows by column where they can be had so, else None: `scan` has them."""
+        ...
 
     def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
         """Return the rows that `access` describes, in no promised order but that of a range."""

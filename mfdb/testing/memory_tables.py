@@ -102,6 +102,9 @@ class MemoryTables:
 
     # ---- Tables
 
+    def columns(self, table: TableSchema) -> None:
+        """There is nothing by column."""
+
     def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
         """Return the rows that `access` describes."""
         for row in self._found(table, access):

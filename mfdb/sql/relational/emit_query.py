@@ -19,8 +19,9 @@ from mfdb.sql.relational.tree import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from mfdb.sql.catalogue import TableSchema
     from mfdb.sql.compile import Environment
     from mfdb.sql.relational.tree import BoundCte, Ref, RelationalQuery, SortKey
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 class QueryEmitter(ExpressionEmitter):
     """Emits one statement; `tables` are the datasets it reads, by relation."""
 
-    def __init__(self, about: Environment) -> None:
+    def __init__(self, about: Environment, size: Callable[[TableSchema], int]) -> None:
+        """`size` tells about how many rows a dataset has."""
         super().__init__(about)
+        self._size = size
         self.tables: dict[int, TableRef] = {}
         self._ctes: dict[int, list[Phys]] = {}
 
@@ -100,7 +103,9 @@ class QueryEmitter(ExpressionEmitter):
     # ---- SELECT
 
     def _core(self, core: BoundCore) -> tuple[str, list[Phys]]:
-        sources = ", ".join(self._source(source) for source in core.sources)
+        # The last of the sources is what DuckDB builds a hash table of.
+        ordered = sorted(core.sources, key=self._rows, reverse=True)
+        sources = ", ".join(self._source(source) for source in ordered)
         where = self._where(core)
         groups = self._groups(core)
         pieces = [self.emit(item) for item in core.items]
@@ -147,6 +152,8 @@ class QueryEmitter(ExpressionEmitter):
     def _source(self, ref: Ref) -> str:
         if isinstance(ref, JoinRef):
             left, right = self._source(ref.left), self._source(ref.right)
+            if ref.kind in ("INNER", "CROSS") and self._rows(ref.left) < self._rows(ref.right):
+                left, right = right, left
             if ref.condition is None:
                 return f"({left} CROSS JOIN {right})"
             return f"({left} {ref.kind} JOIN {right} ON {self.sql(ref.condition)})"
@@ -162,6 +169,12 @@ class QueryEmitter(ExpressionEmitter):
         self.relations[ref.relation] = [physical(column.type) for column in ref.table.columns]
         self.tables[ref.relation] = ref
         return f"{mark(ref.relation)} AS r{ref.relation}"
+
+    def _rows(self, ref: Ref) -> int:
+        """Return about how many rows a source has, as far as that is known."""
+        if isinstance(ref, JoinRef):
+            return max(self._rows(ref.left), self._rows(ref.right))
+        return self._size(ref.table) if isinstance(ref, TableRef) else 0
 
     # ---- VALUES and set operations
 

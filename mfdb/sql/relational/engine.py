@@ -20,8 +20,9 @@ from mfdb.kernel.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from mfdb.sql.relational.relation import Relation
     from mfdb.sql.relational.udf import Functions
 
 MEMORY_LIMIT = "512MB"
@@ -32,10 +33,17 @@ _SETTINGS = (
     ("autoinstall_known_extensions", "false"),
     ("autoload_known_extensions", "false"),
     ("allow_community_extensions", "false"),
+    ("disabled_optimizers", "'build_side_probe_side'"),
     ("enable_external_access", "false"),
     ("lock_configuration", "true"),
 )
-"""In this order: each of the last ones forbids what comes before it."""
+"""In this order: each of the last ones forbids what comes before it.
+
+DuckDB does not know how many rows an Arrow table has and would build hash tables of the greater
+side; `QueryEmitter` knows, and puts the smaller one last.
+"""
+REGISTERED = 8
+"""Relations that stay known to DuckDB for the next statement."""
 
 
 class Engine:
@@ -44,12 +52,13 @@ class Engine:
     def __init__(self) -> None:
         self._connection: Any = None
         self._busy = Lock()
+        self._known: dict[str, Relation] = {}
 
     def run(
         self,
         sql: str,
         values: Sequence[Any],
-        relations: Mapping[str, Any],
+        relations: Sequence[Relation],
         functions: Functions,
     ) -> list[tuple[Any, ...]]:
         """Return the rows of a statement over Arrow tables, in physical form.
@@ -73,14 +82,15 @@ class Engine:
                         null_handling="special",
                     )
                     registered.append(function.name)
-                for name, table in relations.items():
-                    connection.register(name, table)
+                for relation in relations:
+                    if relation.name not in self._known:
+                        connection.register(relation.name, relation.table)
+                        self._known[relation.name] = relation
                 rows: list[tuple[Any, ...]] = connection.execute(sql, list(values)).fetchall()
             except duckdb.Error as error:
                 raise _translated(error, functions) from error
             finally:
-                for name in relations:
-                    connection.unregister(name)
+                self._forget(connection, relations)
                 for name in registered:
                     connection.remove_function(name)
             return rows
@@ -97,6 +107,16 @@ class Engine:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+                self._known.clear()
+
+    def _forget(self, connection: Any, used: Sequence[Relation]) -> None:
+        """Keep the relations that were just used, and few of those before."""
+        for relation in used:
+            if self._known.pop(relation.name, None) is not None:
+                self._known[relation.name] = relation
+        for name in list(self._known)[: -max(REGISTERED, len(used))]:
+            connection.unregister(name)
+            del self._known[name]
 
     def _open(self) -> Any:
         if self._connection is None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mfdb.sql.catalogue import TableSchema
 
 AUTHOR, ROW_ID, WRITTEN_AT = -1, -2, -3
-"""Places of what a row knows beside its columns."""
+"""Places of what a row knows beside its columns; blocks do not hold row ids."""
 
 
 class RelationField(Field, frozen=True, kw_only=True):

@@ -60,7 +60,7 @@ def answer(text: str, given: Given = (), engine: Engine | None = None) -> list[t
 @pytest.mark.parametrize("text", FORBIDDEN)
 def test_what_leaves_the_sandbox_is_refused_even_if_it_were_emitted(text: str) -> None:
     with pytest.raises(MfdbError):
-        Engine().run(text, [], {}, Functions())
+        Engine().run(text, [], [], Functions())
     assert not Path("/tmp/mfdb_should_not_be_there").exists()
 
 
@@ -82,7 +82,7 @@ def test_duckdb_is_imported_by_the_first_relational_statement_only() -> None:
 
 def test_a_query_is_stopped_from_another_thread() -> None:
     engine = Engine()
-    engine.run("SELECT 1", [], {}, Functions())
+    engine.run("SELECT 1", [], [], Functions())
     stop = threading.Event()
 
     def interrupt() -> None:

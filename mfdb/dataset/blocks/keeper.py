@@ -1,0 +1,116 @@
+"""The blocks of a replica: their cache, the hook of writers, and compaction step by step."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from mfdb.dataset import catalogue
+from mfdb.dataset.blocks.building import build, next_job, publish
+from mfdb.dataset.blocks.cache import BlockCache
+from mfdb.dataset.blocks.coverage import Covered, coverage_of, read_covered
+from mfdb.dataset.blocks.records import BLOCK_ROWS
+from mfdb.dataset.blocks.tail import Tail
+from mfdb.kernel.errors import UnknownDataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from mfdb.dataset.working import Working
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.manifest import Manifest
+    from mfdb.store.port import Snapshot, Store
+
+COLD_ROWS = 2 * BLOCK_ROWS
+"""Rows that were written, or looked at one by one, before blocks are made of them."""
+
+
+class Blocks:
+    """Keeps the column blocks of a replica; the writer's lock is held for moments only."""
+
+    def __init__(
+        self,
+        store: Store,
+        lock: AbstractContextManager[Any],
+        writing: Callable[[], AbstractContextManager[Working]],
+    ) -> None:
+        """`lock` keeps writers out, `writing` gives a batch that is durable when it is left."""
+        self._store = store
+        self._lock = lock
+        self._writing = writing
+        self._building = Lock()
+        self._watch: dict[DatasetId, set[bytes]] = {}
+        self._cold: dict[DatasetId, int] = {}
+        self.cache = BlockCache()
+        self.on_cold: Callable[[DatasetId], None] | None = None
+        """Called when a dataset has rows enough that are worth a block."""
+
+    # ---- writers and readers
+
+    def tail(self, working: Working, dataset: DatasetId) -> Tail:
+        """Return what a batch tells about the rows it shows and hides."""
+        return Tail(working, dataset, self._watch.get(dataset))
+
+    def note(self, dataset: DatasetId, rows: int) -> None:
+        """Take note that so many rows were written, or read one by one."""
+        count = self._cold[dataset] = self._cold.get(dataset, 0) + rows
+        if count >= COLD_ROWS and self.on_cold is not None:
+            self._cold[dataset] = 0
+            self.on_cold(dataset)
+
+    def covered(self, source: Snapshot, manifest: Manifest, state: object) -> Covered | None:
+        """Return what blocks cover in a snapshot, or None.
+
+        `state` names the committed state that the snapshot is of, None if nothing does.
+        """
+        if coverage_of(source, manifest) is None:
+            return None
+        dataset = manifest.dataset
+        if state is None:
+            return read_covered(source, dataset, self.cache)
+        key = (dataset, "covered", state)
+        return self.cache.get(key, lambda: read_covered(source, dataset, self.cache))
+
+    # ---- compaction
+
+    def compact(self, dataset: DatasetId) -> int:
+        """Make blocks of all rows that are worth one, leaving no tail; return the steps taken.
+
+        Raises:
+            CorruptRecord: a row holds what its columns cannot.
+            StoreFull: the disk is full; what was done until then stays.
+        """
+        steps = 0
+        while self.step(dataset, thorough=True):
+            steps += 1
+        return steps
+
+    def compact_all(self) -> int:
+        """Do what `compact` does for every dataset; return the steps taken."""
+        with self._store.snapshot() as snapshot:
+            datasets = catalogue.all_datasets(snapshot)
+        return sum(map(self.compact, datasets))
+
+    def step(self, dataset: DatasetId, *, thorough: bool = False) -> bool:
+        """Make one block, or make one anew; return whether there was anything to do."""
+        with self._building:
+            with self._lock:
+                self._watch[dataset] = set()
+                context = self._store.snapshot()
+            try:
+                with context as snapshot:
+                    try:
+                        manifest = catalogue.known_dataset(snapshot, dataset).manifest
+                    except UnknownDataset:
+                        return False
+                    job = next_job(snapshot, manifest, thorough=thorough)
+                    made = [] if job is None else build(snapshot, manifest, job)
+                if job is None:
+                    return False
+                with self._writing() as working:
+                    publish(working, manifest, job, made, self._watch[dataset])
+                return True
+            finally:
+                with self._lock:
+                    del self._watch[dataset]

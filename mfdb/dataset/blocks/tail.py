@@ -1,0 +1,36 @@
+"""What writers do about blocks: mark the rows that they show or hide inside the covered ranges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.blocks.records import Coverage, coverage_key, tail_key
+from mfdb.dataset.working import load
+
+if TYPE_CHECKING:
+    from mfdb.dataset.working import Working
+    from mfdb.kernel.ids import DatasetId
+
+
+class Tail:
+    """The marks of one batch in one dataset; beyond the last block a row needs none."""
+
+    __slots__ = ("_dataset", "_high", "_watch", "_working", "touched")
+
+    def __init__(self, working: Working, dataset: DatasetId, watch: set[bytes] | None) -> None:
+        """`watch` collects the locators while blocks are being made of this dataset."""
+        coverage = load(working, Coverage, coverage_key(dataset))
+        self._working = working
+        self._dataset = dataset
+        self._high = coverage.high if coverage is not None else b""
+        self._watch = watch
+        self.touched = 0
+        """How many rows were shown or hidden."""
+
+    def touch(self, locator: bytes) -> None:
+        """Take note that the row at a place is shown, replaced or hidden by this batch."""
+        self.touched += 1
+        if locator <= self._high:
+            self._working.put(tail_key(self._dataset, locator), b"")
+        if self._watch is not None:
+            self._watch.add(locator)
