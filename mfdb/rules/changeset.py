@@ -16,7 +16,7 @@ import msgspec
 from mfdb.kernel.clock import Hlc
 from mfdb.kernel.codec import Record, decode, encode
 from mfdb.kernel.digest import tagged_hash
-from mfdb.kernel.errors import BadProof, MalformedMessage
+from mfdb.kernel.errors import BadProof, MalformedMessage, ProtocolViolation
 from mfdb.kernel.ids import (
     ZERO_HASH,
     Address,
@@ -151,6 +151,16 @@ def open_changeset(data: bytes) -> Changeset:
         ValueTooLarge, MalformedMessage: they encode none.
     """
     return decode(Changeset, data, limit_bytes=CHANGESET_BYTES)
+
+
+def is_changeset(id_: ChangesetId, data: bytes) -> bool:
+    """Return whether these bytes are those of the changeset with this id, and no bit was turned."""
+    try:
+        changeset = open_changeset(data)
+    except ProtocolViolation:
+        return False
+    header = changeset.header
+    return changeset.id == id_ and operations_root(changeset.operations) == header.operations_root
 
 
 def check_changeset(changeset: Changeset, *, network: Hash, dataset: DatasetId) -> None:

@@ -1,21 +1,28 @@
 """`python -m mfdb.testing`: run simulations by seed, or one again.
 
-python -m mfdb.testing --seeds 50 --first 0
+python -m mfdb.testing --seeds 2000 --regressions tests/sim/regressions.txt
 python -m mfdb.testing --seeds 1 --first 17 --trace 100
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import json
+import multiprocessing
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfdb.testing.simulator import Options, Simulation
 from mfdb.testing.simulator_plants import PLANTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mfdb.testing.simulator import Report
 
@@ -25,12 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     options = Options(steps=asked.steps, plant=asked.plant)
     reports = []
-    for seed in range(asked.first, asked.first + asked.seeds):
-        report = Simulation(seed, options).run()
-        reports.append(report)
-        if not asked.json:
-            sys.stdout.write(_shown(report, options, asked.trace))
-            sys.stdout.flush()
+    with contextlib.closing(_reports(asked, options)) as running:
+        for report in running:
+            reports.append(report)
+            if not asked.json:
+                sys.stdout.write(_shown(report, options, asked.trace))
+                sys.stdout.flush()
+            if report.failure is not None and asked.regressions is not None:
+                _note(asked.regressions, report.seed, options)
     failed = [report for report in reports if report.failure is not None]
     if asked.json:
         sys.stdout.write(json.dumps(_summary(reports, options)) + "\n")
@@ -39,12 +48,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
+def _reports(asked: argparse.Namespace, options: Options) -> Iterator[Report]:
+    """Yield the reports in the order of their seeds, as soon as each is known."""
+    seeds = range(asked.first, asked.first + asked.seeds)
+    jobs = min(asked.jobs, len(seeds))
+    if jobs <= 1:
+        yield from (_run(seed, options) for seed in seeds)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        try:
+            yield from pool.map(partial(_run, options=options), seeds)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _run(seed: int, options: Options) -> Report:
+    """Return what a seed's run was; its trace only if it failed, for thousands of them add up."""
+    report = Simulation(seed, options).run()
+    return report if report.failure is not None else dataclasses.replace(report, lines=[])
+
+
+def _note(regressions: Path, seed: int, options: Options) -> None:
+    """Let a seed that failed be run with every test from now on."""
+    steps = "" if options.steps == Options().steps else f" {options.steps}"
+    with regressions.open("a", encoding="utf-8") as file:
+        file.write(f"{seed}{steps}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mfdb.testing", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds")
     parser.add_argument("--first", type=int, default=0, metavar="S", help="the first seed")
     parser.add_argument("--steps", type=int, default=Options().steps, help="length of a schedule")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="how many processes (default: one for each core)")  # fmt: skip
+    parser.add_argument("--regressions", type=Path, metavar="FILE",
+                        help="append every seed that fails")  # fmt: skip
     parser.add_argument("--trace", type=int, default=40, metavar="N",
                         help="how many lines of the trace a failure shows")  # fmt: skip
     parser.add_argument("--plant", choices=sorted(PLANTS), help="plant this bug in the nodes")
@@ -66,7 +107,7 @@ def _shown(report: Report, options: Options, lines: int) -> str:
             f"seed {report.seed}: held, {report.writes} writes, {report.virtual_s:.0f} s, "
             f"{report.digest[:16]}\n"
         )
-    trace = "".join(f"  {line}\n" for line in report.lines[-lines:])
+    trace = "".join(f"  {line}\n" for line in report.lines[len(report.lines) - lines :])
     return (
         f"{trace}seed {report.seed}: FAILED: {report.failure}\nreplay: {replay(report, options)}\n"
     )

@@ -8,16 +8,19 @@ enough for every step; `shortfall` tells what is still missing for a network wit
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, CompensationPaid, Transferred
+from mfdb.kernel.clock import hlc_seconds
 from mfdb.kernel.codec import decode
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, AgreementId, ChangesetId, DatasetId, SegmentId
-from mfdb.kernel.limits import RECORD_BYTES
+from mfdb.kernel.limits import HLC_AHEAD_S, RECORD_BYTES
 from mfdb.node.messages import PayCheque
 from mfdb.node.provider import shelf
+from mfdb.rules.changeset import is_changeset
 from mfdb.rules.receipt import check_write_receipt
 from mfdb.testing.memory_store import MemorySnapshot
 from mfdb.testing.sim_chain_state import SUPPLY
@@ -25,10 +28,11 @@ from mfdb.testing.workload import SECRET, rows_of
 from replication.segment import is_shard, stored_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
     from mfdb.node.provider.shelf import View
     from mfdb.rules.placement import Placement
+    from mfdb.rules.receipt import WriteReceipt
     from mfdb.testing.sim_chain import SimChainWorld
     from mfdb.testing.simulator_machine import ClientMachine, Machine, ProviderMachine
     from mfdb.testing.workload import Owner, Promise, Promises, Writer
@@ -61,6 +65,12 @@ class Scene:
     promises: Promises
     lost: Mapping[Address, tuple[SegmentId, int]]
     """Who deleted which shard on purpose."""
+    damaged: Set[Address] = frozenset()
+    """Whose disk lost acknowledged bytes, or who lies: W - 1 at most; the court may convict it."""
+    gone: Set[Address] = frozenset()
+    """Who left with all that it held and will not come back."""
+    clock_error_s: float = 0.0
+    """How far a provider's clock may be ahead."""
 
     @property
     def clients(self) -> list[ClientMachine]:
@@ -68,9 +78,10 @@ class Scene:
         return [self.owner.machine, *(writer.machine for writer in self.writers)]
 
     def disks(self) -> Iterator[tuple[Machine, View]]:
-        """Yield every provider's disk, whether a process runs on it or not."""
+        """Yield the disk of every provider that has not left, whether a process runs on it now."""
         for machine in self.providers:
-            yield machine, MemorySnapshot(machine.disk.state)
+            if machine.address not in self.gone:
+                yield machine, MemorySnapshot(machine.disk.state)
 
     def keepers(self) -> Iterator[tuple[Machine, View]]:
         """Yield the disks that hold the dataset's rules."""
@@ -120,6 +131,9 @@ class Checkers:
     _balances: dict[Address, int] = field(default_factory=dict)
     _seen_events: int = 0
     _burnt: int = 0
+    _branch: int = 0
+    _batches: dict[tuple[Address, int], bytes] = field(default_factory=dict)
+    _taken: dict[tuple[Machine, bytes], None] = field(default_factory=dict)
 
     def after_step(self) -> None:
         """Check all that must hold at every moment.
@@ -129,6 +143,8 @@ class Checkers:
         """
         self._durable()
         self._released_rightly()
+        self._spread()
+        self._timely()
         self._secret()
         self._fed()
         self._money()
@@ -138,13 +154,17 @@ class Checkers:
     # ---- 1: acknowledged rows are kept
 
     def _durable(self) -> None:
-        """Every acknowledged changeset is whole on W disks, or k shards of a segment are."""
+        """Every acknowledged changeset is whole on W disks, or k shards of a segment are.
+
+        A disk that failed, or one that left, is one of the W - 1 losses that may happen.
+        """
         scene = self.scene
         views = [view for _, view in scene.keepers()]
         quorum = _write_quorum(scene) if scene.promises.writes else 0
+        quorum -= bool(scene.damaged) + len(scene.gone)
         sealed = _whole_segments(scene)
         for id_ in scene.promises.writes:
-            copies = sum(shelf.changeset_data(v, scene.dataset, id_) is not None for v in views)
+            copies = sum(_holds(v, scene.dataset, id_) for v in views)
             entries = sum(shelf.key_entry(v, scene.dataset, id_) is not None for v in views)
             if copies < quorum and id_ not in sealed:
                 raise CheckFailed(
@@ -160,7 +180,7 @@ class Checkers:
         scene = self.scene
         for machine, view in scene.keepers():
             taken = [ChangesetId(key[33:]) for key, _ in view.scan(b"N" + scene.dataset)]
-            gone = [id_ for id_ in taken if not shelf.changeset_data(view, scene.dataset, id_)]
+            gone = [id_ for id_ in taken if view.get(b"X" + scene.dataset + id_) is None]
             if not gone:
                 continue
             if not self._promised(view).issuperset(gone):
@@ -180,6 +200,24 @@ class Checkers:
             if len(stored) == bundle.certificate.n:
                 found.update(bundle.changesets)
         return found
+
+    def _spread(self) -> None:
+        """No provider has two shards, or two copies, of a dataset: each loss is one loss."""
+        placement = self.scene.placement()
+        _demand_apart("shards", placement.shards)
+        _demand_apart("copies", placement.replicas)
+
+    def _timely(self) -> None:
+        """No provider took what is from further in the future than `HLC_AHEAD_S` (DESIGN 5)."""
+        latest_s = self.scene.chain.now_s() + HLC_AHEAD_S + self.scene.clock_error_s
+        for machine, view in self.scene.keepers():
+            for key, _ in view.scan(b"N" + self.scene.dataset):
+                if (machine, key) in self._taken:
+                    continue
+                self._taken[machine, key] = None
+                header = shelf.header(view, self.scene.dataset, ChangesetId(key[33:]))
+                if header is not None and hlc_seconds(header.stamp) > latest_s:
+                    raise CheckFailed(5, f"{machine.name} took a changeset from the future")
 
     # ---- 2: nobody sees what he may not
 
@@ -213,6 +251,9 @@ class Checkers:
     def _conserved(self) -> None:
         """The events of the token, replayed, give the balances, and their sum the supply."""
         events = self.scene.chain.seen(0)
+        if self.scene.chain.reorganisations != self._branch:
+            self._branch = self.scene.chain.reorganisations
+            self._balances, self._seen_events, self._burnt = {}, 0, 0
         balances = self._balances
         for seen in events[self._seen_events :]:
             if isinstance(seen.event, Transferred):
@@ -232,6 +273,8 @@ class Checkers:
         demand(4, not wrong, lambda: f"events do not explain the balance of 0x{wrong[0].hex()}")
 
     def _cheques_grow(self, machine: Machine) -> None:
+        if machine.address in self.scene.damaged:
+            return
         view = MemorySnapshot(machine.disk.state)
         for prefix in (b"Q", b"q"):
             for key, value in view.scan(prefix):
@@ -250,7 +293,8 @@ class Checkers:
 
     def _slashed(self) -> None:
         for provider, status in _verdicts(self.scene):
-            if status is CaseStatus.GUILTY and provider not in self.scene.lost:
+            excused = provider in self.scene.lost or provider in self.scene.damaged
+            if status is CaseStatus.GUILTY and not excused:
                 raise CheckFailed(5, f"honest 0x{provider.hex()[:8]} was slashed")
 
     # ---- 6: evidence
@@ -273,6 +317,7 @@ class Checkers:
             lambda: f"a write was acknowledged by {len(givers)} replicas of {quorum}",
         )
         for receipt in promise.receipts:
+            self._check_batch(receipt)
             due = placement.agreement_of(receipt.batch.provider)
             demand(
                 6,
@@ -288,14 +333,22 @@ class Checkers:
             except MfdbError as error:
                 raise CheckFailed(6, f"a receipt proves nothing: {error}") from error
 
+    def _check_batch(self, receipt: WriteReceipt) -> None:
+        """No honest provider signs two roots under one number, over any restart (DESIGN 5)."""
+        batch = receipt.batch
+        root = self._batches.setdefault((batch.provider, batch.number), batch.root)
+        excused = batch.provider in self.scene.damaged
+        demand(6, root == batch.root or excused, lambda: f"two batches have number {batch.number}")
+
     # ---- 7, and what of the others takes time
 
     def shortfall(self) -> list[str]:
         """Return what is still missing for a network without faults; in the end, nothing."""
         scene = self.scene
+        people: list[Owner | Writer] = [*scene.writers, scene.owner]
         return [
-            *(f"{writer.machine.name}'s outbox is not empty" for writer in scene.writers
-              if writer.unsent),
+            *(f"{person.machine.name}'s outbox is not empty"
+              for person in people if person.unsent),
             *_unequal(scene),
             *_unspread(scene),
             *_unread(scene),
@@ -310,15 +363,20 @@ class Checkers:
         """
         state = self.scene.owner.machine.disk.state
         found = any(SECRET in value for value in state.values.values())
-        demand(2, found or not self.scene.promises.writes, lambda: "the search finds no secrets")
+        due = self.scene.promises.acknowledged_rows()
+        demand(2, found or not due, lambda: "the search finds no secrets")
 
 
-def check_reader(scene: Scene, rows: dict[str, bytes], *, due: Mapping[str, bytes]) -> None:
+def check_reader(
+    scene: Scene, rows: dict[str, bytes], *, due: Mapping[str, bytes], deleted: Set[str]
+) -> None:
     """Check what a reader with nothing but the owner's keys has restored.
 
     Raises:
-        CheckFailed: an acknowledged row is missing, altered or invented.
+        CheckFailed: an acknowledged row is missing, altered or invented, or a deleted one is back.
     """
+    back = sorted(deleted & set(rows))
+    demand(1, not back, lambda: f"{len(back)} deleted rows came back: {back[0]}")
     missing = sorted(set(due) - set(rows))
     demand(1, not missing, lambda: f"{len(missing)} acknowledged rows cannot be read: {missing[0]}")
     staged = {s: body for written in scene.promises.rows.values() for s, body in written.items()}
@@ -327,6 +385,16 @@ def check_reader(scene: Scene, rows: dict[str, bytes], *, due: Mapping[str, byte
 
 
 # ---- what the disks say
+
+
+def _demand_apart(what: str, placed: Mapping[int, Address]) -> None:
+    twice = [who for who, count in Counter(placed.values()).items() if count > 1]
+    demand(1, not twice, lambda: f"two {what} are placed on 0x{twice[0].hex()[:8]}")
+
+
+def _holds(view: View, dataset: DatasetId, id_: ChangesetId) -> bool:
+    data = view.get(b"X" + dataset + id_)
+    return data is not None and is_changeset(id_, data)
 
 
 def _write_quorum(scene: Scene) -> int:
@@ -377,7 +445,7 @@ def _verdicts(scene: Scene) -> Iterator[tuple[Address, CaseStatus]]:
 
 def _unequal(scene: Scene) -> Iterable[str]:
     """Every replica knows every changeset, holds the same unsealed, and the same rules."""
-    replicas = set(scene.placement().replica_set)
+    replicas = set(scene.placement().replica_set) - scene.gone
     views = {m.name: view for m, view in scene.keepers() if m.address in replicas}
     hot = {name: shelf.unsealed(view, scene.dataset) for name, view in views.items()}
     taken = {
@@ -436,6 +504,8 @@ def _unread(scene: Scene) -> Iterable[str]:
     here = rows_of(scene.owner.replica, scene.dataset)
     if set(due) - set(here):
         yield "Bob's replica lacks rows"
+    if scene.promises.deleted & set(here):
+        yield "Bob's replica shows deleted rows"
 
 
 def _unrepaired(scene: Scene) -> Iterable[str]:

@@ -2,17 +2,21 @@
 
 One `SimChainWorld` is shared by all nodes of a simulation; each gets its `Chain` from `chain()`.
 Block time is the injected clock's; a block per transaction, and one per second that passes. All
-hashes derive from the seed, so the same run gives the same chain.
+hashes derive from the seed, so the same run gives the same chain. `reorganise` puts another branch
+in the place of the newest transactions, as real chains do until a block is deep enough.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfdb.chain import port
 from mfdb.chain.port import Head, Mined, Seen
 from mfdb.kernel.digest import tagged_hash
-from mfdb.kernel.errors import ChainUnavailable, DeadlineExceeded
+from mfdb.kernel.errors import ChainUnavailable, DeadlineExceeded, TransactionReverted
 from mfdb.kernel.ids import Address, AgreementId, CaseId, Hash, Wei
 from mfdb.rules.evidence import Network
 from mfdb.testing.sim_chain_court import Court
@@ -21,6 +25,8 @@ from mfdb.testing.sim_chain_pay import Beacons, Chequebooks, Registry
 from mfdb.testing.sim_chain_state import Block, Journal, Ledger, derived_address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mfdb.chain.port import (
         AgreementState,
         CaseState,
@@ -65,6 +71,21 @@ GAS: dict[type[ChainCall], int] = {
     port.ReleaseCompensation: 51_000,
 }
 """Gas that the contracts typically use, measured on the rules of Prague."""
+REORG_S = 2
+"""Blocks older than this are final here: no branch ever takes them back."""
+REORG_TRANSACTIONS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recent:
+    """A transaction that another branch may still take back."""
+
+    call: ChainCall
+    sender: Address
+    mined: Mined
+    time_s: int
+    events: int
+    undo: list[Callable[[], object]]
 
 
 class SimChainWorld:
@@ -82,6 +103,9 @@ class SimChainWorld:
         self._seen: list[Seen] = []
         self._gas: dict[Hash, int] = {}
         self._journal = Journal()
+        self._recent: deque[_Recent] = deque(maxlen=REORG_TRANSACTIONS)
+        self._forks: list[int] = []
+        """The last common block of every reorganisation."""
         names = ("mft", "chequebook", "chequebook_factory", "registry", "beacon", "deposits",
                  "escrow", "storage_witness", "court")  # fmt: skip
         self.contracts = {name: derived_address(self._seed, name) for name in names}
@@ -115,8 +139,10 @@ class SimChainWorld:
         return SimChain(self)
 
     def hash_of(self, number: int) -> Hash:
-        """Return the hash of a block."""
-        return tagged_hash("mfdb.sim.block", self._seed, number.to_bytes(8, "big"))
+        """Return the hash of a block; one that a reorganisation replaced has another."""
+        branch = sum(fork < number for fork in self._forks)
+        parts = (number, branch) if branch else (number,)
+        return tagged_hash("mfdb.sim.block", self._seed, *(p.to_bytes(8, "big") for p in parts))
 
     def head(self) -> Block:
         """Return the newest block: one more for every second since the last."""
@@ -126,6 +152,10 @@ class SimChainWorld:
             self._block = Block(number=number, time_s=self._block.time_s + passed)
         return self._block
 
+    def now_s(self) -> float:
+        """Return the time that every clock should show."""
+        return self._clock.now_s()
+
     def seen(self, since_block: int) -> list[Seen]:
         """Return all events from a block on."""
         return [seen for seen in self._seen if seen.block >= since_block]
@@ -134,31 +164,83 @@ class SimChainWorld:
         """Return the gas of a mined transaction."""
         return self._gas[transaction]
 
+    def is_mined(self, transaction: Hash) -> bool:
+        """Return whether the present branch holds a transaction."""
+        return transaction in self._gas
+
+    @property
+    def reorganisations(self) -> int:
+        """How often another branch has won."""
+        return len(self._forks)
+
     def transact(self, call: ChainCall, sender: Address) -> Mined:
         """Mine a transaction in a block of its own, or raise and leave everything as it was."""
+        return self._mine(call, sender, None)
+
+    def _mine(self, call: ChainCall, sender: Address, known: Hash | None) -> Mined:
         head = self.head()
         self._block = Block(number=head.number + 1, time_s=head.time_s)
-        transaction = tagged_hash("mfdb.sim.transaction", self.hash_of(self._block.number))
+        made = tagged_hash("mfdb.sim.transaction", self.hash_of(self._block.number))
+        transaction = known or made
         try:
             created, case = self._apply(call, sender, self._block)
         except BaseException:
             self._journal.roll_back()
             raise
         gas = GAS.get(type(call), 0)
-        self._finish(transaction, gas)
-        return Mined(
+        mined = Mined(
             transaction=transaction,
             block=self._block.number,
             gas_used=gas,
             created=created,
             case=case,
         )
+        undo, events = self._journal.undo, self._finish(transaction, gas)
+        self._recent.append(
+            _Recent(
+                call=call,
+                sender=sender,
+                mined=mined,
+                time_s=head.time_s,
+                events=events,
+                undo=undo,
+            )
+        )
+        return mined
 
-    def _finish(self, transaction: Hash, gas: int) -> None:
+    def _finish(self, transaction: Hash, gas: int) -> int:
         self._gas[transaction] = gas
         number = self._block.number
-        for event in self._journal.commit():
+        events = self._journal.commit()
+        for event in events:
             self._seen.append(Seen(event=event, block=number, transaction=transaction))
+        return len(events)
+
+    def reorganise(self, most: int) -> int:
+        """Let another branch win over the newest transactions; return how many it took back.
+
+        At most `most`, and none that is older than `REORG_S`. The new branch mines them again in
+        the order of their senders; one that its contract refuses there is lost.
+        """
+        now_s = self.head().time_s
+        taken: list[_Recent] = []
+        while self._recent and len(taken) < most and self._recent[-1].time_s > now_s - REORG_S:
+            taken.append(self._recent.pop())
+        if not taken:
+            return 0
+        for one in taken:
+            for undo in reversed(one.undo):
+                undo()
+            del self._seen[len(self._seen) - one.events :]
+            del self._gas[one.mined.transaction]
+        taken.reverse()
+        fork = taken[0].mined.block - 1
+        self._forks.append(fork)
+        self._block = Block(number=fork, time_s=now_s)
+        for one in sorted(taken, key=lambda one: one.sender):
+            with suppress(TransactionReverted):
+                self._mine(one.call, one.sender, one.mined.transaction)
+        return len(taken)
 
     def _apply(
         self, call: ChainCall, sender: Address, block: Block
@@ -294,7 +376,7 @@ class SimChain:
         return self._world.court.state(case)
 
     async def events(self, *, since_block: int = 0) -> list[Seen]:
-        """Return all events from a block on, in chain order; nothing is ever reorganised."""
+        """Return all events from a block on, in chain order, as the present branch has them."""
         return self._world.seen(since_block)
 
     async def gas_used(self, transaction: Hash) -> int:

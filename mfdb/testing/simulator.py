@@ -1,4 +1,4 @@
-"""Seven providers, Bob, Alice and Carol in one process, on virtual time, decided by one seed.
+"""Providers, Bob, Alice and Carol in one process, on virtual time, all decided by one seed.
 
     Simulation(seed, Options()).run() -> Report
 
@@ -13,6 +13,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from mfdb.chain.port import CourtTerms, TransferMft
 from mfdb.dataset.replica import Replica
@@ -21,14 +22,23 @@ from mfdb.kernel.ids import MFT, Wei
 from mfdb.node.settings import ClientSettings, NodeSettings, ProviderSettings
 from mfdb.testing.checkers import Checkers, CheckFailed, Scene, check_reader
 from mfdb.testing.memory_transport import MemoryNetwork
-from mfdb.testing.sim_chain import SimChainWorld
+from mfdb.testing.sim_chain import REORG_S, SimChainWorld
 from mfdb.testing.sim_clock import SeededEntropy, SimClock
-from mfdb.testing.simulator_machine import ClientMachine, ProviderMachine, World, keys_of
+from mfdb.testing.simulator_faults import PROVIDER_JUMP_S
+from mfdb.testing.simulator_machine import (
+    MINING_S,
+    ClientMachine,
+    ProviderMachine,
+    Weather,
+    World,
+    keys_of,
+)
 from mfdb.testing.simulator_plants import planted
 from mfdb.testing.simulator_schedule import Schedule
 from mfdb.testing.simulator_trace import Trace
 from mfdb.testing.virtual_loop import VirtualLoop
 from mfdb.testing.workload import Owner, Promises, Writer, mailbox, rows_of
+from replication import reconcile
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, SegmentId
@@ -41,6 +51,8 @@ ANSWER_WINDOW_S = 100
 LIVENESS_S = 600.0
 """Virtual time after which a network without faults must have converged."""
 LOOK_S = 5.0
+LIST_ITEMS = (2, 32)
+"""Below so many items replicas compare ids; a small number has fingerprints compared as well."""
 TRIAL_EVERY = 3
 """Of how many seeds one ends with a trial, if its schedule has not brought one about already."""
 
@@ -81,7 +93,11 @@ class Simulation:
         loop.set_exception_handler(self.trace.on_loop_error)
         failure = None
         try:
-            with self.trace.listening(), planted(self.options.plant):
+            with (
+                self.trace.listening(),
+                planted(self.options.plant),
+                patch.object(reconcile, "LIST_ITEMS", self.random.choice(LIST_ITEMS)),
+            ):
                 self._build(loop)
                 loop.run_until_complete(self._play())
         except Exception as error:
@@ -118,6 +134,7 @@ class Simulation:
             entropy=SeededEntropy(self.seed),
             node=NodeSettings(poll_s=2.0),
             provider=self._provider_settings(),
+            weather=Weather(confirming_s=self.random.choice((MINING_S, MINING_S, REORG_S + 1))),
             client=ClientSettings(
                 capacity_bytes=2**20,
                 term_s=10 * 24 * 3600,
@@ -129,8 +146,11 @@ class Simulation:
         )
         self.promises = Promises()
         self.lost: dict[Address, tuple[SegmentId, int]] = {}
+        self.damaged: set[Address] = set()
+        self.gone: set[Address] = set()
         self.providers = [self._provider(number) for number in range(PROVIDERS)]
-        self.owner = Owner(self._client("bob"), self.trace)
+        self._providers_ever = PROVIDERS
+        self.owner = Owner(self._client("bob"), self.promises, self.trace)
         self.writers = [
             Writer(self._client(name), self.owner.machine.address, self.promises, self.trace)
             for name in ("alice", "carol")
@@ -163,6 +183,9 @@ class Simulation:
             chain=self.world.chain,
             promises=self.promises,
             lost=self.lost,
+            damaged=self.damaged,
+            gone=self.gone,
+            clock_error_s=PROVIDER_JUMP_S,
         )
 
     # ---- the play
@@ -176,7 +199,7 @@ class Simulation:
         await schedule.heal()
         await self._converge()
         if self.seed % TRIAL_EVERY == 0 and not self.lost:
-            await schedule.lose_shard()
+            await schedule.trial()
             await self._converge()
         await self.replace_owner()
         self.check()
@@ -194,10 +217,8 @@ class Simulation:
         self.checkers.after_step()
 
     async def _begin(self) -> None:
-        chain = self.world.chain.chain()
         for machine in self.machines():
-            funds = TransferMft(to=machine.address, amount=Wei(2000 * MFT))
-            await chain.send(funds, self.faucet.account)
+            self._fund(machine)
         await asyncio.gather(*(machine.start() for machine in self.providers))
         self.manifest = mailbox(self.owner.machine.keys, self.world.chain.network.id)
         await self.owner.machine.start()
@@ -207,6 +228,18 @@ class Simulation:
             await writer.machine.start()
             writer.begin()
         self.trace.add("the mailbox stands")
+
+    def _fund(self, machine: Machine) -> None:
+        funds = TransferMft(to=machine.address, amount=Wei(2000 * MFT))
+        self.world.chain.transact(funds, self.faucet.address)
+
+    def add_provider(self) -> ProviderMachine:
+        """Return one more provider, with funds and not started yet."""
+        self._providers_ever += 1
+        machine = self._provider(self._providers_ever - 1)
+        self._fund(machine)
+        self.providers.append(machine)
+        return machine
 
     def machines(self) -> list[Machine]:
         """Return all machines."""
@@ -233,7 +266,7 @@ class Simulation:
         Raises:
             CheckFailed: he cannot restore every acknowledged row in time.
         """
-        due = dict(self.promises.acknowledged_rows())
+        due, deleted = self.promises.acknowledged_rows(), set(self.promises.deleted)
         self.owner.machine.kill()
         machine = self.owner.replace(self._client("bob"))
         until_s = self.world.loop.time() + within_s
@@ -255,7 +288,7 @@ class Simulation:
                 break
             await asyncio.sleep(1.0)
         self.trace.add(f"bob restored {len(rows)} rows on an empty machine")
-        check_reader(self.checkers.scene, rows, due=due)
+        check_reader(self.checkers.scene, rows, due=due, deleted=deleted)
         self.owner.begin(self.manifest)
 
     async def start_owner(self) -> None:

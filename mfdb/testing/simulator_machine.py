@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mfdb.kernel.errors import ChainUnavailable
+from mfdb.kernel.errors import ChainUnavailable, TransactionReverted
 from mfdb.kernel.seed import Seed, new_words
 from mfdb.node.client.node import start_client
 from mfdb.node.ports import Ports
@@ -33,12 +33,18 @@ if TYPE_CHECKING:
     from mfdb.testing.memory_transport import MemoryNetwork
     from mfdb.testing.sim_chain import SimChainWorld
     from mfdb.testing.sim_clock import HasTime
+    from mfdb.testing.simulator_liars import Liar
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Replica")
 
 FSYNC_S = 0.001
 """How long a commit takes; whatever arrives meanwhile is in the next group."""
+TOLD_S = 0.0003
+"""How long after a commit its process hears of it; killed between, it told nobody of what is kept.
+
+A torn write is no other case: the store's contract makes a batch whole or absent.
+"""
 MINING_S = 0.2
 """How long a transaction takes to be mined, and again until its sender hears of it."""
 
@@ -47,6 +53,17 @@ MINING_S = 0.2
 def keys_of(name: str) -> IdentityKeys:
     """Return the keys of a named machine, the same in every simulation."""
     return Seed.from_words(new_words(SeededEntropy(f"machine {name}"))).keys()
+
+
+@dataclass(slots=True, kw_only=True)
+class Weather:
+    """How the chain treats transactions at present."""
+
+    mining_s: float = MINING_S
+    confirming_s: float = MINING_S
+    """How long a sender waits until no other branch can take its transaction back."""
+    reverts: float = 0.0
+    """Chance that a transaction fails though nothing is wrong with it (it ran out of gas, say)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +77,17 @@ class World:
     node: NodeSettings
     provider: ProviderSettings
     client: ClientSettings
+    weather: Weather = field(default_factory=Weather)
 
 
 class MachineChain(SimChain):
     """One process's way to the chain; a transaction takes time, and a dead process has no way."""
 
-    def __init__(self, world: SimChainWorld, life: Life) -> None:
-        super().__init__(world)
+    def __init__(self, world: World, life: Life) -> None:
+        super().__init__(world.chain)
         self._life = life
+        self._weather = world.weather
+        self._network = world.network
 
     @property
     def _world(self) -> SimChainWorld:
@@ -76,28 +96,44 @@ class MachineChain(SimChain):
         return super()._world
 
     async def send(self, call: ChainCall, sender: Account, *, timeout_s: float = 60) -> Mined:
-        """Mine a transaction; a process killed meanwhile never learns what became of it."""
-        await asyncio.sleep(MINING_S)
+        """Mine a transaction; a process killed meanwhile never learns what became of it.
+
+        Raises:
+            TransactionReverted: a contract refused, on this branch of the chain or on another.
+        """
+        await asyncio.sleep(self._weather.mining_s)
+        if self._network.chance(self._weather.reverts):
+            raise TransactionReverted("the simulated chain ran out of gas")
         mined = await super().send(call, sender, timeout_s=timeout_s)
-        await asyncio.sleep(MINING_S)
+        await asyncio.sleep(self._weather.confirming_s)
+        if not self._shared.is_mined(mined.transaction):
+            raise TransactionReverted("another branch of the simulated chain refused it")
         return mined
 
 
 class _Marked:
-    """A handler whose work is marked as its process's, whoever's message began it."""
+    """A handler whose work is marked as its process's, whoever's message began it.
 
-    def __init__(self, handler: Handler, life: Life) -> None:
+    While its machine lies, what it answers is the liar's to change.
+    """
+
+    def __init__(self, handler: Handler, life: Life, machine: Machine) -> None:
         self._handler = handler
         self._life = life
+        self._machine = machine
 
     async def on_request(self, peer: Peer, body: bytes) -> bytes:
         RUNNING.set(self._life)
-        return await self._handler.on_request(peer, body)
+        liar = self._machine.liar
+        if liar is None:
+            return await self._handler.on_request(peer, body)
+        return await liar.answer(body, self._handler.on_request(peer, body))
 
     async def on_stream(self, peer: Peer, body: bytes) -> AsyncIterator[bytes]:
         RUNNING.set(self._life)
         async for item in self._handler.on_stream(peer, body):
-            yield item
+            liar = self._machine.liar
+            yield item if liar is None else await liar.item(item)
 
     async def on_closed(self, peer: Peer) -> None:
         RUNNING.set(self._life)
@@ -114,6 +150,10 @@ class Machine:
         self.clock = SimClock(world.loop, skew_s=skew_s)
         self.life = Life(f"{name}#0", is_over=True)
         self.down_since_s = 0.0
+        self.slow_s = 0.0
+        """How much longer than usual a commit takes."""
+        self.liar: Liar | None = None
+        """Who changes what this machine answers, if it lies."""
         self._world = world
         self._starts = 0
         self._tasks: dict[asyncio.Task[Any], None] = {}
@@ -150,26 +190,31 @@ class Machine:
         world = self._world
 
         def make_transport(seed: bytes, handler: Handler) -> Transport:
-            return world.network.transport(seed, _Marked(handler, life))
+            return world.network.transport(seed, _Marked(handler, life, self))
 
         async def run_blocking(work: Callable[[], T]) -> T:
-            await asyncio.sleep(FSYNC_S)
-            return work()
+            await asyncio.sleep(FSYNC_S + self.slow_s)
+            done = work()
+            await asyncio.sleep(TOLD_S)
+            return done
 
         return Ports(
             store=MemoryStore(self.disk),
-            chain=MachineChain(world.chain, life),
+            chain=MachineChain(world, life),
             clock=self.clock,
             entropy=world.entropy.fork(life.name),
             make_transport=make_transport,
             run_blocking=run_blocking,
         )
 
-    def kill(self, *, power_loss: bool = False) -> None:
-        """End the process at once, as SIGKILL or a loss of power does; nothing more is written."""
+    def kill(self, *, power_loss: bool = False, surviving: int = 0) -> None:
+        """End the process at once, as SIGKILL or a loss of power does; nothing more is written.
+
+        Of what a lying disk never synced, the first `surviving` batches are kept.
+        """
         self.life.is_over = True
         self.down_since_s = self._world.loop.time()
-        self.disk.crash()
+        self.disk.crash(surviving=surviving)
         self._world.network.kill(self.key, power_loss=power_loss)
         for task in self._running():
             task.cancel()

@@ -9,18 +9,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import PropertyMock, patch
 
+from mfdb.dataset import acceptance
 from mfdb.kernel.errors import ProgrammingError
 from mfdb.node.client.writing import Push
-from mfdb.node.provider import sealing
+from mfdb.node.provider import sealing, shelf, taking_over
 from mfdb.node.provider.auditing import Auditing
 from mfdb.node.provider.healing import Healing
+from mfdb.rules.changeset import OperationKind, open_changeset
+from mfdb.rules.placement import Assignment, PlacementEntry, Role
+from replication.reconcile import ItemSet
 from replication.seal import Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Set
     from contextlib import AbstractContextManager
 
-    from mfdb.kernel.ids import ChangesetId
+    from mfdb.kernel.ids import ChangesetId, DatasetId
+    from mfdb.node.commit import Transaction
     from replication.segment import SealedSegment
 
 
@@ -37,16 +42,47 @@ async def _do_nothing(*_: Any) -> None:
     """What a forgotten call does."""
 
 
+def _all_but_the_last(self: ItemSet, start: int, stop: int) -> list[ChangesetId]:
+    return [self[at][1] for at in range(start, stop - 1)]
+
+
+_reconcile = Healing._pull  # noqa: SLF001,RUF100 - the very method that the plant replaces
+
+
+async def _collect_tombstones_first(self: Healing, dataset: DatasetId, replica: Any) -> None:
+    """Collect deletions at once, not after every replica has seen them."""
+    await self._context.committer.submit(lambda transaction: _collect(transaction, dataset))
+    await _reconcile(self, dataset, replica)
+
+
+def _collect(transaction: Transaction, dataset: DatasetId) -> None:
+    for id_ in shelf.unsealed(transaction, dataset):
+        changeset = open_changeset(shelf.changeset_data(transaction, dataset, id_) or b"")
+        if all(one.kind is OperationKind.DELETE for one in changeset.operations):
+            shelf.release(transaction, dataset, id_)
+
+
+def _place_beside(**fields: Any) -> PlacementEntry:
+    """Take the neighbour's slot over as well, so that one provider holds two shards."""
+    taken: tuple[Assignment, ...] = fields["assignments"]
+    if fields["case"] and taken:
+        slot = (taken[0].slot + 1) % 6
+        beside = Assignment(role=Role.SHARD, slot=slot, provider=taken[0].provider)
+        fields["assignments"] = tuple(sorted((*taken, beside), key=lambda one: one.slot))
+    return PlacementEntry(**fields)
+
+
 PLANTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "acknowledge-before-quorum": lambda: patch.object(
-        Push, "_need", new_callable=PropertyMock, return_value=1
-    ),
-    "release-without-all-shards": lambda: patch.object(
-        sealing, "may_release", _release_without_all_shards
-    ),
+    "w-counting": lambda: patch.object(Push, "_need", new_callable=PropertyMock, return_value=1),
+    "sealing-release": lambda: patch.object(sealing, "may_release", _release_without_all_shards),
+    "reconciliation": lambda: patch.object(ItemSet, "ids", _all_but_the_last),
+    "tombstone-grace": lambda: patch.object(Healing, "_pull", _collect_tombstones_first),
+    "hlc-bound": lambda: patch.object(acceptance, "HLC_AHEAD_S", 10.0**9),
+    "repair-placement": lambda: patch.object(taking_over, "PlacementEntry", _place_beside),
     "never-reconcile": lambda: patch.object(Healing, "_pull", _do_nothing),
     "never-audit": lambda: patch.object(Auditing, "look", _do_nothing),
 }
+"""By what they break; one of each place that DESIGN 8 and 13 stand on, and two forgotten calls."""
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 The promises of DESIGN 13 hold for a bounded number of failures, so the schedule keeps the bounds:
 at most m providers are down at once and nobody for longer than `OUTAGE_S`, one provider deletes
-one shard at most, the chain is away for less than an answer window.
+one shard at most. Faults of network, chain, disks and clocks and lying providers are dealt by
+`simulator_faults`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.errors import MfdbError
 from mfdb.node.provider import shelf
 from mfdb.testing.memory_store import MemorySnapshot
-from mfdb.testing.memory_transport import LinkFaults
+from mfdb.testing.simulator_faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mfdb.testing.simulator_machine import ProviderMachine
 
 MOST_DOWN = 2
-CHAIN_AWAY_S = 20.0
+MOST_PROVIDERS = 9
 OUTAGE_S = 40.0
 PAUSES_S = (0.0, 0.002, 0.01, 0.3, 3.0, 12.0)
 """Short ones let a fault strike in the middle of what was begun, long ones let it finish."""
@@ -35,24 +36,21 @@ class Schedule:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._random = simulation.random
-        self._network = simulation.world.network
         self._trace = simulation.trace
-        self._chain_back_s: float | None = None
-        self._is_noisy = False
+        self.faults = Faults(simulation)
         self._steps: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (30, self._write),
+            (4, self._delete),
             (8, self._seal),
             (10, self._kill),
             (8, self._restart),
             (4, self._restart_client),
-            (5, self._noise),
-            (5, self._partition),
-            (6, self._end_network_faults),
-            (3, self._chain_away),
-            (3, self._fill_disk),
             (3, self.lose_shard),
             (2, self._snoop),
             (1, self._replace_owner),
+            (2, self._join),
+            (2, self._leave),
+            *self.faults.steps,
         ]
 
     def _now_s(self) -> float:
@@ -71,8 +69,7 @@ class Schedule:
         for machine in self._simulation.providers:
             if not machine.is_up and self._now_s() > machine.down_since_s + OUTAGE_S - 15:
                 self._start(machine)
-        if self._chain_back_s is not None and self._now_s() > self._chain_back_s:
-            self._chain_back()
+        self.faults.end_overdue()
 
     # ---- work
 
@@ -88,6 +85,11 @@ class Schedule:
         if owner.machine.is_up:
             self._trace.add("bob has his mailbox sealed")
             owner.machine.spawn("seals", owner.seal())
+
+    async def _delete(self) -> None:
+        owner = self._simulation.owner
+        if owner.machine.is_up:
+            owner.machine.spawn("deletes", owner.delete(self._random))
 
     async def _snoop(self) -> None:
         writer = self._random.choice(self._simulation.writers)
@@ -152,54 +154,29 @@ class Schedule:
             self._simulation.owner.machine.kill()
         await self._simulation.start_owner()
 
-    # ---- the network
+    # ---- churn
 
-    async def _noise(self) -> None:
-        self._trace.add("the network loses, repeats and reorders")
-        self._is_noisy = True
-        chance = self._random.random
-        self._network.set_faults(
-            LinkFaults(
-                min_delay_s=0.001,
-                max_delay_s=self._random.choice((0.005, 0.1)),
-                loss=0.1 * chance(),
-                breaks=0.3,
-                duplicate=0.1 * chance(),
-                reorder=0.3 * chance(),
-            )
-        )
+    async def _join(self) -> None:
+        """Somebody new offers storage."""
+        if len(self._simulation.providers) < MOST_PROVIDERS:
+            machine = self._simulation.add_provider()
+            self._trace.add(f"{machine.name} joins")
+            self._start(machine)
 
-    async def _partition(self) -> None:
-        one, other = self._random.sample(self._simulation.machines(), 2)
-        one_way = self._random.random() < 0.3
-        self._trace.add(f"{one.name} {'->' if one_way else '|'} {other.name} is cut")
-        self._is_noisy = True
-        self._network.partition(one.key, other.key, one_way=one_way)
+    async def _leave(self) -> None:
+        """A provider that keeps nothing for anybody is never seen again; one spare stays."""
+        if self._simulation.lost or self._simulation.damaged:
+            return  # a spare may be about to take over
+        placed = self._simulation.checkers.scene.placement().providers
+        spare = [m for m in self._simulation.providers if m.address not in placed]
+        if len(spare) > 1:
+            machine = self._random.choice(spare)
+            self._trace.add(f"{machine.name} leaves")
+            if machine.is_up:
+                machine.kill()
+            self._simulation.providers.remove(machine)
 
-    async def _end_network_faults(self) -> None:
-        if self._is_noisy:
-            self._trace.add("the network works again")
-            self._is_noisy = False
-            self._network.set_faults(LinkFaults())
-            self._network.heal()
-
-    # ---- chain and disks
-
-    async def _chain_away(self) -> None:
-        if self._chain_back_s is None:
-            self._trace.add("the chain is away")
-            self._simulation.world.chain.available = False
-            self._chain_back_s = self._now_s() + CHAIN_AWAY_S * self._random.random()
-
-    def _chain_back(self) -> None:
-        self._trace.add("the chain is back")
-        self._simulation.world.chain.available = True
-        self._chain_back_s = None
-
-    async def _fill_disk(self) -> None:
-        machine = self._random.choice(self._simulation.providers)
-        machine.disk.full = not machine.disk.full
-        self._trace.add(f"{machine.name}'s disk is {'full' if machine.disk.full else 'free again'}")
+    # ---- broken promises
 
     async def lose_shard(self) -> None:
         """A provider deletes a shard that it has promised to keep."""
@@ -213,23 +190,42 @@ class Schedule:
         segment = whole[0].certificate.segment
         holding = [(m, slot) for m in simulation.providers for slot in _slots(m, segment)]
         machine, slot = self._random.choice(holding)
-        self._trace.add(f"{machine.name} deletes shard {slot} of {segment.hex()[:8]}")
-        machine.disk.write([(shelf.shard_key(segment, slot), None)], shared=True)
+        key = shelf.shard_key(segment, slot)
+        if self._random.random() < 0.3:
+            self._trace.add(f"shard {slot} of {segment.hex()[:8]} rots at {machine.name}")
+            machine.disk.flip_bit(
+                key, self._random.randrange(8 * len(machine.disk.state.values[key]))
+            )
+        else:
+            self._trace.add(f"{machine.name} deletes shard {slot} of {segment.hex()[:8]}")
+            machine.disk.write([(key, None)], shared=True)
         simulation.lost[machine.address] = (segment, slot)
 
+    async def trial(self) -> None:
+        """Somebody breaks a promise: by losing a shard, or by leaving with all that it holds."""
+        if self._random.random() < 0.7:
+            await self.lose_shard()
+            return
+        simulation = self._simulation
+        placement = simulation.checkers.scene.placement()
+        bundles = [found[0] for found in simulation.checkers.scene.bundles().values()]
+        if not bundles:
+            return
+        slot, leaving = self._random.choice(sorted(placement.shards.items()))
+        machine = next(m for m in simulation.providers if m.address == leaving)
+        self._trace.add(f"{machine.name} leaves with all that it promised to keep")
+        machine.kill(power_loss=True)
+        simulation.gone.add(machine.address)
+        simulation.lost[machine.address] = (bundles[0].certificate.segment, slot)
+
     def _is_calm(self) -> bool:
-        return not self._is_noisy and self._simulation.world.chain.available
+        return self.faults.are_over and self._simulation.world.chain.available
 
     async def heal(self) -> None:
         """End every fault and start every machine."""
         self._trace.add("all faults stop")
-        if self._chain_back_s is not None:
-            self._chain_back()
-        self._is_noisy = False
-        self._network.set_faults(LinkFaults())
-        self._network.heal()
+        self.faults.end()
         for machine in self._simulation.providers:
-            machine.disk.full = False
             if not machine.is_up:
                 self._start(machine)
 

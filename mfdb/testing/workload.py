@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.client.outbox import Outbox
 from mfdb.dataset.replica import Replica
-from mfdb.dataset.writer import RowInsert
+from mfdb.dataset.writer import RowDelete, RowInsert
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ZERO_HASH, DatasetId, Hash, Wei
@@ -71,6 +71,10 @@ class Promises:
     writes: dict[ChangesetId, Promise] = field(default_factory=dict)
     rows: dict[ChangesetId, dict[str, bytes]] = field(default_factory=dict)
     """The planted rows (subject: body) of every changeset that was staged."""
+    deleting: set[str] = field(default_factory=set)
+    """The subjects of rows that somebody tried to delete: from now on they may be gone."""
+    deleted: set[str] = field(default_factory=set)
+    """Those whose deletion was acknowledged: they are gone, and never come back."""
     leaks: list[str] = field(default_factory=list)
     """What somebody saw who may not."""
 
@@ -79,7 +83,8 @@ class Promises:
         return {
             subject: body
             for changeset in self.writes
-            for subject, body in self.rows[changeset].items()
+            for subject, body in self.rows.get(changeset, {}).items()
+            if subject not in self.deleting
         }
 
 
@@ -261,10 +266,12 @@ class Writer:
 class Owner:
     """Bob, and his application that consumes the changes of his mailbox."""
 
-    def __init__(self, machine: ClientMachine, trace: Trace) -> None:
+    def __init__(self, machine: ClientMachine, promises: Promises, trace: Trace) -> None:
         self.machine = machine
         self.dataset = dataset_id(machine.address, MAILBOX_NONCE)
+        self._promises = promises
         self._trace = trace
+        self._turn = asyncio.Lock()
         self._feed_id: bytes | None = None
         self.cursor = 0
         self.seen: dict[bytes, str] = {}
@@ -276,7 +283,17 @@ class Owner:
         """Follow the mailbox, after every start, from where the application was."""
         self.replica = self.machine.make_replica(Replica)
         self.replica.add_manifests([signed])
-        self.machine.spawn("follows", self._follow())
+        machine = self.machine
+        recorded = Recorded(machine.remote, self._promises, self._trace, machine.name)
+        self._outbox = Outbox(self.replica, recorded)
+        self._turn = asyncio.Lock()
+        machine.spawn("follows", self._follow())
+        machine.spawn("resumes", self._resume())
+
+    @property
+    def unsent(self) -> int:
+        """How many changesets wait in the outbox."""
+        return len(self.replica.outgoing(self.dataset))
 
     def replace(self, machine: ClientMachine) -> ClientMachine:
         """Go on with another machine; its changelog is another one, read from its beginning."""
@@ -304,6 +321,35 @@ class Owner:
                     self.broken.append(f"Bob was denied his own mailbox: {error}")
             await asyncio.sleep(AGAIN_S)
 
+    async def _resume(self) -> None:
+        """Send what is left in the outbox, of this process or of one before it."""
+        while True:
+            try:
+                async with self._turn:
+                    await self._outbox.flush(self.dataset)
+            except MfdbError as error:
+                self._trace.add(f"bob cannot send: {type(error).__name__}")
+            await asyncio.sleep(AGAIN_S)
+
+    async def delete(self, random: Random) -> None:
+        """Delete a row; one whose deletion was not acknowledged may be gone or not."""
+        with self.replica.reading() as reading:
+            rows = list(reading.rows(reading.known(self.dataset)))
+        if not rows:
+            return
+        row = random.choice(rows)
+        subject = row.values[0]
+        self._trace.add(f"bob deletes {subject.partition(':')[0]}")
+        self._promises.deleting.add(subject)
+        gone = [RowDelete(row=row.row, parent=row.version)]
+        try:
+            async with self._turn:
+                await self._outbox.write(self.dataset, gone, sealed_sender=False)
+        except MfdbError as error:
+            self._trace.add(f"bob has no word: {type(error).__name__}")
+        else:
+            self._promises.deleted.add(subject)
+
     def _consume(self) -> None:
         """Take what is new, as an application does that stores its cursor with every change."""
         if self._feed_id not in (None, self.replica.feed_id):
@@ -317,12 +363,14 @@ class Owner:
     def _take(self, change: RowChanged) -> None:
         if change.sequence != self.cursor + 1:
             self.broken.append(f"change {change.sequence} follows change {self.cursor}")
+        self.cursor = change.sequence
+        if change.op == "delete" and self.seen.get(change.version) in self._promises.deleting:
+            return
         if change.version in self.seen:
             self.broken.append(f"change {change.sequence} repeats a version")
         if change.op != "insert" or change.new is None:
             self.broken.append(f"nobody did a {change.op}")
             return
-        self.cursor = change.sequence
         subject = self.seen[change.version] = str(change.new["subject"])
         self._trace.add(f"bob's application hears {subject.partition(':')[0]}")
 

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 PAGE_BYTES = 2**20
 KEYS_AT_ONCE = 1000
 ATTEMPTS = 3
+RIPEN_S = 10.0
+"""How often a follower looks whether what came from the future is from the past by now."""
 
 
 class Syncing:
@@ -247,7 +249,8 @@ class Syncing:
             for task in tasks:
                 task.add_done_callback(lambda _: arrived.set())
             while True:
-                await arrived.wait()
+                if not await _comes(arrived) and not replica.apply(dataset, ()).applied:
+                    continue
                 arrived.clear()
                 if all(task.done() for task in tasks):
                     await asyncio.gather(*tasks)  # raises why the last feed ended
@@ -281,6 +284,15 @@ class Syncing:
             _set_cursor(replica, dataset, provider, page.items[-1].number)
         else:
             await self.sync(dataset, replica)
+
+
+async def _comes(arrived: asyncio.Event) -> bool:
+    """Return whether something arrives within `RIPEN_S`."""
+    try:
+        async with asyncio.timeout(RIPEN_S):
+            return await arrived.wait()
+    except TimeoutError:
+        return False
 
 
 def _is_here(found: Whereabouts, dataset: DatasetId, replica: Replica) -> bool:

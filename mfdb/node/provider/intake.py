@@ -7,6 +7,7 @@ second root for the same batch number (DESIGN 5).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.messages import Acknowledged, Done
 from mfdb.node.provider import shelf
-from mfdb.rules.changeset import Changeset, open_changeset
+from mfdb.rules.changeset import Changeset, is_changeset, open_changeset
 from mfdb.rules.key_log import KeyLogEntry, check_entry
 from mfdb.rules.receipt import acknowledge, check_write_receipt, log_head, sign_batch
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from mfdb.node.provider.shelf import View
     from mfdb.rules.evidence import Network, WriteAck
     from mfdb.rules.receipt import WriteReceipt
+
+log = logging.getLogger(__name__)
 
 
 def knowledge(view: View, dataset: DatasetId) -> Knowledge:
@@ -146,6 +149,7 @@ class Intake:
         receipt = shelf.receipt_of(transaction, dataset, id_, self._context.me)
         known = receipt or self._acknowledger.waiting(dataset, id_)
         if known is not None:
+            _mend(transaction, changeset, data)
             return known
         versions = self._judge(transaction, changeset, fresh=fresh)
         self._demand_room(transaction, dataset, len(data))
@@ -266,6 +270,14 @@ class Intake:
             raise AccessDenied("only the dataset's owner may shred rows")
         await self._context.committer.submit(lambda transaction: _shred(transaction, request))
         return Done()
+
+
+def _mend(transaction: Transaction, changeset: Changeset, data: bytes) -> None:
+    """Put good bytes in the place of kept ones that rotted on the disk."""
+    kept = shelf.changeset_data(transaction, changeset.header.dataset, changeset.id)
+    if kept is not None and kept != data and is_changeset(changeset.id, data):
+        log.warning("mended a damaged changeset=0x%s", changeset.id.hex())
+        shelf.put_changeset(transaction, changeset, data)
 
 
 def _shred(transaction: Transaction, request: Shred) -> None:

@@ -35,7 +35,7 @@ from mfdb.node.messages import (
     Stored,
 )
 from mfdb.node.provider import shelf
-from mfdb.rules.changeset import open_changeset
+from mfdb.rules.changeset import is_changeset, open_changeset
 from mfdb.rules.evidence import StoreReceipt, check_signer
 from mfdb.rules.merkle import unit_count
 from replication.seal import (
@@ -62,7 +62,7 @@ from replication.segment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from mfdb.kernel.ids import Address, AgreementId, ChangesetId, DatasetId
     from mfdb.node.commit import Transaction
@@ -111,10 +111,11 @@ class Sealing:
         placement = self._context.placement(dataset)
         hot = await self._hot_lists(dataset, number, placement, manifest.profile.write_quorum)
         ids = _begun(hot) or union(listed.entries for listed in hot.values())
-        if not ids:
-            return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
         await self.fetch(dataset, ids, [who for who in hot if who != self._context.me])
         held = self.held(dataset, ids)
+        ids = _shown(ids, held.keys(), is_begun=bool(_begun(hot)))
+        if not ids:
+            return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
         segment = build_segment(number, held.items())
         certificate, shards, roots = certify(
             manifest.subject, number, ids, segment, k=manifest.profile.k, n=manifest.profile.n
@@ -157,11 +158,7 @@ class Sealing:
         signatures: list[bytes] = []
         for replica in sorted(placement.replica_set, key=lambda who: who not in begun):
             try:
-                if replica == self._context.me:
-                    signature = await self.certify(proposal)
-                else:
-                    correspondent = await self._context.directory.reach(replica)
-                    signature = (await correspondent.ask(proposal, Signed)).signature
+                signature = await self._signature(proposal, replica)
             except MfdbError as error:
                 log.warning("no seal signature replica=0x%s %s", replica.hex(), error)
                 continue
@@ -171,6 +168,16 @@ class Sealing:
         if len(signatures) < quorum:
             raise QuorumNotReached(f"{quorum} replicas must sign, {len(signatures)} did")
         return tuple(signatures)
+
+    async def _signature(self, proposal: ProposeSeal, replica: Address) -> bytes:
+        """Return a replica's good signature over a certificate."""
+        if replica == self._context.me:
+            return await self.certify(proposal)
+        correspondent = await self._context.directory.reach(replica)
+        signature = (await correspondent.ask(proposal, Signed)).signature
+        signer = correspondent.record.signer
+        check_signer(self._context.network, proposal.certificate, signature, signer)
+        return signature
 
     async def _spread(
         self,
@@ -306,14 +313,12 @@ class Sealing:
             receipted=frozenset() if is_begun else receipted,
             signed=shelf.signed_segment(transaction, dataset, number),
         )
-        held = {id_: shelf.changeset_data(transaction, dataset, id_) for id_ in request.changesets}
         proposal = Proposal(
             certificate=certificate,
             changesets=request.changesets,
             shard_roots=request.shard_roots,
         )
-        present = {id_: data for id_, data in held.items() if data is not None}
-        check_before_signing(proposal, present, view)
+        check_before_signing(proposal, _whole(transaction, dataset, request.changesets), view)
         shelf.put_signed_segment(
             transaction, dataset, number, certificate.segment, request.changesets
         )
@@ -433,28 +438,33 @@ class Sealing:
             raise AccessDenied("only a replica of the dataset may ask that")
 
     def held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
-        """Return the bytes of those changesets that are held unsealed here."""
+        """Return the bytes of those changesets that are held here, unsealed and undamaged."""
         with self._context.store.snapshot() as view:
-            found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
-        return {id_: data for id_, data in found.items() if data is not None}
+            return _whole(view, dataset, ids)
 
     async def fetch(
         self, dataset: DatasetId, ids: Sequence[ChangesetId], sources: Sequence[Address]
     ) -> None:
-        """Take the listed changesets that are not here from those who have them."""
+        """Take the listed changesets that are not here, or damaged, from those who have them."""
         for source in sources:
-            lacking = missing(ids, self.held(dataset, ids).keys())
-            while lacking:
-                correspondent = await self._context.directory.reach(source)
-                request = GetCopies(dataset=dataset, changesets=lacking)
-                copies = await correspondent.ask(request, Copies)
-                for item in copies.items:
-                    if item.data:
-                        await self._take(dataset, item)
-                left = missing(ids, self.held(dataset, ids).keys())
-                if left == lacking:
-                    break
-                lacking = left
+            try:
+                await self._fetch(dataset, ids, source)
+            except MfdbError as error:
+                log.warning("copies not had from=0x%s %s", source.hex(), error)
+
+    async def _fetch(self, dataset: DatasetId, ids: Sequence[ChangesetId], source: Address) -> None:
+        lacking = missing(ids, self.held(dataset, ids).keys())
+        while lacking:
+            correspondent = await self._context.directory.reach(source)
+            request = GetCopies(dataset=dataset, changesets=lacking)
+            copies = await correspondent.ask(request, Copies)
+            for item in copies.items:
+                if item.data:
+                    await self._take(dataset, item)
+            left = missing(ids, self.held(dataset, ids).keys())
+            if left == lacking:
+                return
+            lacking = left
 
     async def _take(self, dataset: DatasetId, item: LogItem) -> None:
         """Take a copy from another replica: valid because it spread, fresh or not."""
@@ -502,6 +512,30 @@ def _is_signed(network: Network, signed: SignedStoreReceipt, signer: Address | N
     except BadSignature:
         return False  # the answer asked for: this receipt does not count
     return True
+
+
+def _whole(
+    view: shelf.View, dataset: DatasetId, ids: Iterable[ChangesetId]
+) -> dict[ChangesetId, bytes]:
+    """Return the bytes of changesets, without those that are not here or rotted on the disk."""
+    found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
+    return {
+        id_: data for id_, data in found.items() if data is not None and is_changeset(id_, data)
+    }
+
+
+def _shown(
+    ids: tuple[ChangesetId, ...], held: Set[ChangesetId], *, is_begun: bool
+) -> tuple[ChangesetId, ...]:
+    """Return what can be sealed: lists are hearsay, so an id without bytes is left out.
+
+    Raises:
+        QuorumNotReached: it was begun, and bytes of it cannot be had at present.
+    """
+    lacking = missing(ids, held)
+    if lacking and is_begun:
+        raise QuorumNotReached(f"{len(lacking)} changesets of a sealing begun cannot be had")
+    return tuple(id_ for id_ in ids if id_ in held)
 
 
 def _sealed_ids(view: shelf.View, dataset: DatasetId) -> frozenset[ChangesetId]:
