@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -18,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfdb.testing.simulator import Options, Simulation
+from mfdb.testing.simulator import Options, run_seed
 from mfdb.testing.simulator_plants import PLANTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from mfdb.testing.simulator import Report
 
@@ -48,25 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _reports(asked: argparse.Namespace, options: Options) -> Iterator[Report]:
+def _reports(asked: argparse.Namespace, options: Options) -> Generator[Report, None, None]:
     """Yield the reports in the order of their seeds, as soon as each is known."""
     seeds = range(asked.first, asked.first + asked.seeds)
     jobs = min(asked.jobs, len(seeds))
     if jobs <= 1:
-        yield from (_run(seed, options) for seed in seeds)
+        yield from (run_seed(seed, options) for seed in seeds)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         try:
-            yield from pool.map(partial(_run, options=options), seeds)
+            yield from pool.map(partial(run_seed, options=options), seeds)
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _run(seed: int, options: Options) -> Report:
-    """Return what a seed's run was; its trace only if it failed, for thousands of them add up."""
-    report = Simulation(seed, options).run()
-    return report if report.failure is not None else dataclasses.replace(report, lines=[])
 
 
 def _note(regressions: Path, seed: int, options: Options) -> None:
