@@ -12,22 +12,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.client.tables import PendingTable, VersionedRow
-from mfdb.dataset.table import key_packer
+from mfdb.dataset.ledger.format import has_ledger
+from mfdb.dataset.rows import key_packer
+from mfdb.dataset.schema import has_key
 from mfdb.kernel.errors import NotNullViolation, WrongParameters
-from mfdb.kernel.ids import VersionId
 from mfdb.sql.bound import BoundInsert, Slot
 from mfdb.sql.dml import duplicate
 from mfdb.sql.parameters import slot_value
 from mfdb.sql.types import RANGES, to_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from mfdb.client.tables import PendingTable
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.reading import Reading
-    from mfdb.kernel.ids import RowId
     from mfdb.sql.parameters import Given
     from mfdb.sql.tables import Values
     from mfdb.sql.types import SqlType
@@ -59,8 +59,7 @@ class BulkInsert:
     @classmethod
     def of(cls, bound: object, known: Known, keyring: Keyring) -> BulkInsert | None:
         """Return the bulk form of a statement, or None if it has none."""
-        pack_key = key_packer(known.manifest)
-        if not isinstance(bound, BoundInsert) or pack_key is None:
+        if not isinstance(bound, BoundInsert) or not has_key(known.manifest):
             return None
         table, manifest = bound.table, known.manifest
         plain = len(bound.rows) == 1 and not bound.returning and not table.checks
@@ -75,7 +74,7 @@ class BulkInsert:
                 return None
             if (value is not None and type(value) is not Slot) or column.unique:
                 return None
-        return cls(bound, known, pack_key)
+        return cls(bound, known, key_packer(known.manifest))
 
     def plan(
         self, many: Sequence[Given], reading: Reading, pending: PendingTable, keyring: Keyring
@@ -87,27 +86,35 @@ class BulkInsert:
         """
         rows = list(zip(*self._columns(many), strict=True))
         dataset = self.known.manifest.dataset
-        fresh: dict[RowId, Values] = {}
-        for values in rows:
-            packed = self._pack_key(values)
-            row_id = keyring.row_id(dataset, packed)
-            if (
-                row_id in fresh
-                or pending.rows.get(row_id) is not None
-                or (row_id not in pending.rows and reading.is_shown(dataset, packed + row_id))
-            ):
-                raise duplicate(self._table, self._table.key, values)
-            fresh[row_id] = values
-        self._note(fresh, pending, keyring)
+        packed: list[bytes] = list(map(self._pack_key, rows))
+        locators = handles = packed
+        if not has_ledger(self.known.manifest):
+            handles = [keyring.row_id(dataset, one) for one in packed]
+            locators = [key + row for key, row in zip(packed, handles, strict=True)]
+        fresh = dict(zip(handles, rows, strict=True))
+        after = pending.changes.after
+        if len(fresh) < len(rows) or not after.keys().isdisjoint(fresh):
+            self._find_repeated(handles, rows, after)
+        unasked = [
+            locator
+            for locator, handle in zip(locators, handles, strict=True)
+            if handle not in after
+        ]
+        taken = reading.any_shown(dataset, unasked) if unasked else None
+        if taken is not None:
+            raise duplicate(self._table, self._table.key, rows[locators.index(taken)])
+        pending.insert_all(fresh)  # type: ignore[arg-type] # handles of a ledger are packed keys
         return len(rows)
 
-    def _note(self, fresh: dict[RowId, Values], pending: PendingTable, keyring: Keyring) -> None:
-        names = [column.name for column in self._table.columns]
-        me, nothing = keyring.address, VersionId(b"")
-        insert, show = pending.changes.insert, pending.show
-        for row_id, values in fresh.items():
-            insert(row_id, dict(zip(names, values, strict=True)), keyed=True)
-            show(row_id, VersionedRow(row_id, values, me, 0, nothing), self._table)
+    def _find_repeated(
+        self, handles: list[bytes], rows: list[Values], after: Mapping[Any, Values | None]
+    ) -> None:
+        """Raise for a row that repeats another one of the batch; a deleted one may come again."""
+        seen: set[bytes] = set()
+        for handle, values in zip(handles, rows, strict=True):
+            if handle in seen or after.get(handle) is not None:
+                raise duplicate(self._table, self._table.key, values)
+            seen.add(handle)
 
     def _columns(self, many: Sequence[Given]) -> list[Sequence[Any]]:
         count = self._bound.parameters.count

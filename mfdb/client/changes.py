@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from mfdb.client.bulk import LEAST, BulkInsert
 from mfdb.client.plans import make_room
 from mfdb.client.results import Column, Result, columns_of
-from mfdb.client.state import EMBEDDED, Batch
+from mfdb.client.state import Batch
 from mfdb.client.tables import LocalTables, note
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import DuplicateRow, NetworkError, ProgrammingError, StaleWrite
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
@@ -88,17 +89,18 @@ class Changes:
                     self._plans.remember(text, known, compiled)
                     self._learn_bulk(text, bound, known)
             assert known is not None, "the binder knows every dataset it lets pass"
+            pending = batch.table(known.manifest.dataset)
+            keyring = self._ground.state.replica.keyring
+            pending.begin(reading, known, keyring)
             bulk = self._bulks.get(text) if len(many) >= LEAST else None
             if bulk is not None and bulk.known is known:
-                pending = batch.table(known.manifest.dataset)
-                count = bulk.plan(many, reading, pending, self._ground.state.replica.keyring)
+                count = bulk.plan(many, reading, pending, keyring)
                 return Result(tag=f"INSERT {count}", count=count)
             tables = LocalTables(reading, batch.tables)
             context = self._ground.context()
             for params in many:
                 mutation = compiled.plan(tables, params, context)
-                pending = batch.table(known.manifest.dataset)
-                note(mutation, pending, known, self._ground.state.replica.keyring)
+                note(mutation, pending)
                 count += mutation.count
                 rows += mutation.rows
                 columns = columns_of(mutation.columns)
@@ -122,9 +124,9 @@ class Changes:
             StaleWrite, DuplicateRow: a row changed, or came, meanwhile.
         """
         changes = {
-            dataset: pending.changes.changes()
+            dataset: pending.changes
             for dataset, pending in batch.tables.items()
-            if pending.changes.changes()
+            if not pending.changes.is_empty
         }
         for dataset in changes:
             manifest = self._ground.state.replica.known(dataset).manifest
@@ -134,7 +136,7 @@ class Changes:
                     hint="connect with network=...",
                 )
         if changes:
-            self._ground.state.replica.write(changes)
+            self._ground.state.replica.commit(changes)
 
     def _learn_bulk(self, text: str, bound: Any, known: Known | None) -> None:
         make_room(self._bulks)

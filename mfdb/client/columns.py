@@ -13,7 +13,7 @@ from mfdb.sql.relational.tree import AUTHOR, WRITTEN_AT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mfdb.client.tables import VersionedRow
+    from mfdb.client.tables import Naming, VersionedRow
     from mfdb.dataset.blocks.scan import BlockScan
     from mfdb.sql.tables import Column as AnyColumn
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 class LocalColumns:
     """`mfdb.sql.tables.ColumnScan` over the blocks of a dataset."""
 
-    def __init__(self, scan: BlockScan) -> None:
+    def __init__(self, scan: BlockScan, named: Naming | None) -> None:
+        """`named` makes lasting ids of the handles of rows, where those are others."""
         self._scan = scan
+        self._named = named
         self.rows = scan.rows
         self.blocks = scan.blocks
         self.kept = scan.kept
@@ -45,7 +47,7 @@ class LocalColumns:
 
     def fresh(self) -> Iterator[VersionedRow]:
         """Yield the rows that are in no block."""
-        return map(versioned, self._scan.fresh())
+        return (versioned(row, row.row, self._named) for row in self._scan.fresh())
 
 
 def _times(hlcs: Column) -> Column:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from mfdb.client import definitions
 from mfdb.client.identities import address_of
 from mfdb.client.options import parse_options
-from mfdb.client.state import EMBEDDED
 from mfdb.kernel.errors import (
     AccessDenied,
     DuplicateDataset,
@@ -17,6 +16,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import Hash, show
 from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action, Grant, Grantee, Manifest, dataset_id
 
 if TYPE_CHECKING:

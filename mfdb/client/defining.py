@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from mfdb.client.definer import Definer
 from mfdb.client.options import parse_options
 from mfdb.client.results import Result, table
-from mfdb.client.state import EMBEDDED
 from mfdb.client.upkeep import create_index
 from mfdb.kernel.errors import NetworkError, NotSupportedError, UnknownDataset
 from mfdb.kernel.ids import show as show_id
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
 from mfdb.sql.bound import BoundCreate, BoundGrant, BoundIndex, BoundRevoke

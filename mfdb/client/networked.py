@@ -18,7 +18,7 @@ from mfdb.client.names import owner_of
 from mfdb.client.options import parse_options
 from mfdb.client.outbox import Outbox
 from mfdb.client.results import Column, Result
-from mfdb.client.state import EMBEDDED, Batch, SessionState
+from mfdb.client.state import Batch, SessionState
 from mfdb.dataset.keyring import EVERYBODY
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import (
@@ -32,6 +32,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import Address
 from mfdb.kernel.ids import show as show_id
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action, Grantee, Manifest, Ordering
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
@@ -287,9 +288,9 @@ class Networked:
 
     async def _write(self, batch: Batch) -> None:
         changed = {
-            dataset: pending.changes.changes()
+            dataset: pending.changes
             for dataset, pending in batch.tables.items()
-            if pending.changes.changes()
+            if not pending.changes.is_empty
         }
         if not any(map(self._is_remote, changed)):
             self._local.changes.commit(batch)
@@ -299,10 +300,11 @@ class Networked:
                 "a batch over several datasets cannot be atomic on a network",
                 hint="each dataset has its own providers: COMMIT after each",
             )
-        ((dataset, changes),) = changed.items()
-        foreign = self._state.replica.known(dataset).manifest.owner != self._state.me
+        ((dataset, pending),) = changed.items()
+        manifest = self._state.replica.known(dataset).manifest
+        foreign = manifest.owner != self._state.me
         sealed = self._state.settings.sealed_sender and foreign
-        await self._outbox.write(dataset, changes, sealed_sender=sealed)
+        await self._outbox.write(dataset, pending.changes(manifest), sealed_sender=sealed)
 
     # ---- rules
 

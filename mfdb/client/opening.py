@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from mfdb.client.session import Session
-from mfdb.client.state import EMBEDDED
 from mfdb.dataset.replica import Replica
 from mfdb.kernel.errors import UnknownIdentity
 from mfdb.kernel.ids import show
 from mfdb.node.keystore import Keystore, read_passphrase_file
 from mfdb.node.system import SystemClock, SystemEntropy
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:

@@ -51,8 +51,8 @@ class Queries:
             key = found.key(params)
             if key is None:
                 return None
-            row = replica.first_row(key)
-            rows = [] if row is None else [found.pick(row.values)]
+            data = replica.first(key)
+            rows = [] if data is None else [found.pick(found.values_of(data))]
         else:
             between = None if found.bounds is None else found.bounds.of(params)
             if between is None:
@@ -63,7 +63,7 @@ class Queries:
             with replica.reading() as reading:
                 if found.state != replica.catalogue_state:
                     return None
-                values = reading.values_between(found.dataset, found.index, start, stop)
+                values = reading.values_between(found.manifest, found.index, start, stop)
                 rows = [pick(each) for each in values]
         return Result(f"SELECT {len(rows)}", found.columns, rows, len(rows))
 

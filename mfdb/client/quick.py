@@ -18,6 +18,7 @@ import msgspec
 
 from mfdb.dataset.indexes import Span
 from mfdb.dataset.layout import of_dataset
+from mfdb.dataset.rows import stored_values
 from mfdb.dataset.visibility import unconditional
 from mfdb.kernel.errors import BadType
 from mfdb.rules.manifest import Action
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.indexes import Index
     from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.rules.manifest import Manifest
     from mfdb.sql.bound import Bound
     from mfdb.sql.parameters import Given
 
@@ -81,7 +83,8 @@ class Shortcut(msgspec.Struct, frozen=True):
     """A query that one index answers: `state` is the catalogue's state for which that holds."""
 
     state: int
-    dataset: DatasetId
+    manifest: Manifest
+    values_of: Callable[[bytes], tuple[Any, ...]]
     is_point: bool
     point: int
     kind: type
@@ -92,6 +95,11 @@ class Shortcut(msgspec.Struct, frozen=True):
     index: Index | None
     pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
     columns: tuple[Column, ...]
+
+    @property
+    def dataset(self) -> DatasetId:
+        """Whose rows it reads."""
+        return self.manifest.dataset
 
     def key(self, given: Given) -> bytes | None:
         """Return the beginning of the one key that is asked for, or None for the general way."""
@@ -140,7 +148,8 @@ def shortcut(
     is_point = by_key and said[0][0] == "="
     return Shortcut(
         state=state,
-        dataset=manifest.dataset,
+        manifest=manifest,
+        values_of=stored_values(manifest),
         is_point=is_point,
         point=bounds.low or 0,
         kind=kind,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client.cursor import read_cursor
-from mfdb.client.state import EMBEDDED
 from mfdb.client.subscription import Subscription, View, follow
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import NotSupportedError, ProgrammingError
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st

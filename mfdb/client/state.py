@@ -11,8 +11,6 @@ from mfdb.client.settings import SessionSettings
 from mfdb.client.subscription import Subscriptions
 from mfdb.client.tables import PendingTable
 from mfdb.kernel.errors import BatchFailed, MfdbError, ProgrammingError
-from mfdb.kernel.ids import ZERO_ADDRESS
-from mfdb.rules.evidence import Network
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.kernel.seed import IdentityKeys
-
-EMBEDDED = Network(chain_id=0, deposits=ZERO_ADDRESS).id
-"""The network of datasets that live on one machine only."""
 
 
 class Batch(msgspec.Struct):

@@ -114,7 +114,7 @@ class Subscription:
             with self._replica.reading() as reading:
                 rows = [reading.of_version(known, row, version) for _, row, version in part]
             for (place, *_), row in zip(part, rows, strict=True):
-                new = None if row is None else self._view.of(versioned(row))
+                new = None if row is None else self._view.of(versioned(row, row.row))
                 if row is not None and new is not None:
                     yield Change(
                         op="insert",

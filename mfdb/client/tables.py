@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mfdb.dataset.indexes import KEPT_BYTES, Span
+from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.pending import Pending
-from mfdb.dataset.table import has_key
+from mfdb.dataset.rows import handle_maker, lasting_id
+from mfdb.dataset.schema import has_key
 from mfdb.kernel.ids import Address, RowId, VersionId
 from mfdb.sql.tables import (
     Access,
+    FullScan,
     IndexRange,
     KeyLookup,
     KeyRange,
@@ -23,16 +26,19 @@ from mfdb.sql.tables import (
 from mfdb.store.ordered import Desc, pack, prefix_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.indexes import Index
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.layout import StoredRow as ReplicaRow
+    from mfdb.dataset.pending import Before
     from mfdb.dataset.reading import Reading
     from mfdb.kernel.ids import DatasetId
     from mfdb.sql.catalogue import TableSchema
     from mfdb.sql.tables import ColumnScan, Mutation, Values
+
+    Naming = Callable[[RowId], RowId]
 
 _LONG = frozenset({"text", "bytes"})
 """Families whose values may be longer than an index keeps."""
@@ -41,46 +47,93 @@ _BEYOND = b"\xff"
 
 
 class VersionedRow(StoredRow, frozen=True):
-    """A stored row that also knows its version, which a change of it must name."""
+    """A stored row that also knows its version, which a change of it must name.
+
+    `row_id` and `version` are the handles by which the replica knows them; `naming` makes the
+    lasting id of a handle, where that is another.
+    """
 
     version: VersionId
+    naming: Callable[[RowId], RowId] | None = None
+
+    @property
+    def lasting_id(self) -> RowId:
+        """The id by which the row is known everywhere."""
+        return self.row_id if self.naming is None else self.naming(self.row_id)
 
 
-def versioned(row: ReplicaRow) -> VersionedRow:
+def versioned(row: Before, row_id: RowId, naming: Naming | None = None) -> VersionedRow:
     """Return a replica's row as statements read it."""
     author = Address(row.author) if row.author else None
-    return VersionedRow(row.row, row.values, author, row.hlc, row.version)
+    return VersionedRow(row_id, row.values, author, row.hlc, row.version, naming)
 
 
 class PendingTable(msgspec.Struct):
-    """What an open batch did to one dataset: the changes to write, and the rows to show."""
+    """What an open batch did to one dataset: the changes to write, which its later reads see."""
 
     changes: Pending = msgspec.field(default_factory=Pending)
-    rows: dict[RowId, VersionedRow | None] = msgspec.field(default_factory=dict)
+    _author: Address | None = None
+    _naming: Naming | None = None
+    _handle: Callable[[Values], RowId] | None = None
     _by_value: dict[tuple[int, bytes], dict[RowId, None]] = msgspec.field(default_factory=dict)
+    _sorted: dict[RowId, Values] = msgspec.field(default_factory=dict)
     _unsorted: dict[RowId, None] = msgspec.field(default_factory=dict)
-    _fresh: int = 0
 
-    def fresh_id(self) -> RowId:
-        """Return a stand-in for the id that a new row gets when it is written."""
-        self._fresh += 1
-        return RowId(b"pending" + self._fresh.to_bytes(8, "big"))
+    def begin(self, reading: Reading, known: Known, keyring: Keyring) -> None:
+        """Take note of what the changes of a statement start from."""
+        if self.changes.is_empty:
+            self.changes.seen = reading.newest(known)
+            self._author = keyring.address
+            self._naming = naming(known, keyring)
+            self._handle = handle_maker(known.manifest, keyring)
 
-    def show(self, row: RowId, shown: VersionedRow | None, table: TableSchema) -> None:
-        """Let reads of this batch see a row in its new state (None: gone)."""
-        before = self.rows.get(row)
-        if before is not None and row not in self._unsorted:
-            for key in _index_keys(table, before.values):
-                self._by_value.get(key, {}).pop(row, None)
-        self.rows[row] = shown
+    def insert(self, values: Values) -> None:
+        """Note a new row."""
+        row = self.changes.fresh_id() if self._handle is None else self._handle(values)
+        self.changes.insert(row, values)
         self._unsorted[row] = None
+
+    def insert_all(self, rows: Mapping[RowId, Values]) -> None:
+        """Note many new rows by their handles."""
+        self.changes.after.update(rows)
+        self._unsorted.update(dict.fromkeys(rows))
+
+    def update(self, row: RowId, before: Before, values: Values) -> None:
+        """Note a row's new values."""
+        self.changes.update(row, before, values)
+        self._unsorted[row] = None
+
+    def delete(self, row: RowId, before: Before) -> None:
+        """Note that a row goes."""
+        self.changes.delete(row, before)
+        self._unsorted[row] = None
+
+    def touches(self, row: RowId) -> bool:
+        """Return whether the batch says what becomes of a row."""
+        return row in self.changes.after
+
+    def _row(self, row_id: RowId) -> VersionedRow | None:
+        """Return a row as the batch leaves it."""
+        values = self.changes.after.get(row_id)
+        if values is None:
+            return None
+        before = self.changes.before.get(row_id)
+        if before is None:
+            nothing = VersionId(b"")
+            return VersionedRow(row_id, values, self._author, 0, nothing, self._naming)
+        author = Address(before.author) if before.author else None
+        return VersionedRow(row_id, values, author, before.hlc, before.version, self._naming)
 
     def _sort(self, table: TableSchema) -> None:
         """Enter into the index what came since; a batch that is never read needs none."""
         for row in self._unsorted:
-            shown = self.rows[row]
-            if shown is not None:
-                for key in _index_keys(table, shown.values):
+            former, values = self._sorted.pop(row, None), self.changes.after.get(row)
+            if former is not None:
+                for key in _index_keys(table, former):
+                    self._by_value.get(key, {}).pop(row, None)
+            if values is not None:
+                self._sorted[row] = values
+                for key in _index_keys(table, values):
                     self._by_value.setdefault(key, {})[row] = None
         self._unsorted.clear()
 
@@ -93,15 +146,15 @@ class PendingTable(msgspec.Struct):
             case ValueLookup(column=column, values=values) if table.columns[column].unique:
                 wanted = [(column, pack(value)) for value in values]
             case _:
-                for row in self.rows.values():
-                    if row is not None and matches(table, access, row.values):
-                        yield row
+                for row_id, after in self.changes.after.items():
+                    if after is not None and matches(table, access, after):
+                        yield from self._rows((row_id,))
                 return
         for place in wanted:
-            for row_id in self._by_value.get(place, ()):
-                shown = self.rows[row_id]
-                if shown is not None:
-                    yield shown
+            yield from self._rows(self._by_value.get(place, ()))
+
+    def _rows(self, row_ids: Iterable[RowId]) -> Iterator[VersionedRow]:
+        return (row for row in map(self._row, row_ids) if row is not None)
 
 
 def _index_keys(table: TableSchema, values: Values) -> Iterator[tuple[int, bytes]]:
@@ -124,21 +177,22 @@ class LocalTables:
         """Yield the rows that an access describes; a KeyRange's in key order."""
         pending = self._pending.get(table.dataset)
         stored = self._stored(table, access)
-        if pending is None or not pending.rows:
+        if pending is None or pending.changes.is_empty:
             return stored
         return self._with_pending(table, access, stored, pending)
 
     def columns(self, table: TableSchema) -> ColumnScan | None:
         """Return the rows by column: not with an open batch on top, which only `scan` knows."""
         pending = self._pending.get(table.dataset)
-        if pending is not None and pending.rows:
+        if pending is not None and not pending.changes.is_empty:
             return None
-        scan = self._reading.columns(self._known_of(table))
+        known = self._known_of(table)
+        scan = self._reading.columns(known)
         if scan is None:
             return None
         from mfdb.client.columns import LocalColumns
 
-        return LocalColumns(scan)
+        return LocalColumns(scan, naming(known, self._reading.keyring))
 
     def _with_pending(
         self,
@@ -147,7 +201,7 @@ class LocalTables:
         stored: Iterator[VersionedRow],
         pending: PendingTable,
     ) -> Iterator[StoredRow]:
-        kept = (row for row in stored if row.row_id not in pending.rows)
+        kept = (row for row in stored if not pending.touches(row.row_id))
         own = pending.matching(table, access)
         if isinstance(access, KeyRange | IndexRange):
             key = _order_of(table, access)
@@ -164,7 +218,7 @@ class LocalTables:
         if isinstance(access, KeyRange) and indexed:
             start, stop = _bounds(access)
             found = self._reading.keyed(known, start, stop, reverse=access.reverse)
-            return map(versioned, found)
+            return self._versioned(known, found)
         if isinstance(access, IndexRange):
             return self._in_index(known, table, access)
         if isinstance(access, ValueLookup):
@@ -183,13 +237,13 @@ class LocalTables:
 
     def _looked_up(self, known: Known, access: KeyLookup) -> Iterator[VersionedRow]:
         for key in access.keys:
-            yield from map(versioned, self._reading.keyed(known, pack(*key), None))
+            yield from self._versioned(known, self._reading.keyed(known, pack(*key), None))
 
     def _by_unique(self, known: Known, access: ValueLookup) -> Iterator[VersionedRow]:
         for value in access.values:
             row = self._reading.by_unique(known, access.column, value)
             if row is not None:
-                yield versioned(row)
+                yield from self._versioned(known, (row,))
 
     def _index_of(self, known: Known, column: int) -> Index | None:
         """Return a secondary index whose first column this is."""
@@ -200,9 +254,10 @@ class LocalTables:
         self, known: Known, index: Index, table: TableSchema, access: ValueLookup
     ) -> Iterator[VersionedRow]:
         for value in access.values:
-            for row in self._reading.by_index(known, index, index.start((value,)), None):
-                if matches(table, access, row.values):  # long values share their beginnings
-                    yield versioned(row)
+            found = self._reading.by_index(known, index, index.start((value,)), None)
+            # Long values share their beginnings in an index.
+            wanted = (row for row in found if matches(table, access, row.values))
+            yield from self._versioned(known, wanted)
 
     def _in_index(
         self, known: Known, table: TableSchema, access: IndexRange
@@ -223,12 +278,25 @@ class LocalTables:
             found = self._reading.by_index(known, index, start, stop, reverse=access.reverse)
             if families & _LONG:
                 found = _straightened(found, _order_of(table, access), reverse=access.reverse)
-            yield from map(versioned, found)
+            yield from self._versioned(known, found)
 
     def _filtered(self, known: Known, table: TableSchema, access: Access) -> Iterator[VersionedRow]:
-        for row in self._reading.rows(known):
-            if matches(table, access, row.values):
-                yield versioned(row)
+        rows = self._reading.rows(known)
+        if isinstance(access, FullScan):
+            return self._versioned(known, rows)
+        return self._versioned(known, (row for row in rows if matches(table, access, row.values)))
+
+    def _versioned(self, known: Known, rows: Iterable[ReplicaRow]) -> Iterator[VersionedRow]:
+        """Yield a replica's rows as statements read them."""
+        named = naming(known, self._reading.keyring)
+        return (versioned(row, row.row, named) for row in rows)
+
+
+def naming(known: Known, keyring: Keyring) -> Naming | None:
+    """Return what makes lasting ids of the handles of rows, or None where those are the same."""
+    if not has_ledger(known.manifest):
+        return None
+    return lambda handle: lasting_id(known.manifest, handle, keyring)
 
 
 def _straightened(
@@ -337,30 +405,15 @@ def _bounds(access: KeyRange) -> tuple[bytes, bytes | None]:
 # ---- from a statement's mutation to pending changes
 
 
-def note(mutation: Mutation, pending: PendingTable, known: Known, keyring: Keyring) -> None:
-    """Add what a statement changes to the batch, and show it to the batch's later reads."""
-    table = mutation.table
-    keyed = has_key(known.manifest)
-    names = [column.name for column in table.columns]
+def note(mutation: Mutation, pending: PendingTable) -> None:
+    """Add what a statement changes to the batch, where its later reads see it."""
     for change in mutation.changes:
         if isinstance(change, RowInsert):
-            packed = _packed_key(table, change.values)
-            row_id = keyring.row_id(table.dataset, packed) if keyed else pending.fresh_id()
-            pending.changes.insert(row_id, _named(names, change.values), keyed=keyed)
-            shown = VersionedRow(row_id, change.values, keyring.address, 0, VersionId(b""))
-            pending.show(row_id, shown, table)
+            pending.insert(change.values)
             continue
         old = change.old
         assert isinstance(old, VersionedRow), "rows come from LocalTables"
         if isinstance(change, RowUpdate):
-            pending.changes.update(change.row_id, old.version, _named(names, change.values))
-            author, hlc = old.author, old.hlc
-            shown = VersionedRow(change.row_id, change.values, author, hlc, old.version)
-            pending.show(change.row_id, shown, table)
+            pending.update(change.row_id, old, change.values)
         else:
-            pending.changes.delete(change.row_id, old.version)
-            pending.show(change.row_id, None, table)
-
-
-def _named(names: list[str], values: Values) -> dict[str, Any]:
-    return dict(zip(names, values, strict=True))
+            pending.delete(change.row_id, old)

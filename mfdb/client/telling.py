@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from mfdb.client import show
 from mfdb.client.definitions import is_given_up
 from mfdb.client.results import Result, table
-from mfdb.client.state import EMBEDDED
 from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.errors import NetworkError, ProgrammingError
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.sql import statement as st
 from mfdb.sql.explain import explain
 from mfdb.sql.query import tables_named

@@ -31,7 +31,10 @@ from mfdb.dataset.layout import (
     shown_key,
     unique_prefix,
 )
+from mfdb.dataset.ledger.check import LedgerCheck
+from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.opener import Opened
+from mfdb.dataset.rows import row_reader
 from mfdb.dataset.salts import load_entry
 from mfdb.dataset.table import ordered_values
 from mfdb.dataset.working import load, parse
@@ -111,8 +114,9 @@ class _Check:
 
     def run(self) -> None:
         """Check everything, as far as it can be read."""
-        parts = (self._manifests, self._changesets, self._states, self._indexes, self._blocks)
-        for part in parts:
+        sealed = (self._changesets, self._states)
+        log = (self._ledger,) if has_ledger(self._known.manifest) else sealed
+        for part in (self._manifests, *log, self._indexes, self._blocks):
             try:
                 part()
             except MfdbError as error:
@@ -134,6 +138,12 @@ class _Check:
             before = manifest
 
     # ---- the log
+
+    def _ledger(self) -> None:
+        found = LedgerCheck(self._snapshot, self._known, self._say)
+        found.run()
+        self._report.changesets += found.changesets
+        self._report.rows += found.rows
 
     def _changesets(self) -> None:
         superseded: set[VersionId] = set()
@@ -211,11 +221,11 @@ class _Check:
 
     def _indexes(self) -> None:
         manifest = self._known.manifest
-        due = 0
+        due, read = 0, row_reader(manifest)
         indexes = [i for i in indexes_of(self._snapshot, manifest) if i.info.is_ready]
         for key, value in self._snapshot.scan(of_dataset(b"d", self._dataset)):
             locator = key[33:]
-            row = parse(StoredRow, value)
+            row = read(locator, value)
             for entry in self._unique_keys(locator, row):
                 due += 1
                 if self._snapshot.get(entry) is None:

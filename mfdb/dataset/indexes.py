@@ -24,6 +24,8 @@ from mfdb.dataset.layout import (
     of_dataset,
     shown_key,
 )
+from mfdb.dataset.ledger.format import has_ledger
+from mfdb.dataset.rows import row_reader
 from mfdb.dataset.working import load, parse, save
 from mfdb.kernel.errors import DuplicateRow, ProgrammingError, UnknownColumn
 from mfdb.store.ordered import Desc, pack, prefix_end
@@ -41,6 +43,8 @@ WHOLE_BYTES = 256
 KEPT_BYTES = 224
 COLUMNS = 16
 ROW_ID_BYTES = 32
+_HANDLE_BYTES = 64
+"""Longer handles of rows stand hashed at the end of an entry, because keys have a limit."""
 _FLIP = bytes(255 - n for n in range(256))
 _NULL = pack(None)
 _AFTER_NULL_DOWN = bytes([255 - _NULL[0] + 1])
@@ -60,7 +64,15 @@ class Index(msgspec.Struct, frozen=True):
 
     def entry(self, row: StoredRow) -> bytes:
         """Return the key of a row's entry."""
-        return self.prefix + self.packed(row.values) + row.row
+        return self.prefix + self.packed(row.values) + suffix(row.row)
+
+    def entries(self, rows: Sequence[Sequence[Any]], handles: Sequence[bytes]) -> list[bytes]:
+        """Return the keys of many rows' entries."""
+        packed, prefix = self.packed, self.prefix
+        return [
+            prefix + packed(values) + suffix(handle)
+            for values, handle in zip(rows, handles, strict=True)
+        ]
 
     def start(self, values: Sequence[Plain]) -> bytes:
         """Return the first bytes of all entries whose first columns have these values."""
@@ -118,6 +130,11 @@ def span(
         return start, prefix + above
     stop = prefix + last[:room]
     return start, stop if last_open and len(last) <= room else prefix_end(stop)
+
+
+def suffix(handle: bytes) -> bytes:
+    """Return what tells a row's entry from those of other rows with the same values."""
+    return handle if len(handle) <= _HANDLE_BYTES else sha256(handle).digest()
 
 
 def shortened(packed: bytes) -> bytes:
@@ -180,10 +197,10 @@ def build_some(
     index = next(one for one in indexes_of(working, manifest) if one.info.name == name)
     prefix = of_dataset(b"d", manifest.dataset)
     start = prefix + after + b"\x00" if after else prefix
-    done, last = 0, b""
+    done, last, read = 0, b"", row_reader(manifest)
     for key, value in working.under.scan(start, prefix_end(prefix)):
         locator = key[len(prefix) :]
-        working.put(index.entry(parse(StoredRow, value)), locator)
+        working.put(index.entry(read(locator, value)), locator)
         done, last = done + 1, locator
         if done == count:
             return last
@@ -204,13 +221,15 @@ def make_ready(working: Working, manifest: Manifest, name: str) -> None:
 
 
 def _check_whole(source: Snapshot, manifest: Manifest, index: Index) -> None:
-    before = b""
+    before, read, local = b"", row_reader(manifest), has_ledger(manifest)
     for key, locator in source.scan(index.prefix):
-        if key[:-ROW_ID_BYTES] == before:
-            row = load(source, StoredRow, shown_key(manifest.dataset, locator))
+        packed = key[: -len(suffix(locator))] if local else key[:-ROW_ID_BYTES]
+        if packed == before:
+            data = source.get(shown_key(manifest.dataset, locator))
+            row = None if data is None else read(locator, data)
             if row is not None and all(row.values[at] is not None for at, _ in index.places):
                 raise duplicate(manifest, index.info)
-        before = key[:-ROW_ID_BYTES]
+        before = packed
 
 
 def remove(working: Working, dataset: DatasetId, name: str) -> bool:
@@ -245,7 +264,8 @@ def check_unique(
             continue
         start = index.prefix + index.packed(row.values)
         if start in seen or any(
-            key != start + row.row and working.get(key) is not None for key, _ in under.scan(start)
+            key != start + suffix(row.row) and working.get(key) is not None
+            for key, _ in under.scan(start)
         ):
             raise duplicate(manifest, index.info)
         seen.add(start)

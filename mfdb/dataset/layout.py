@@ -6,7 +6,7 @@
 | `m` dataset number                    | `SignedManifest`                                    |
 | `n` owner name                        | dataset id                                          |
 | `t` dataset                           | why the dataset is given up (dropped)               |
-| `g` dataset                           | `Chain`: where this identity's writing run stands   |
+| `g` dataset                           | `Chain` of a writing run, or a ledger's `LedgerHead` |
 | `o` dataset changeset                 | `Outgoing`: written, not acknowledged yet           |
 | `c` dataset changeset                 | `Envelope`: the signed changeset and its verdict    |
 | `k` dataset changeset                 | `KeyLogEntry` without its salts                     |
@@ -16,7 +16,9 @@
 | `w` dataset row                       | `RowState`: heads, and where the row is shown       |
 | `v` dataset version                   | `VersionMeta` of versions superseded long ago       |
 | `x` dataset version                   | `VersionMeta` before the last revocation            |
-| `d` dataset locator                   | `StoredRow`: plaintext, in schema order             |
+| `l` dataset last-sequence             | `LedgerEntry`: a signed header, by its last change  |
+| `q` dataset first-sequence            | slots of some operations of a ledger, in order      |
+| `d` dataset locator                   | `StoredRow`, or a ledger's `LedgerRow`: plaintext   |
 | `u` dataset column value locator      | nothing: index of a UNIQUE column                   |
 | `i` dataset name                      | `IndexInfo`: a secondary index                      |
 | `j` dataset index values row          | locator: an entry of a secondary index              |
@@ -24,10 +26,10 @@
 | `s` dataset name                      | what the network layer remembers (where a sync is)  |
 | `a` `b` `e` `y`                       | column blocks: see `mfdb.dataset.blocks.records`    |
 
-A locator is the packed primary key and the row id; without a key it is the place at which the row
-was first seen, 8 bytes. Everything but the plaintext tables can be rebuilt from `m`, `c`, `k` and
-`z`: that is how a directory of format 1 (one record per version, change and key log entry) is
-brought up to date.
+A locator is the packed primary key and the row id (in a ledger the key alone); without a key it is
+the place at which the row was first seen, 8 bytes. Everything but the plaintext tables can be
+rebuilt from `m`, `c`, `k` and `z`, or from `m`, `l` and `q`. `mfdb.dataset.ledger` says which
+datasets have a ledger; they have no `o c k z r p w v x f`.
 
 Row ids are hashes, so that every table under them costs a page of its own per row: hence only `w`
 is written for a new row, and the versions stand in it (a few of them, the rest in `v`).
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
 
-FORMAT = 2
+FORMAT = 3
 FORMAT_KEY = b"F"
 
 
@@ -170,7 +172,7 @@ def dropped_key(dataset: DatasetId) -> bytes:
 
 
 def chain_key(dataset: DatasetId) -> bytes:
-    """Return the key of the identity's writing run."""
+    """Return the key of the identity's writing run, or of a ledger's head."""
     return b"g" + dataset
 
 
@@ -217,6 +219,16 @@ def former_version_key(dataset: DatasetId, version: VersionId) -> bytes:
 def row_key(dataset: DatasetId, row: RowId) -> bytes:
     """Return the key of a row's state."""
     return b"w" + dataset + row
+
+
+def entries_key(dataset: DatasetId, last: int) -> bytes:
+    """Return the key of the signed header of a ledger that ends with an operation."""
+    return b"l" + dataset + last.to_bytes(8, "big")
+
+
+def slots_key(dataset: DatasetId, first: int) -> bytes:
+    """Return the key of the run of slots that begins with an operation."""
+    return b"q" + dataset + first.to_bytes(8, "big")
 
 
 def shown_key(dataset: DatasetId, locator: bytes) -> bytes:

@@ -6,56 +6,109 @@ values, a delete after an update a delete of the version that was there, and so 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
+from mfdb.dataset.schema import has_key
 from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.errors import DuplicateRow, StaleWrite
+from mfdb.kernel.ids import RowId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
     from mfdb.dataset.states import States
-    from mfdb.kernel.ids import RowId, VersionId
+    from mfdb.kernel.ids import VersionId
     from mfdb.rules.manifest import Manifest
+
+Values = tuple[Any, ...]
+
+
+class Before(Protocol):
+    """A row as it was when its change was planned."""
+
+    @property
+    def version(self) -> VersionId:
+        """The version that the change supersedes."""
+        ...
+
+    @property
+    def values(self) -> Values:
+        """Its values, in the order of the columns."""
+        ...
+
+    @property
+    def author(self) -> bytes | None:
+        """Who wrote it, if that is known."""
+        ...
+
+    @property
+    def hlc(self) -> int:
+        """When it was written."""
+        ...
 
 
 class Pending(msgspec.Struct):
-    """The changes of one dataset that wait for COMMIT, by row, in the order of first touch."""
+    """The changes of one dataset that wait for COMMIT, by the rows' handles.
 
-    _changes: dict[bytes, RowChange] = msgspec.field(default_factory=dict)
+    `after` holds what each touched row will be (None: gone), in the order of first touch, `before`
+    what those of them were that are there already. `seen` is the newest change that was known when
+    the first of these was planned (-1: nobody knows), so that whoever writes can tell whether
+    anything came since.
+    """
 
-    def insert(self, row: RowId, values: Mapping[str, Any], *, keyed: bool) -> None:
-        """Note a new row; `keyed` says that its id follows from its key and goes on record."""
-        before = self._changes.get(row)
-        if isinstance(before, RowDelete):
-            self._changes[row] = RowUpdate(row=row, parent=before.parent, values=values)
-            return
-        self._changes[row] = RowInsert(values=values, row=row if keyed else None)
+    after: dict[RowId, Values | None] = msgspec.field(default_factory=dict)
+    before: dict[RowId, Before] = msgspec.field(default_factory=dict)
+    seen: int = -1
+    _fresh: int = 0
 
-    def update(self, row: RowId, parent: VersionId, values: Mapping[str, Any]) -> None:
+    def fresh_id(self) -> RowId:
+        """Return a stand-in for the handle that a new row without a key gets when written."""
+        self._fresh += 1
+        return RowId(b"pending" + self._fresh.to_bytes(8, "big"))
+
+    def insert(self, row: RowId, values: Values) -> None:
+        """Note a new row."""
+        self.after[row] = values
+
+    def update(self, row: RowId, before: Before, values: Values) -> None:
         """Note a row's new values."""
-        before = self._changes.get(row)
-        if isinstance(before, RowInsert | RowUpdate):
-            self._changes[row] = replace(before, values=values)
-            return
-        self._changes[row] = RowUpdate(row=row, parent=parent, values=values)
+        if row not in self.after:
+            self.before[row] = before
+        self.after[row] = values
 
-    def delete(self, row: RowId, parent: VersionId) -> None:
+    def delete(self, row: RowId, before: Before) -> None:
         """Note that a row goes."""
-        before = self._changes.get(row)
-        if isinstance(before, RowInsert):
-            del self._changes[row]
+        if row not in self.after:
+            self.before[row] = before
+        elif row not in self.before:
+            del self.after[row]
             return
-        if isinstance(before, RowUpdate):
-            parent = before.parent
-        self._changes[row] = RowDelete(row=row, parent=parent)
+        self.after[row] = None
 
-    def changes(self) -> list[RowChange]:
-        """Return what is to be written."""
-        return list(self._changes.values())
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be written."""
+        return not self.after
+
+    def changes(self, manifest: Manifest) -> list[RowChange]:
+        """Return what is to be written, row by row, as sealed datasets take it."""
+        names = [column.name for column in manifest.columns]
+        return list(self._changes(names, keyed=has_key(manifest)))
+
+    def _changes(self, names: list[str], *, keyed: bool) -> Iterator[RowChange]:
+        for row, values in self.after.items():
+            before = self.before.get(row)
+            if values is None:
+                assert before is not None, "a new row that goes again leaves nothing"
+                yield RowDelete(row=row, parent=before.version)
+                continue
+            named = dict(zip(names, values, strict=True))
+            if before is not None:
+                yield RowUpdate(row=row, parent=before.version, values=named)
+            else:
+                yield RowInsert(values=named, row=row if keyed else None)
 
 
 def check_current(states: States, manifest: Manifest, changes: Iterable[RowChange]) -> None:
@@ -72,8 +125,18 @@ def check_current(states: States, manifest: Manifest, changes: Iterable[RowChang
         shown = state.shown if state else b""
         if isinstance(change, RowInsert):
             if shown:
-                raise DuplicateRow(f"dataset {manifest.name} has a row with that key already")
+                raise came_since(manifest)
         elif shown != change.parent:
-            raise StaleWrite(
-                f"a row of {manifest.name} changed since it was read", hint="read again and retry"
-            )
+            raise changed_since(manifest)
+
+
+def came_since(manifest: Manifest) -> DuplicateRow:
+    """Return the error that a row with the key of a new one is there."""
+    return DuplicateRow(f"dataset {manifest.name} has a row with that key already")
+
+
+def changed_since(manifest: Manifest) -> StaleWrite:
+    """Return the error that a row is not what a change of it started from."""
+    return StaleWrite(
+        f"a row of {manifest.name} changed since it was read", hint="read again and retry"
+    )

@@ -11,46 +11,29 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.dataset import catalogue
-from mfdb.dataset.acceptance import VersionMeta, winner
 from mfdb.dataset.blocks.scan import BlockScan
-from mfdb.dataset.contents import Contents
 from mfdb.dataset.indexes import indexes_of
-from mfdb.dataset.layout import (
-    Envelope,
-    FeedBlock,
-    FeedEntry,
-    RowState,
-    StoredRow,
-    Verdict,
-    feed_key,
-    former_version_key,
-    key_locator,
-    of_dataset,
-    row_key,
-    shown_key,
-    unique_prefix,
-)
-from mfdb.dataset.opener import Unreadable
-from mfdb.dataset.outcome import Conflict, RowChanged
-from mfdb.dataset.states import version_in
-from mfdb.dataset.table import has_key, last_sequence
+from mfdb.dataset.layout import StoredRow, key_locator, of_dataset, shown_key, unique_prefix
+from mfdb.dataset.ledger.feed import LedgerFeed
+from mfdb.dataset.ledger.format import has_ledger
+from mfdb.dataset.rows import row_reader, values_reader
+from mfdb.dataset.schema import has_key
+from mfdb.dataset.sealed_feed import SealedFeed
 from mfdb.dataset.visibility import Visibility
-from mfdb.dataset.working import load, parse
-from mfdb.kernel.codec import own_decoder
 from mfdb.kernel.errors import CorruptRecord
-from mfdb.kernel.ids import Hash, RowId, VersionId
-from mfdb.rules.changeset import version_ids
-from mfdb.rules.manifest import Action, Ordering
+from mfdb.rules.manifest import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from nacl.public import PrivateKey
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mfdb.dataset.blocks.keeper import Blocks
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.feed import Feed
     from mfdb.dataset.indexes import Index
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.dataset.keyring import Keyring
+    from mfdb.dataset.outcome import Conflict, RowChanged
+    from mfdb.dataset.pending import Before
+    from mfdb.kernel.ids import Address, DatasetId, Hash, RowId, VersionId
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
     from mfdb.store.port import Snapshot
@@ -78,10 +61,9 @@ class Reading:
     def __init__(
         self,
         snapshot: Snapshot,
-        identity: Address,
-        private_key: Callable[[Manifest, int], PrivateKey | None],
+        keyring: Keyring,
         *,
-        recent: Mapping[tuple[DatasetId, int], StoredRow],
+        recent: Mapping[tuple[DatasetId, int], Before],
         cache: CatalogueCache,
         blocks: Blocks,
         state: int | None,
@@ -91,8 +73,8 @@ class Reading:
         self._state = state
         self._cache = cache
         self._snapshot = snapshot
-        self._identity = identity
-        self._private_key = private_key
+        self.keyring = keyring
+        """The keys of whoever reads."""
         self._recent = recent
 
     # ---- datasets
@@ -145,8 +127,9 @@ class Reading:
     def rows(self, known: Known) -> Iterator[StoredRow]:
         """Yield the visible rows, in key order, or as they were first seen."""
         sees = self._visibility(known, Action.SELECT)
-        for _, value in self._snapshot.scan(of_dataset(b"d", known.manifest.dataset)):
-            row = parse(StoredRow, value)
+        read, prefix = row_reader(known.manifest), of_dataset(b"d", known.manifest.dataset)
+        for key, value in self._snapshot.scan(prefix):
+            row = read(key[len(prefix) :], value)
             if sees.all or self._sees(known, sees, row):
                 yield row
 
@@ -161,8 +144,9 @@ class Reading:
         dataset = known.manifest.dataset
         sees = self._visibility(known, Action.SELECT)
         above = None if stop is None else shown_key(dataset, stop)
-        for _, value in self._snapshot.scan(shown_key(dataset, start), above, reverse=reverse):
-            row = parse(StoredRow, value)
+        read, skip = row_reader(known.manifest), len(shown_key(dataset, b""))
+        for key, value in self._snapshot.scan(shown_key(dataset, start), above, reverse=reverse):
+            row = read(key[skip:], value)
             if sees.all or self._sees(known, sees, row):
                 yield row
 
@@ -174,11 +158,20 @@ class Reading:
         covered = self._blocks.covered(self._snapshot, manifest, self._state)
         if covered is None or not covered.blocks:
             return None
-        return BlockScan(self._snapshot, manifest.dataset, covered, self._blocks.cache, self._state)
+        return BlockScan(self._snapshot, manifest, covered, self._blocks.cache, self._state)
 
     def is_shown(self, dataset: DatasetId, locator: bytes) -> bool:
         """Return whether a row stands at a place; whether one may see it is not asked."""
         return self._snapshot.get(shown_key(dataset, locator)) is not None
+
+    def any_shown(self, dataset: DatasetId, locators: Sequence[bytes]) -> bytes | None:
+        """Return one of these places at which a row stands, or None."""
+        prefix = of_dataset(b"d", dataset)
+        least, greatest = prefix + min(locators), prefix + max(locators)
+        if next(self._snapshot.scan(least, greatest + b"\x00"), None) is None:
+            return None
+        get = self._snapshot.get
+        return next((one for one in locators if get(prefix + one) is not None), None)
 
     def by_key(self, known: Known, values: tuple[Any, ...]) -> StoredRow | None:
         """Return the visible row with the primary key of these values (all columns are given)."""
@@ -189,7 +182,9 @@ class Reading:
         dataset = known.manifest.dataset
         prefix = unique_prefix(dataset, column, value)
         for key, _ in self._snapshot.scan(prefix):
-            return load(self._snapshot, StoredRow, shown_key(dataset, key[len(prefix) :]))
+            locator = key[len(prefix) :]
+            data = self._snapshot.get(shown_key(dataset, locator))
+            return None if data is None else row_reader(known.manifest)(locator, data)
         return None
 
     def by_index(
@@ -201,25 +196,25 @@ class Reading:
         """
         prefix = of_dataset(b"d", known.manifest.dataset)
         sees = self._visibility(known, Action.SELECT)
-        get = self._snapshot.get
+        get, read = self._snapshot.get, row_reader(known.manifest)
         for _, locator in self._snapshot.scan(start, stop, reverse=reverse):
             data = get(prefix + locator)
             if data is None:
                 raise CorruptRecord(f"index {index.info.name} names a row that is not there")
-            row = parse(StoredRow, data)
+            row = read(locator, data)
             if sees.all or self._sees(known, sees, row):
                 yield row
 
     def values_between(
-        self, dataset: DatasetId, index: Index | None, start: bytes, stop: bytes | None
+        self, manifest: Manifest, index: Index | None, start: bytes, stop: bytes | None
     ) -> Iterator[tuple[Any, ...]]:
         """Yield stored values in the order of an index (None: of the key), unasked who may see."""
         found = (
             (value for _, value in self._snapshot.scan(start, stop))
             if index is None
-            else self._snapshot.follow(start, stop, of_dataset(b"d", dataset))
+            else self._snapshot.follow(start, stop, of_dataset(b"d", manifest.dataset))
         )
-        read = own_decoder(StoredRow)
+        read = values_reader(manifest)
         try:
             for data in found:
                 if data is None:
@@ -228,11 +223,11 @@ class Reading:
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise CorruptRecord("a stored row does not decode") from error
 
-    # ---- the changelog
+    # ---- the past
 
     def last_sequence(self, known: Known) -> int:
         """Return the number of the newest change, 0 if there is none."""
-        return last_sequence(self._snapshot, known.manifest.dataset)
+        return self._feed(known).last_sequence()
 
     def changes(self, known: Known, after: int) -> Iterator[RowChanged]:
         """Yield the changes that this identity may see, with a sequence number above `after`.
@@ -240,206 +235,50 @@ class Reading:
         A row that moves out of view is deleted for this reader, one that moves in is inserted. A
         version that was destroyed since is passed over: what became of its row follows.
         """
-        dataset = known.manifest.dataset
-        contents = Contents(self._snapshot, known, self._private_key)
-        sees = self._visibility(known, Action.SUBSCRIBE)
-        start, stop = feed_key(dataset, after + 1), feed_key(dataset, 2**64 - 1)
-        for key, value in self._snapshot.scan(start, stop):
-            entries = parse(FeedBlock, value).entries
-            first = int.from_bytes(key[-8:], "big") - len(entries) + 1
-            for sequence, entry in enumerate(entries, first):
-                if sequence <= after:
-                    continue
-                old = self._side(known, contents, sees, entry, entry.old)
-                new = self._side(known, contents, sees, entry, entry.new)
-                is_partial = False
-                if old is not None and not entry.new:
-                    recent = self._recently(known, sequence)
-                    old, is_partial = recent or _kept(known, entry), recent is None
-                change = _change(entry, old, new, sequence)
-                if change is not None:
-                    yield msgspec.structs.replace(change, is_partial=is_partial)
+        return self._feed(known).changes(after, self._visibility(known, Action.SUBSCRIBE))
 
     def places(self, known: Known) -> list[tuple[int, RowId, VersionId]]:
         """Return the rows that may be subscribed to, in the order in which they were first shown.
 
-        Each as the sequence number of the change that first showed it, its id and version now.
+        Each as the sequence number of the change that first showed it, and the handles of the row
+        and of its version now.
         """
-        sees = self._visibility(known, Action.SUBSCRIBE)
-        found = []
-        dataset = known.manifest.dataset
-        for key, value in self._snapshot.scan(of_dataset(b"w", dataset)):
-            state = parse(RowState, value)
-            version = VersionId(state.shown)
-            if not version:
-                continue
-            meta = None if sees.all else version_in(self._snapshot, dataset, state, version)
-            if sees.all or (meta is not None and sees.row(meta.view)):
-                found.append((int.from_bytes(state.place, "big"), RowId(key[33:]), version))
-        return sorted(found)
+        return self._feed(known).places(self._visibility(known, Action.SUBSCRIBE))
 
-    def of_version(self, known: Known, row_id: RowId, version: VersionId) -> StoredRow | None:
-        """Return a row as it is or was in a version, or None if that was destroyed since."""
-        meta = self._former_meta(known, row_id, version)
-        if meta is None:
-            return None
-        values = Contents(self._snapshot, known, self._private_key).shown(meta)
-        if values is None:
-            return None
-        state = load(self._snapshot, RowState, row_key(known.manifest.dataset, meta.row))
-        row = None
-        if state is not None and state.shown == version:
-            row = load(self._snapshot, StoredRow, shown_key(known.manifest.dataset, state.locator))
-        return row or StoredRow(
-            row=meta.row,
-            version=version,
-            author=meta.author,
-            hlc=meta.hlc,
-            values=tuple(values.get(column.name) for column in known.manifest.columns),
-        )
-
-    def _side(
-        self,
-        known: Known,
-        contents: Contents,
-        sees: Visibility,
-        entry: FeedEntry,
-        version: bytes,
-    ) -> dict[str, Any] | None:
-        """Return one side of a change: None if there is none or this identity may not see it."""
-        meta = self._former_meta(known, entry.row, VersionId(version)) if version else None
-        if meta is None or not (sees.all or sees.row(meta.view)):
-            return None
-        return contents.shown(meta) or {}
-
-    def _recently(self, known: Known, sequence: int) -> dict[str, Any] | None:
-        row = self._recent.get((known.manifest.dataset, sequence))
-        return None if row is None else _named(known, row)
-
-    # ---- conflicts
+    def of_version(self, known: Known, row: RowId, version: VersionId) -> StoredRow | None:
+        """Return a row as it is or was in a version, by its lasting ids; None: destroyed since."""
+        return self._feed(known).of_version(row, version)
 
     def conflicts(self, known: Known) -> Iterator[Conflict]:
         """Yield the heads that lost, what cannot be read, and what still waits."""
-        contents = Contents(self._snapshot, known, self._private_key)
-        dataset = known.manifest.dataset
-        for _, value in self._snapshot.scan(of_dataset(b"w", dataset)):
-            state = parse(RowState, value)
-            if state.versions:
-                yield from _row_conflicts(known, list(state.versions), contents)
-        for _, value in self._snapshot.scan(of_dataset(b"c", dataset)):
-            envelope = parse(Envelope, value)
-            if envelope.verdict is not Verdict.APPLIED:
-                yield from _waiting(envelope)
+        return self._feed(known).conflicts()
 
     def shown_version(self, known: Known, row: RowId) -> VersionId | None:
-        """Return the version in which a row is shown, or None."""
-        state = load(self._snapshot, RowState, row_key(known.manifest.dataset, row))
-        return VersionId(state.shown) if state and state.shown else None
-
-    # ---- headers, for revocations
+        """Return the handle of the version in which a row is shown, or None."""
+        return self._feed(known).shown_version(row)
 
     def frontier(self, known: Known, signer: Address | None) -> tuple[Hash, ...]:
         """Return the heads of a signer's chains (None: of everybody's but the owner's)."""
-        previous: set[bytes] = set()
-        heads: list[Hash] = []
-        for _, value in self._snapshot.scan(of_dataset(b"c", known.manifest.dataset)):
-            envelope = parse(Envelope, value)
-            header = envelope.changeset.header
-            wanted = (
-                header.signer != known.manifest.owner
-                if signer is None
-                else (header.signer == signer)
-            )
-            if wanted and envelope.verdict is Verdict.APPLIED:
-                previous.add(header.previous)
-                heads.append(Hash(envelope.changeset.id))
-        return tuple(head for head in heads if head not in previous)
+        return self._feed(known).frontier(signer)
+
+    def newest(self, known: Known) -> int:
+        """Return the number of the newest change of a ledger, -1 for a dataset without one."""
+        return self.last_sequence(known) if has_ledger(known.manifest) else -1
 
     # ---- inside
 
-    def meta(self, known: Known, row: RowId, version: VersionId) -> VersionMeta | None:
-        """Return what everybody can see of a row's version, or None if it is not known."""
-        dataset = known.manifest.dataset
-        state = load(self._snapshot, RowState, row_key(dataset, row))
-        return version_in(self._snapshot, dataset, state, version)
-
-    def _former_meta(self, known: Known, row: RowId, version: VersionId) -> VersionMeta | None:
-        """The changelog tells of versions, too, that a revocation has taken back since."""
-        key = former_version_key(known.manifest.dataset, version)
-        return self.meta(known, row, version) or load(self._snapshot, VersionMeta, key)
+    def _feed(self, known: Known) -> Feed:
+        kind = LedgerFeed if has_ledger(known.manifest) else SealedFeed
+        return kind(self._snapshot, known, self.keyring, self._recent)
 
     def _visibility(self, known: Known, action: Action) -> Visibility:
         asked = (known.manifest.dataset, action)
         sees = self._cache.visible.get(asked)
         if sees is None or sees.manifest is not known.manifest:
-            sees = Visibility.of(known.manifest, action, self._identity)
+            sees = Visibility.of(known.manifest, action, self.keyring.address)
             self._cache.visible[asked] = sees
         return sees
 
     def _sees(self, known: Known, sees: Visibility, row: StoredRow) -> bool:
-        meta = self.meta(known, row.row, row.version)
-        return meta is not None and sees.row(meta.view)
-
-
-def _named(known: Known, row: StoredRow) -> dict[str, Any]:
-    names = (column.name for column in known.manifest.columns)
-    return dict(zip(names, row.values, strict=True))
-
-
-def _kept(known: Known, entry: FeedEntry) -> dict[str, Any]:
-    return {column.name: entry.kept.get(column.name) for column in known.manifest.columns}
-
-
-def _change(
-    entry: FeedEntry, old: dict[str, Any] | None, new: dict[str, Any] | None, sequence: int
-) -> RowChanged | None:
-    if new == {}:
-        return None  # destroyed since: a later entry tells that the row is gone
-    if old is None and new is None:
-        return None
-    return RowChanged(
-        op="insert" if old is None else "delete" if new is None else "update",
-        row=entry.row,
-        version=VersionId(entry.new or entry.old),
-        old=old,
-        new=new,
-        author=entry.author,
-        hlc=entry.hlc,
-        sequence=sequence,
-    )
-
-
-def _row_conflicts(
-    known: Known, heads: list[VersionMeta], contents: Contents
-) -> Iterator[Conflict]:
-    first = winner(heads)
-    for head in sorted(heads, key=lambda one: (one.hlc, one.version)):
-        if head.version != first.version:
-            if not (head.is_tombstone and known.manifest.ordering is Ordering.OWNER):
-                yield _conflict(head, "a later version of the row won")
-            continue
-        opened = contents.of(head)
-        if isinstance(opened, Unreadable):
-            yield _conflict(head, f"the row cannot be shown: {opened.reason}")
-
-
-def _conflict(head: VersionMeta, reason: str) -> Conflict:
-    return Conflict(
-        row=head.row, version=head.version, author=head.author, hlc=head.hlc, reason=reason
-    )
-
-
-def _waiting(envelope: Envelope) -> Iterator[Conflict]:
-    parked = envelope.verdict is Verdict.PARKED
-    reason = "what it builds on is not here yet" if parked else "its signer's rights were revoked"
-    header = envelope.changeset.header
-    operations = envelope.changeset.operations
-    ids = version_ids(envelope.changeset.id, len(operations))
-    for version, operation in zip(ids, operations, strict=True):
-        yield Conflict(
-            row=RowId(operation.row),
-            version=version,
-            author=header.identity,
-            hlc=header.hlc,
-            reason=reason,
-        )
+        view = self._feed(known).view(row)
+        return view is not None and sees.row(view)

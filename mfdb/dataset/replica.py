@@ -11,24 +11,12 @@ twice changes nothing, and the order of arrival does not matter.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from threading import RLock
 from typing import TYPE_CHECKING
 
 from mfdb.dataset import catalogue, indexes
-from mfdb.dataset.blocks.building import drop_blocks
-from mfdb.dataset.blocks.keeper import Blocks
-from mfdb.dataset.contents import Contents
-from mfdb.dataset.history import History
-from mfdb.dataset.keyring import Keyring
 from mfdb.dataset.layout import (
-    FORMAT,
-    FORMAT_KEY,
-    DirectoryInfo,
     Outgoing,
     Receipts,
-    StoredRow,
     Verdict,
     chain_key,
     dropped_key,
@@ -39,112 +27,44 @@ from mfdb.dataset.layout import (
     outgoing_key,
     receipts_key,
 )
-from mfdb.dataset.opener import Opened
+from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.outcome import Applied, Incoming
 from mfdb.dataset.pending import check_current
 from mfdb.dataset.reading import CatalogueCache, Reading
-from mfdb.dataset.salts import save_entry
-from mfdb.dataset.table import Table
+from mfdb.dataset.replica_core import ReplicaCore
 from mfdb.dataset.working import Working, load, parse, save
-from mfdb.dataset.writer import Chain, ChangesetWriter, Draft, split
-from mfdb.kernel.clock import Hlc, HlcClock, hlc_seconds
+from mfdb.dataset.writer import Chain, split
+from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.errors import (
     AccessDenied,
-    BadProof,
     MfdbError,
     ProtocolViolation,
     SchemaViolation,
     WrongNetwork,
-    WrongVersion,
 )
 from mfdb.kernel.ids import ChangesetId
 from mfdb.kernel.limits import HLC_AHEAD_S
-from mfdb.rules.columns import key_commitment, unwrap_key
-from mfdb.rules.key_log import KeyLogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.check import CheckReport
-    from mfdb.dataset.writer import RowChange
-    from mfdb.kernel.clock import Clock
-    from mfdb.kernel.entropy import Entropy
-    from mfdb.kernel.ids import Address, DatasetId, Hash
-    from mfdb.kernel.seed import IdentityKeys
+    from mfdb.dataset.pending import Pending
+    from mfdb.dataset.writer import Draft, RowChange
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.manifest import SignedManifest
     from mfdb.rules.receipt import WriteReceipt
-    from mfdb.store.port import Store
 
     Listener = Callable[[DatasetId], None]
 
-_SINGLE_RECORDS = 1
-"""The format in which each version, change and key log entry was a record of its own."""
 _BUILD_ROWS = 2_000
 """Existing rows that enter a new index in one commit; other writers come in between."""
-_FEED_BYTES = 8
-_RECENT_ROWS = 1024
-"""Deleted or replaced rows whose old values stay at hand for live subscribers."""
 
 
-class Replica:
+class Replica(ReplicaCore):
     """The datasets of one identity's machine: its own and those that it may read or write."""
-
-    def __init__(
-        self,
-        store: Store,
-        keys: IdentityKeys,
-        *,
-        clock: Clock,
-        entropy: Entropy,
-        networks: Collection[Hash],
-    ) -> None:
-        """`networks` are the ids whose manifests may stand here.
-
-        Raises:
-            WrongVersion: another release wrote this directory.
-        """
-        self._store = store
-        self._clock = clock
-        self._entropy = entropy
-        self._lock = RLock()
-        self._listeners: list[Listener] = []
-        self._recent: dict[tuple[DatasetId, int], StoredRow] = {}
-        self._catalogue_state = 0
-        self._writes = 0  # odd while one is being made
-        self._catalogue: CatalogueCache = CatalogueCache()
-        self.blocks = Blocks(store, self._lock, self._writing)
-        self.keyring = Keyring(keys)
-        self.networks = frozenset(networks)
-        self._info = self._open_directory()
-        self._hlc = HlcClock(clock)
-        self._keys = keys
-
-    @cached_property
-    def _writer(self) -> ChangesetWriter:
-        """Made for the first write: nothing else needs the signing key."""
-        return ChangesetWriter(self._keys.account, self._hlc, self._entropy)
-
-    @property
-    def identity(self) -> Address:
-        """Whose replica this is."""
-        return self.keyring.address
-
-    @property
-    def catalogue_state(self) -> int:
-        """Grows whenever a manifest or index changes; odd while one is changing."""
-        return self._catalogue_state
-
-    @property
-    def feed_id(self) -> bytes:
-        """Names this replica's changelogs; another replica's sequence numbers mean nothing here."""
-        return self._info.feed
-
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener(dataset)` after each durable change; return what ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
     # ---- datasets
 
@@ -156,19 +76,23 @@ class Replica:
         """
         with self._redefining() as working:
             fresh = [signed for signed in chain if self._add_manifest(working, signed)]
-            if fresh:
-                dataset = fresh[0].manifest.dataset
-                batch = self._batch(working, catalogue.known_dataset(working, dataset))
-                for signed in fresh:
-                    batch.history.wake(signed.manifest.hash)
-                if any(signed.manifest.revocations for signed in fresh):
-                    batch.history.rejudge()
-                if any(signed.manifest.wrapped_keys for signed in fresh):
-                    batch.history.touch_hidden()
-                self._finish(batch)
+            if fresh and not has_ledger(fresh[0].manifest):
+                self._judge_again(working, fresh)
         if fresh:
             self._notify(fresh[0].manifest.dataset)
         return bool(fresh)
+
+    def _judge_again(self, working: Working, fresh: Sequence[SignedManifest]) -> None:
+        """Let new rules decide over changesets that are here, or wait for them."""
+        dataset = fresh[0].manifest.dataset
+        batch = self._batch(working, catalogue.known_dataset(working, dataset))
+        for signed in fresh:
+            batch.history.wake(signed.manifest.hash)
+        if any(signed.manifest.revocations for signed in fresh):
+            batch.history.rejudge()
+        if any(signed.manifest.wrapped_keys for signed in fresh):
+            batch.history.touch_hidden()
+        self._finish(dataset, batch)
 
     def known(self, dataset: DatasetId) -> Known:
         """Return a dataset's manifests.
@@ -256,26 +180,6 @@ class Replica:
         with self._lock:
             return self._store.compact()
 
-    def rebuild(self, dataset: DatasetId) -> None:
-        """Make rows, indexes and changelog anew from the signed changesets and their keys.
-
-        The changelog gets a new name, so that subscriptions begin anew instead of missing changes.
-        """
-        with self._redefining() as working:
-            self._rebuild(working, dataset)
-            self._info = DirectoryInfo(FORMAT, self._entropy.token(_FEED_BYTES))
-            save(working, FORMAT_KEY, self._info)
-        self._notify(dataset)
-
-    def _rebuild(self, working: Working, dataset: DatasetId) -> None:
-        for table in b"vwdujf":
-            for key, _ in list(working.scan(of_dataset(bytes([table]), dataset))):
-                working.delete(key)
-        drop_blocks(working, dataset)
-        batch = self._batch(working, catalogue.known_dataset(working, dataset))
-        batch.history.rejudge()
-        self._finish(batch)
-
     # ---- writing
 
     def write(self, changes: Mapping[DatasetId, Sequence[RowChange]]) -> Applied:
@@ -295,18 +199,48 @@ class Replica:
             shred=tuple(one for part in done for one in part.shred),
         )
 
+    def commit(self, batch: Mapping[DatasetId, Pending]) -> None:
+        """Make what statements planned durable, in datasets that are kept here only: all or none.
+
+        Raises:
+            AccessDenied, SchemaViolation, ValueTooLarge: it may not be.
+            StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
+            StoreFull: the disk is full; nothing was kept.
+        """
+        with self._writing() as working:
+            for dataset, pending in batch.items():
+                known = catalogue.known_dataset(working, dataset)
+                if has_ledger(known.manifest):
+                    self._enter(working, known, pending)
+                else:
+                    self._write(working, dataset, pending.changes(known.manifest))
+        for dataset in batch:
+            self._notify(dataset)
+
     def _write(self, working: Working, dataset: DatasetId, changes: Sequence[RowChange]) -> Applied:
         known = catalogue.known_dataset(working, dataset)
+        if has_ledger(known.manifest):
+            from mfdb.dataset.ledger.planned import planned
+
+            pending = planned(working, known.manifest, changes)
+            return self._enter(working, known, pending)
         batch = self._batch(working, known)
         check_current(batch.history.states, known.manifest, changes)
         chain = self._chain(working, dataset)
         for part in split(changes):
             draft = self._writer.compose(known.manifest, part, chain)
             chain = draft.chain
-            batch.plain[draft.changeset.id] = _plain(draft)
-            batch.history.add_own(draft.changeset, draft.data, draft.entry)
+            batch.add_own(draft)
         save(working, chain_key(dataset), chain)
-        return self._finish(batch, is_own=True)
+        return self._finish(dataset, batch, is_own=True)
+
+    def _enter(self, working: Working, known: Known, pending: Pending) -> Applied:
+        """Take a batch into the ledger of a dataset."""
+        book = self._book(working, known)
+        done = book.add(pending, now_s=self._clock.now_s())
+        self.blocks.note(known.manifest.dataset, book.tail.touched)
+        self._remember(known.manifest.dataset, book.gone)
+        return Applied(applied=tuple(done))
 
     def stage(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
@@ -378,7 +312,7 @@ class Replica:
                     parked.append(identity)
                 self._saw(item.changeset)
                 self._add_receipts(working, dataset, identity, item.receipts)
-            done = self._finish(batch)
+            done = self._finish(dataset, batch)
         if done.applied or items:
             self._notify(dataset)
         waiting = tuple(one for one in parked if one not in done.applied)
@@ -438,72 +372,21 @@ class Replica:
             current = state == self._catalogue_state and not state & 1
             yield Reading(
                 snapshot,
-                self.identity,
-                self.keyring.private_read_key,
+                self.keyring,
                 recent=self._recent,
                 cache=cache if current else CatalogueCache(),
                 blocks=self.blocks,
                 state=writes if writes == self._writes and not writes & 1 else None,
             )
 
-    def first_row(self, prefix: bytes) -> StoredRow | None:
-        """Return the visible row whose place begins with a prefix; the caller may see it."""
-        data = self._store.first(prefix)
-        return None if data is None else parse(StoredRow, data)
+    def first(self, prefix: bytes) -> bytes | None:
+        """Return what is stored of the visible row whose place begins with a prefix.
+
+        The caller may see it, and knows its kind (`rows.values_reader`).
+        """
+        return self._store.first(prefix)
 
     # ---- inside
-
-    @contextmanager
-    def _writing(self) -> Iterator[Working]:
-        """One writer: what is written inside becomes one durable batch, or nothing."""
-        with self._lock:
-            with self._store.snapshot() as snapshot:
-                working = Working(snapshot)
-                yield working
-            if not working.is_empty:
-                self._writes += 1
-                try:
-                    self._store.write(working.writes())
-                finally:
-                    self._writes += 1
-
-    @contextmanager
-    def _redefining(self) -> Iterator[Working]:
-        """A write after which nothing that is remembered of the catalogue holds any more."""
-        with self._lock:
-            self._catalogue_state += 1
-            try:
-                with self._writing() as working:
-                    yield working
-            finally:
-                self._catalogue = CatalogueCache()
-                self._catalogue_state += 1
-
-    def _open_directory(self) -> DirectoryInfo:
-        with self._writing() as working:
-            info = load(working, DirectoryInfo, FORMAT_KEY)
-            if info is None:
-                info = DirectoryInfo(FORMAT, self._entropy.token(_FEED_BYTES))
-                save(working, FORMAT_KEY, info)
-            elif info.format == _SINGLE_RECORDS:
-                info = self._modernise(working)
-        if info.format != FORMAT:
-            raise WrongVersion(
-                f"the directory has format {info.format}, this release reads {FORMAT}",
-                hint="use the release that wrote it",
-            )
-        return info
-
-    def _modernise(self, working: Working) -> DirectoryInfo:
-        """Bring a directory of format 1 up to date; everything but the log is made anew."""
-        for key, value in list(working.scan(b"k")):
-            working.delete(key)
-            save_entry(working, parse(KeyLogEntry, value))
-        for dataset in catalogue.all_datasets(working):
-            self._rebuild(working, dataset)
-        info = DirectoryInfo(FORMAT, self._entropy.token(_FEED_BYTES))
-        save(working, FORMAT_KEY, info)
-        return info
 
     def _add_manifest(self, working: Working, signed: SignedManifest) -> bool:
         manifest = signed.manifest
@@ -521,52 +404,6 @@ class Replica:
         if hlc_seconds(stamp) <= self._clock.now_s() + HLC_AHEAD_S:
             self._hlc.saw(stamp)
 
-    def _batch(self, working: Working, known: Known) -> _Batch:
-        plain: dict[ChangesetId, tuple[Opened | None, ...]] = {}
-        history = History(
-            working,
-            known,
-            now_s=self._clock.now_s(),
-            opens=lambda entry, changeset: self._opens(known, entry, changeset),
-        )
-        return _Batch(working, known, history, plain)
-
-    def _opens(self, known: Known, entry: KeyLogEntry, changeset: Changeset) -> bool:
-        private = self.keyring.private_read_key(known.manifest, entry.key_epoch)
-        if private is None:
-            return False
-        try:
-            data_key = unwrap_key(entry.envelope, private)
-        except BadProof:
-            return False
-        return key_commitment(data_key) == changeset.header.key_commitment
-
-    def _finish(self, batch: _Batch, *, is_own: bool = False) -> Applied:
-        contents = Contents(
-            batch.working, batch.known, self.keyring.private_read_key, plain=batch.plain
-        )
-        tail = self.blocks.tail(batch.working, batch.known.manifest.dataset)
-        table = Table(batch.working, batch.known, contents, batch.history.states, tail)
-        for row in batch.history.touched:
-            table.refresh(row)
-        table.finish()
-        if is_own:
-            self._check_unique(batch, table)
-        dataset = batch.known.manifest.dataset
-        self._recent.update({(dataset, sequence): row for sequence, row in table.gone.items()})
-        self.blocks.note(dataset, tail.touched)
-        while len(self._recent) > _RECENT_ROWS:
-            del self._recent[next(iter(self._recent))]
-        return Applied(applied=tuple(batch.history.applied), shred=tuple(batch.history.shredded))
-
-    def _check_unique(self, batch: _Batch, table: Table) -> None:
-        """Only own writes can be refused; what others wrote is there (DESIGN 5)."""
-        for index in table.indexes:
-            if index.info.unique:
-                indexes.check_unique(
-                    batch.working.under, batch.working, batch.known.manifest, index, table.fresh
-                )
-
     def _add_receipts(
         self,
         working: Working,
@@ -579,22 +416,3 @@ class Replica:
         fresh = tuple(one for one in receipts if one not in kept.receipts)
         if fresh:
             save(working, key, Receipts(kept.receipts + fresh))
-
-    def _notify(self, dataset: DatasetId) -> None:
-        for listener in tuple(self._listeners):
-            listener(dataset)
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What one batch of changesets to one dataset works with."""
-
-    working: Working
-    known: Known
-    history: History
-    plain: dict[ChangesetId, tuple[Opened | None, ...]]
-
-
-def _plain(draft: Draft) -> tuple[Opened | None, ...]:
-    author = draft.changeset.header.identity
-    return tuple(None if v is None else Opened(values=v, author=author) for v in draft.values)

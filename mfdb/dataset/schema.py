@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mfdb.rules.manifest import Ordering
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -85,6 +87,11 @@ def fitter(manifest: Manifest) -> Callable[[Mapping[str, Any]], str]:
 def misfit(manifest: Manifest, values: Mapping[str, Any]) -> str:
     """Return why values do not fit the columns, or an empty text if they do."""
     return fitter(manifest)(values)
+
+
+def has_key(manifest: Manifest) -> bool:
+    """Return whether rows are found by a primary key (else by where they were first seen)."""
+    return manifest.ordering is Ordering.OWNER and any(column.key for column in manifest.columns)
 
 
 def fits(column: Column, value: object) -> bool:

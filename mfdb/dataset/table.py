@@ -21,8 +21,8 @@ from mfdb.dataset.layout import (
     unique_prefix,
 )
 from mfdb.dataset.opener import Opened
+from mfdb.dataset.schema import has_key
 from mfdb.dataset.working import Working, load, save
-from mfdb.rules.manifest import Ordering
 from mfdb.store.ordered import pack
 
 if TYPE_CHECKING:
@@ -187,11 +187,6 @@ def key_packer(manifest: Manifest) -> Callable[[tuple[Any, ...]], bytes] | None:
         only = at[0]
         return lambda values: pack(values[only])
     return lambda values: pack(*[values[place] for place in at])
-
-
-def has_key(manifest: Manifest) -> bool:
-    """Return whether rows are found by a primary key (else by where they were first seen)."""
-    return manifest.ordering is Ordering.OWNER and any(column.key for column in manifest.columns)
 
 
 def last_sequence(source: Snapshot | Working, dataset: DatasetId) -> int:

@@ -5,27 +5,30 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from mfdb.dataset.layout import StoredRow, of_dataset, shown_key
-from mfdb.dataset.working import load, parse
+from mfdb.dataset.layout import of_dataset, shown_key
+from mfdb.dataset.rows import row_reader
 from mfdb.store.ordered import prefix_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mfdb.dataset.layout import StoredRow
     from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.manifest import Manifest
     from mfdb.store.port import Snapshot
 
 
 def rows_after(
-    source: Snapshot, dataset: DatasetId, low: bytes | None, high: bytes | None = None
+    source: Snapshot, manifest: Manifest, low: bytes | None, high: bytes | None = None
 ) -> Iterator[tuple[bytes, int, StoredRow]]:
     """Yield locator, stored bytes and row, for low < locator <= high; None is no bound."""
-    prefix = of_dataset(b"d", dataset)
+    prefix, read = of_dataset(b"d", manifest.dataset), row_reader(manifest)
     start = prefix if low is None else prefix + low + b"\x00"
     stop = prefix_end(prefix) if high is None else prefix + high + b"\x00"
     size = len(prefix)
     for key, value in source.scan(start, stop):
-        yield key[size:], len(value), parse(StoredRow, value)
+        locator = key[size:]
+        yield locator, len(value), read(locator, value)
 
 
 def has_after(source: Snapshot, dataset: DatasetId, low: bytes | None, count: int) -> bool:
@@ -36,6 +39,7 @@ def has_after(source: Snapshot, dataset: DatasetId, low: bytes | None, count: in
     return sum(1 for _ in islice(found, count)) == count
 
 
-def row_at(source: Snapshot, dataset: DatasetId, locator: bytes) -> StoredRow | None:
+def row_at(source: Snapshot, manifest: Manifest, locator: bytes) -> StoredRow | None:
     """Return the row that is visible at a place, or None."""
-    return load(source, StoredRow, shown_key(dataset, locator))
+    data = source.get(shown_key(manifest.dataset, locator))
+    return None if data is None else row_reader(manifest)(locator, data)

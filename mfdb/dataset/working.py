@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mfdb.kernel.codec import Record, decode_own, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mfdb.store.port import Snapshot, Write
 
@@ -32,9 +32,17 @@ class Working:
         """Set a key."""
         self._own[key] = value
 
+    def put_all(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Set many keys."""
+        self._own.update(pairs)
+
     def delete(self, key: bytes) -> None:
         """Remove a key."""
         self._own[key] = None
+
+    def delete_all(self, keys: Iterable[bytes]) -> None:
+        """Remove many keys."""
+        self._own.update(dict.fromkeys(keys))
 
     def scan(
         self, start: bytes, stop: bytes | None = None, *, reverse: bool = False

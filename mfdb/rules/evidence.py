@@ -14,7 +14,7 @@ from mfdb.kernel.account import recover
 from mfdb.kernel.codec import Record
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import BadSignature
-from mfdb.kernel.ids import Address, AgreementId, DatasetId, Hash, SegmentId, Wei
+from mfdb.kernel.ids import ZERO_ADDRESS, Address, AgreementId, DatasetId, Hash, SegmentId, Wei
 from mfdb.kernel.typed_data import SigningDomain, struct_hash, typed_digest, word, words
 
 CHEQUE_DOMAIN = "mfdb chequebook"
@@ -44,6 +44,10 @@ class Network(Record, frozen=True):
         """Return the digest to sign for a piece of evidence on this network."""
         domain = SigningDomain(name=NETWORK_DOMAIN, chain_id=self.chain_id, contract=self.deposits)
         return typed_digest(domain, evidence.struct_hash())
+
+
+EMBEDDED = Network(chain_id=0, deposits=ZERO_ADDRESS).id
+"""The network of datasets that live on one machine only."""
 
 
 class Agreement(Record, frozen=True):

@@ -76,7 +76,7 @@ def _author(_values: Values, environment: Environment) -> Any:
 
 def _row_id(_values: Values, environment: Environment) -> Any:
     """A row that is being written has no id yet."""
-    return environment.row.row_id if environment.row is not None else None
+    return environment.row.lasting_id if environment.row is not None else None
 
 
 def _written_at(_values: Values, environment: Environment) -> Any:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mfdb.kernel.clock import hlc_at
 from mfdb.kernel.errors import DuplicateRow, NotNullViolation, SchemaViolation
 from mfdb.rules.expression import evaluate
@@ -27,7 +29,6 @@ from mfdb.sql.tables import (
     RowDelete,
     RowInsert,
     RowUpdate,
-    StoredRow,
     ValueLookup,
 )
 from mfdb.sql.types import Scalar, fit, from_storage, to_storage
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.relational.engine import Engine
     from mfdb.sql.relational.tree import BoundRelational
-    from mfdb.sql.tables import Access, Key, Tables, Values
+    from mfdb.sql.tables import Access, Key, StoredRow, Tables, Values
     from mfdb.sql.types import StoredScalar
 
 BoundChange = BoundInsert | BoundUpdate | BoundDelete
@@ -113,7 +114,7 @@ class CompiledChange:
         if self.table.key:
             width = len(self.table.key)
             access = KeyLookup(tuple(values[1 : 1 + width] for values in wanted.values()))
-        rows = {row.row_id: row for row in tables.scan(self.table, access)}
+        rows = {row.lasting_id: row for row in tables.scan(self.table, access)}
         return [(rows[row_id], values) for row_id, values in wanted.items()]
 
     def _mutation(
@@ -138,7 +139,7 @@ class CompiledChange:
         about.row = row
         if row is not None and not isinstance(self._bound, BoundDelete):
             stamp = hlc_at(about.now_us / 1_000_000)
-            about.row = StoredRow(row.row_id, values, about.caller, stamp)
+            about.row = msgspec.structs.replace(row, values=values, author=about.caller, hlc=stamp)
         joined = None if isinstance(self._bound, BoundInsert) else self._bound.joined
         if joined is not None:
             values = (*values, *beside[joined.own :])

@@ -33,6 +33,11 @@ class StoredRow(msgspec.Struct, frozen=True):
     author: Address | None
     hlc: int
 
+    @property
+    def lasting_id(self) -> RowId:
+        """The id by which the row is known everywhere; `row_id` may mean something here only."""
+        return self.row_id
+
 
 class KeyLookup(msgspec.Struct, frozen=True):
     """The rows with one of these whole keys (several rows may share one in a free dataset)."""

@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mfdb.dataset.ledger.format import Kind as LocalKind
+from mfdb.dataset.ledger.format import (
+    LedgerEntry,
+    LocalHeader,
+    LocalOperation,
+    destroyed,
+    leaf_of,
+    root_of,
+)
 from mfdb.kernel.codec import encode
 from mfdb.kernel.ids import ZERO_HASH, AgreementId, CaseId, ChangesetId, Hash, RowId, SegmentId, Wei
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE, Seed
@@ -28,7 +37,7 @@ from mfdb.rules.changeset import (
     version_id,
 )
 from mfdb.rules.columns import author_digest, row_key
-from mfdb.rules.evidence import AckBatch, subject_of
+from mfdb.rules.evidence import EMBEDDED, AckBatch, subject_of
 from mfdb.rules.manifest import dataset_id
 from mfdb.rules.merkle import leaf_hash, unit_of, unit_tree
 from mfdb.rules.receipt import FIRST_LOG_HEAD, acknowledge, log_head, sign_batch
@@ -275,6 +284,44 @@ def _rows() -> list[Vector]:
     ]
 
 
+def ledger() -> list[Vector]:
+    """A changeset of a dataset that lives on one machine: an insert, an update, a delete."""
+    operations = (
+        LocalOperation(LocalKind.INSERT, 0, 0, (3, "hello", None)),
+        LocalOperation(LocalKind.UPDATE, 1, 1, (1, "newer", 1.5)),
+        LocalOperation(LocalKind.DELETE, 2, 2, (2, None, None)),
+    )
+    slots = [
+        b"\x00" + made.token(f"ledger salt {at}", 16) + encode(operation)
+        for at, operation in enumerate(operations)
+    ]
+    header = LocalHeader(
+        format=1,
+        network=EMBEDDED,
+        dataset=made.DATASET,
+        manifest=made.hash_of("manifest"),
+        acl_epoch=0,
+        signer=made.OWNER.address,
+        number=1,
+        previous=made.hash_of("previous entry"),
+        hlc=117964800000262144,
+        first=3,
+        count=3,
+        root=root_of(map(leaf_of, slots)),
+    )
+    entry = LedgerEntry(header, sign(header, made.OWNER))
+    return [
+        signed("local changeset", header, made.OWNER)
+        | shown_all(
+            slots=slots,
+            leaves=[leaf_of(slot) for slot in slots],
+            destroyed=[destroyed(slot) for slot in slots],
+            id=entry.id,
+            versions=[version_id(entry.id, index) for index in range(3)],
+        )
+    ]
+
+
 def records() -> list[Vector]:
     return [
         signed("node record", made.node_record(), made.PROVIDERS[0]),
@@ -456,6 +503,7 @@ GROUPS: dict[str, Callable[[], list[Vector]]] = {
     "receipts": receipts,
     "datasets": datasets,
     "changesets": changesets,
+    "ledger": ledger,
     "records": records,
     "payments": payments,
     "merkle": merkle,

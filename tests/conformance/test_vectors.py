@@ -121,7 +121,13 @@ def test_evidence_is_what_eth_account_hashes_and_recovers(vector: dict[str, Any]
 # ---- records: SHA-256 over domain, zero byte and canonical bytes
 
 
-RECORDS = [*load("datasets")[2:], *load("records"), *load("payments"), *load("changesets")[:2]]
+RECORDS = [
+    *load("datasets")[2:],
+    *load("records"),
+    *load("payments"),
+    *load("changesets")[:2],
+    *load("ledger"),
+]
 
 
 @pytest.mark.parametrize("vector", RECORDS, ids=lambda vector: str(vector["name"]))
@@ -349,3 +355,13 @@ def test_frames_and_messages_are_read_back() -> None:
             message = decode(kind, data, limit_bytes=FRAME_BYTES)
             assert shown(message) == vector["fields"]
             assert type(message).__struct_config__.tag == vector["tag"]
+
+
+def test_a_ledger_vector_holds_by_hashlib_alone() -> None:
+    (vector,) = load("ledger")
+    slots, leaves = list(map(raw, vector["slots"])), list(map(raw, vector["leaves"]))
+    assert [hashlib.sha256(slot).digest() for slot in slots] == leaves
+    assert [gone[1:33] for gone in map(raw, vector["destroyed"])] == leaves
+    assert tagged("mfdb.ledger-root.v1", *leaves) == raw(vector["fields"]["root"])
+    named_by = tagged("mfdb.ledger-id.v1", raw(vector["digest"]), raw(vector["signature"]))
+    assert named_by == raw(vector["id"])

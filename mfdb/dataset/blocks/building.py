@@ -120,7 +120,7 @@ def build(source: Snapshot, manifest: Manifest, job: Job) -> list[Made]:
     """
     if job.drops:
         return []
-    rows = rows_after(source, manifest.dataset, job.low, job.high)
+    rows = rows_after(source, manifest, job.low, job.high)
     parts = _parts(rows, all_of_them=job.high is not None)
     made = [_made(manifest, part) for part in parts]
     if job.high is not None and made:

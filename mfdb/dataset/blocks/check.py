@@ -53,7 +53,7 @@ def _check_block(
         yield f"block {block.info.number} has columns of different lengths"
         return
     held = dict(zip(columns[0], zip(*columns[1:], strict=True), strict=True))
-    for locator, _, row in rows_after(source, manifest.dataset, low, block.high):
+    for locator, _, row in rows_after(source, manifest, low, block.high):
         found = held.pop(locator, None)
         if _is_marked(covered, locator):
             continue

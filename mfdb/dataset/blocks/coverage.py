@@ -139,11 +139,11 @@ def load_column(
     return cache.get((dataset, number, place), read)
 
 
-def fresh_rows(source: Snapshot, dataset: DatasetId, covered: Covered) -> Iterator[StoredRow]:
+def fresh_rows(source: Snapshot, manifest: Manifest, covered: Covered) -> Iterator[StoredRow]:
     """Yield the rows that no block holds as they are now."""
     for locator in covered.tail:
-        row = row_at(source, dataset, locator)
+        row = row_at(source, manifest, locator)
         if row is not None:
             yield row
-    for _, _, row in rows_after(source, dataset, covered.high or None):
+    for _, _, row in rows_after(source, manifest, covered.high or None):
         yield row

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.blocks.columns import Column
     from mfdb.dataset.blocks.coverage import Block, Covered
     from mfdb.dataset.layout import StoredRow
-    from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.manifest import Manifest
     from mfdb.store.port import Snapshot
 
 
@@ -23,14 +23,15 @@ class BlockScan:
     def __init__(
         self,
         source: Snapshot,
-        dataset: DatasetId,
+        manifest: Manifest,
         covered: Covered,
         cache: BlockCache,
         state: Hashable,
     ) -> None:
         """`state` names the committed state that is read, None if nothing does."""
         self._source = source
-        self._dataset = dataset
+        self._manifest = manifest
+        self._dataset = manifest.dataset
         self._covered = covered
         self._cache = cache
         self._state = state
@@ -60,7 +61,7 @@ class BlockScan:
 
     def fresh(self) -> Iterator[StoredRow]:
         """Yield the rows that are not in blocks, or changed since."""
-        return fresh_rows(self._source, self._dataset, self._covered)
+        return fresh_rows(self._source, self._manifest, self._covered)
 
     def kept(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """Return what was made of this very state of the dataset before, or make and keep it."""

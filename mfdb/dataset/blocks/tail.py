@@ -8,6 +8,8 @@ from mfdb.dataset.blocks.records import Coverage, coverage_key, tail_key
 from mfdb.dataset.working import load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mfdb.dataset.working import Working
     from mfdb.kernel.ids import DatasetId
 
@@ -29,8 +31,13 @@ class Tail:
 
     def touch(self, locator: bytes) -> None:
         """Take note that the row at a place is shown, replaced or hidden by this batch."""
-        self.touched += 1
-        if locator <= self._high:
-            self._working.put(tail_key(self._dataset, locator), b"")
+        self.touch_all((locator,))
+
+    def touch_all(self, locators: Sequence[bytes]) -> None:
+        """Take note of many such rows."""
+        self.touched += len(locators)
+        high = self._high
+        covered = [locator for locator in locators if locator <= high] if high else ()
+        self._working.put_all((tail_key(self._dataset, locator), b"") for locator in covered)
         if self._watch is not None:
-            self._watch.add(locator)
+            self._watch.update(locators)

@@ -186,7 +186,7 @@ def _row_column(table: TableSchema, place: int, rows: list[StoredRow]) -> Any:
 
 _BESIDE: dict[int, Callable[[StoredRow], Any]] = {
     AUTHOR: lambda row: None if row.author is None else bytes(row.author),
-    ROW_ID: lambda row: bytes(row.row_id),
+    ROW_ID: lambda row: bytes(row.lasting_id),
     WRITTEN_AT: lambda row: written_at_us(row.hlc),
 }
 

@@ -163,11 +163,7 @@ def test_many_sets_of_parameters_become_one_changeset(notes: User) -> None:
     assert result.tag == "INSERT 100"  # type: ignore[union-attr] # local: no awaitable
     with notes.replica.reading() as reading:
         (known,) = reading.datasets()
-        changesets = {
-            m.changeset
-            for row in reading.rows(known)
-            if row.values[0] >= 100 and (m := reading.meta(known, row.row, row.version)) is not None
-        }
+        changesets = {row.hlc for row in reading.rows(known) if row.values[0] >= 100}
     assert len(changesets) == 1
     with pytest.raises(DuplicateRow):
         notes.session.start_many("INSERT INTO notes (id) VALUES (?)", [(300,), (300,)])

@@ -1,0 +1,51 @@
+"""Whether the owner may make these changes: `authorise` once, or row by row where it must."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.visibility import unconditional
+from mfdb.kernel.errors import AccessDenied
+from mfdb.rules.authorise import Denied, RowView, authorise
+from mfdb.rules.manifest import Action
+
+if TYPE_CHECKING:
+    from mfdb.dataset.pending import Pending, Values
+    from mfdb.kernel.ids import Address
+    from mfdb.rules.manifest import Manifest
+
+_WRITES = (Action.INSERT, Action.UPDATE, Action.DELETE)
+
+
+def check_allowed(manifest: Manifest, pending: Pending, identity: Address, now_s: float) -> None:
+    """Return quietly if an identity may make these changes.
+
+    Raises:
+        AccessDenied: it may not, with the reason.
+    """
+    if identity != manifest.owner:
+        raise AccessDenied(f"only its owner writes {manifest.name}, which lives on one machine")
+    live = manifest.at(now_s)
+    if all(unconditional(live, action, identity) for action in _WRITES):
+        return
+    for handle, values in pending.after.items():
+        before = pending.before.get(handle)
+        action = (
+            Action.INSERT if before is None else Action.DELETE if values is None else Action.UPDATE
+        )
+        verdict = authorise(
+            live,
+            action,
+            None if before is None else clear_view(manifest, before.values),
+            None if values is None else clear_view(manifest, values),
+            identity,
+        )
+        if isinstance(verdict, Denied):
+            raise AccessDenied(verdict.reason)
+
+
+def clear_view(manifest: Manifest, values: Values) -> RowView:
+    """Return what the rules may look at of an owner's row."""
+    named = zip(manifest.columns, values, strict=True)
+    clear = {column.name: value for column, value in named if column.clear}
+    return RowView(author=manifest.owner, clear=clear)

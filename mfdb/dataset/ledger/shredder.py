@@ -1,0 +1,50 @@
+"""Destroying operations of deleted rows: values and salt go, the hash that was signed stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.layout import slots_key
+from mfdb.dataset.ledger.format import GONE, destroyed, parent_in
+from mfdb.dataset.ledger.journal import Journal
+from mfdb.kernel.codec import encode
+
+if TYPE_CHECKING:
+    from mfdb.dataset.working import Working
+    from mfdb.kernel.ids import DatasetId
+
+
+class Shredder:
+    """Collects what is destroyed in one batch, so that each run of slots is rewritten once."""
+
+    def __init__(self, working: Working, dataset: DatasetId) -> None:
+        self._working = working
+        self._dataset = dataset
+        # A batch touches a row once, so that whatever it destroys was committed before.
+        self._journal = Journal(working.under, dataset)
+        self._open: dict[int, list[bytes]] = {}
+
+    def destroy(self, sequence: int) -> None:
+        """Destroy an operation and all that it supersedes.
+
+        Raises:
+            CorruptRecord: one is missing or damaged.
+        """
+        while sequence:
+            first, slots = self._chunk(sequence)
+            slot = slots[sequence - first]
+            if slot[:1] == GONE:
+                return
+            slots[sequence - first] = destroyed(slot)
+            sequence = parent_in(slot)
+
+    def finish(self) -> None:
+        """Write what is left of the slots."""
+        self._working.put_all(
+            (slots_key(self._dataset, first), encode(slots)) for first, slots in self._open.items()
+        )
+        self._open.clear()
+
+    def _chunk(self, sequence: int) -> tuple[int, list[bytes]]:
+        first, slots = self._journal.chunk_of(sequence)
+        return first, self._open.setdefault(first, list(slots))

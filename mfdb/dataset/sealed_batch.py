@@ -1,0 +1,87 @@
+"""One batch of sealed changesets to one dataset: judged, opened, and shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.dataset import indexes
+from mfdb.dataset.contents import Contents
+from mfdb.dataset.history import History
+from mfdb.dataset.opener import Opened
+from mfdb.dataset.outcome import Applied
+from mfdb.dataset.table import Table
+from mfdb.kernel.errors import BadProof
+from mfdb.rules.columns import key_commitment, unwrap_key
+
+if TYPE_CHECKING:
+    from mfdb.dataset.blocks.tail import Tail
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.keyring import Keyring
+    from mfdb.dataset.layout import StoredRow
+    from mfdb.dataset.working import Working
+    from mfdb.dataset.writer import Draft
+    from mfdb.kernel.ids import ChangesetId
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
+
+
+class SealedBatch:
+    """What one batch of changesets to one dataset works with."""
+
+    def __init__(
+        self, working: Working, known: Known, keyring: Keyring, tail: Tail, *, now_s: float
+    ) -> None:
+        """`tail` is told of every row that is shown or hidden."""
+        self.tail = tail
+        self._working = working
+        self._known = known
+        self._keyring = keyring
+        self._plain: dict[ChangesetId, tuple[Opened | None, ...]] = {}
+        self.history = History(working, known, now_s=now_s, opens=self._opens)
+        self.gone: dict[int, StoredRow] = {}
+        """The rows that were replaced or removed, by the sequence number of the change."""
+
+    def add_own(self, draft: Draft) -> None:
+        """Take in what this process composed itself, and need not open again."""
+        author = draft.changeset.header.identity
+        self._plain[draft.changeset.id] = tuple(
+            None if values is None else Opened(values=values, author=author)
+            for values in draft.values
+        )
+        self.history.add_own(draft.changeset, draft.data, draft.entry)
+
+    def finish(self, *, is_own: bool = False) -> Applied:
+        """Bring rows, indexes and the changelog up to date.
+
+        Raises:
+            DuplicateRow: the batch is our own, and repeats values of a UNIQUE index.
+        """
+        contents = Contents(
+            self._working, self._known, self._keyring.private_read_key, plain=self._plain
+        )
+        table = Table(self._working, self._known, contents, self.history.states, self.tail)
+        for row in self.history.touched:
+            table.refresh(row)
+        table.finish()
+        if is_own:
+            self._check_unique(table)
+        self.gone = table.gone
+        return Applied(applied=tuple(self.history.applied), shred=tuple(self.history.shredded))
+
+    def _check_unique(self, table: Table) -> None:
+        """Only own writes can be refused; what others wrote is there (DESIGN 5)."""
+        for index in table.indexes:
+            if index.info.unique:
+                indexes.check_unique(
+                    self._working.under, self._working, self._known.manifest, index, table.fresh
+                )
+
+    def _opens(self, entry: KeyLogEntry, changeset: Changeset) -> bool:
+        private = self._keyring.private_read_key(self._known.manifest, entry.key_epoch)
+        if private is None:
+            return False
+        try:
+            data_key = unwrap_key(entry.envelope, private)
+        except BadProof:
+            return False
+        return key_commitment(data_key) == changeset.header.key_commitment
