@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mfdb import aio as aio
     from mfdb.client.dbapi import Connection as Connection
-    from mfdb.client.dbapi import Cursor as Cursor
     from mfdb.client.dbapi import apilevel as apilevel
     from mfdb.client.dbapi import connect as connect
     from mfdb.client.dbapi import paramstyle as paramstyle
     from mfdb.client.dbapi import threadsafety as threadsafety
+    from mfdb.client.dbcursor import Cursor as Cursor
     from mfdb.client.results import Change as Change
     from mfdb.client.results import Column as Column
     from mfdb.client.results import Result as Result
+    from mfdb.client.rows import class_row as class_row
+    from mfdb.client.rows import dict_row as dict_row
+    from mfdb.client.rows import namedtuple_row as namedtuple_row
+    from mfdb.client.rows import scalar_row as scalar_row
+    from mfdb.client.rows import tuple_row as tuple_row
     from mfdb.client.types import BINARY as BINARY
     from mfdb.client.types import DATETIME as DATETIME
     from mfdb.client.types import NUMBER as NUMBER
@@ -49,10 +54,10 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "mfdb.client.dbapi": (
-        "Connection", "Cursor", "apilevel", "connect", "paramstyle", "threadsafety",
-    ),
+    "mfdb.client.dbapi": ("Connection", "apilevel", "connect", "paramstyle", "threadsafety"),
+    "mfdb.client.dbcursor": ("Cursor",),
     "mfdb.client.results": ("Change", "Column", "Result"),
+    "mfdb.client.rows": ("class_row", "dict_row", "namedtuple_row", "scalar_row", "tuple_row"),
     "mfdb.client.types": (
         "BINARY", "DATETIME", "NUMBER", "ROWID", "STRING", "Binary", "Date", "DateFromTicks",
         "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks",

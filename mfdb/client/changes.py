@@ -96,7 +96,7 @@ class Changes:
             if bulk is not None and bulk.known is known:
                 count = bulk.plan(many, reading, pending, keyring)
                 return Result(tag=f"INSERT {count}", count=count)
-            tables = LocalTables(reading, batch.tables)
+            tables = LocalTables(reading, batch.tables, self._ground.state.watch)
             context = self._ground.context()
             for params in many:
                 mutation = compiled.plan(tables, params, context)

@@ -7,43 +7,36 @@ definitions commit the open batch first, because changesets hold rows only.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from mfdb.client import types as api_types
-from mfdb.client.loop_thread import LoopThread
+import msgspec
+
+from mfdb.client.dbcursor import Cursor, StreamingCursor, pulled
 from mfdb.client.opening import Home, Passphrase, open_home
 from mfdb.client.results import Result
+from mfdb.client.transactions import ends, opens
+from mfdb.client.url import Location, locate
 from mfdb.kernel import errors
-from mfdb.kernel.errors import (
-    BatchFailed,
-    InterfaceError,
-    NotSupportedError,
-    ProgrammingError,
-)
+from mfdb.kernel.errors import BatchFailed, InterfaceError
 from mfdb.kernel.ids import show
-from mfdb.sql import statement as st
 from mfdb.sql.parse import parse
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
-    from mfdb.client.results import Change, Column
+    from mfdb.client.loop_thread import LoopThread
+    from mfdb.client.results import Change
+    from mfdb.client.rows import RowFactory
     from mfdb.client.session import Session
+    from mfdb.client.streams import Stream
     from mfdb.sql.parameters import Given
 
 apilevel = "2.0"
 threadsafety = 2
 paramstyle = "qmark"
-
-Description = tuple[str, api_types.TypeCode, None, None, None, None, None]
-_CHANGES = st.Insert | st.Update | st.Delete
-_DEFINITIONS = (
-    st.CreateDataset | st.DropDataset | st.AlterOptions | st.SealDataset | st.Grant | st.Revoke
-)
 
 
 def connect(
@@ -52,33 +45,55 @@ def connect(
     identity: str | None = None,
     network: str | os.PathLike[str] | None = None,
     passphrase: Passphrase = None,
-    autocommit: bool = False,
+    autocommit: bool | None = None,
+    timeout_s: float | None = None,
+    row_factory: RowFactory | None = None,
 ) -> Connection:
     """Return a connection to a data directory, and to a network if one is named.
 
-    `data` None is the user's own directory, ":memory:" a temporary one. `network` is the path of a
-    network file (`mfdb devnet up` writes one).
+    `data` is a directory or a connection string (`mfdb.client.url`); None is the user's own
+    directory, ":memory:" a temporary one. `network` is the path of a network file (`mfdb devnet up`
+    writes one). A statement that takes longer than `timeout_s` seconds is cancelled. What is given
+    here goes before what the connection string says.
 
     Raises:
+        InterfaceError, NotSupportedError: the connection string is none.
         UnknownIdentity, WrongPassphrase: the identity is not there or does not open.
         StoreLocked: another process works on the directory.
         NetworkError, ChainError: the network is in the way.
     """
+    said = locate(data) if isinstance(data, str) else Location()
+    directory = said.data if isinstance(data, str) else data
+    identity, network = identity or said.identity, network or said.network
+    settings = Settings(
+        autocommit=bool(said.autocommit if autocommit is None else autocommit),
+        timeout_s=said.timeout_s if timeout_s is None else timeout_s,
+        row_factory=row_factory,
+    )
     if network is None:
-        home = open_home(data, identity=identity, passphrase=passphrase)
-        return Connection(home.session(None), home, None, autocommit=autocommit)
+        home = open_home(directory, identity=identity, passphrase=passphrase)
+        return Connection(home.session(None), home, None, settings)
     from mfdb.client import aio
+    from mfdb.client.loop_thread import LoopThread
 
     loop = LoopThread()
     try:
         opened = loop.run(
-            aio.connect(data, identity=identity, network=network, passphrase=passphrase)
+            aio.connect(directory, identity=identity, network=network, passphrase=passphrase)
         )
     except BaseException:
         loop.close()
         raise
     session, home = opened.parts()
-    return Connection(session, home, loop, autocommit=autocommit)
+    return Connection(session, home, loop, settings)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a connection behaves from its start; its attributes of these names may be changed."""
+
+    autocommit: bool
+    timeout_s: float | None
+    row_factory: RowFactory | None
 
 
 class Connection:
@@ -96,14 +111,24 @@ class Connection:
     NotSupportedError = errors.NotSupportedError
 
     def __init__(
-        self, session: Session, home: Home, loop: LoopThread | None, *, autocommit: bool
+        self,
+        session: Session,
+        home: Home,
+        loop: LoopThread | None,
+        settings: Settings,
     ) -> None:
         self._session = session
         self._home = home
         self._loop = loop
         self._lock = threading.RLock()
         self._closed = False
-        self.autocommit = autocommit
+        self._depth = 0
+        self.autocommit = settings.autocommit
+        """Whether each change is durable at once; may be set while no changes wait."""
+        self.timeout_s = settings.timeout_s
+        """Seconds after which a statement is cancelled; None: never."""
+        self.row_factory = settings.row_factory
+        """What makes the rows of new cursors; None: tuples."""
 
     @property
     def identity(self) -> str:
@@ -115,22 +140,45 @@ class Connection:
         """What the person should be told; whoever tells it empties the list."""
         return self._home.notices
 
-    def cursor(self) -> Cursor:
-        """Return a new cursor.
+    @property
+    def in_transaction(self) -> bool:
+        """Whether changes wait for `commit`."""
+        return self._session.in_batch
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closed
+
+    def cursor(self, *, row_factory: RowFactory | None = None, stream: bool = False) -> Cursor:
+        """Return a new cursor; with `stream` one that computes rows as they are fetched.
 
         Raises:
             InterfaceError: the connection is closed.
         """
         self._need_open()
-        return Cursor(self)
+        kind = StreamingCursor if stream else Cursor
+        return kind(self, self.row_factory if row_factory is None else row_factory)
 
     def execute(self, operation: str, parameters: Given = ()) -> Cursor:
         """Return a new cursor that has carried out one statement."""
         return self.cursor().execute(operation, parameters)
 
+    def executemany(self, operation: str, seq_of_parameters: Iterable[Given]) -> Cursor:
+        """Return a new cursor that has carried out one change for each set of parameters."""
+        return self.cursor().executemany(operation, seq_of_parameters)
+
     def interrupt(self) -> None:
-        """Stop the query that runs now on the relational route; call it from another thread."""
+        """Cancel the statement that runs now, if any; call it from another thread.
+
+        That statement raises StatementCancelled, and the connection stays usable.
+        """
         self._session.interrupt()
+        loop = self._loop
+        if loop is not None:
+            loop.interrupt()
+
+    cancel = interrupt
 
     def commit(self) -> None:
         """Make the changes since the last commit durable, as one changeset per dataset.
@@ -148,15 +196,28 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[Self]:
-        """Make the changes inside atomic: committed at the end, rolled back by an exception."""
+        """Make the changes inside atomic: committed at the end, rolled back by an exception.
+
+        Inside another transaction it is a savepoint: an exception gives up what came since, and
+        what came before stays. Other threads wait until the outermost one is over.
+        """
         with self._lock:
-            self.perform(lambda: self._session.start("BEGIN"))
+            begin, end, give_up = self._bounds()
+            self._depth += 1
             try:
-                yield self
-            except BaseException:
-                self._end("ROLLBACK")
-                raise
-            self._end("COMMIT")
+                self._say(begin)
+                try:
+                    yield self
+                except BaseException:
+                    for text in give_up:
+                        self._say(text)
+                    raise
+                if begin == "BEGIN":
+                    self._end("COMMIT")
+                else:
+                    self._say(end)
+            finally:
+                self._depth -= 1
 
     def subscribe(
         self, operation: str, parameters: Given = (), since: str | None = None
@@ -166,6 +227,8 @@ class Connection:
         Raises:
             AccessDenied: this identity may not subscribe.
         """
+        from mfdb.client.loop_thread import LoopThread
+
         self._need_open()
         with self._lock:
             if self._loop is None:
@@ -179,10 +242,7 @@ class Connection:
                 return
             self._closed = True
             try:
-                if self._loop is None:
-                    asyncio.run(self._session.close())
-                else:
-                    self._loop.run(self._session.close())
+                self._close_session()
             finally:
                 if self._loop is not None:
                     self._loop.close()
@@ -203,7 +263,7 @@ class Connection:
     def perform(self, start: Callable[[], Result | Awaitable[Result]]) -> Result:
         """Return what a statement gives, waiting for the network if it must."""
         self._need_open()
-        with self._lock:
+        with self._lock, self._deadline():
             started = start()
             if isinstance(started, Result):
                 return started
@@ -219,151 +279,69 @@ class Connection:
                 if found is not None:
                     return found
             statement = parse(operation)
-            if isinstance(statement, _DEFINITIONS):
+            if ends(statement):
                 self._end("COMMIT")
-            elif isinstance(statement, _CHANGES) and not self.autocommit:
-                self._begin()
+            elif opens(statement) and not self.autocommit and not self._session.in_batch:
+                self._say("BEGIN")
             if many is not None:
                 return self.perform(lambda: self._session.start_many(operation, many))
             return self.perform(lambda: self._session.start(operation, parameters))
 
-    def _begin(self) -> None:
+    def stream(self, operation: str, parameters: Given) -> Stream | None:
+        """Return the answer to a query, to be read bit by bit, or None for any other statement."""
+        with self._lock:
+            self._need_open()
+            return self._session.stream(operation, parameters)
+
+    def pull(self, stream: Stream, size: int) -> list[tuple[Any, ...]]:
+        """Return the next rows of a stream, at most so many."""
+        with self._lock, self._deadline():
+            self._need_open()
+            self._session.state.watch.start()
+            return pulled(stream, size)
+
+    # ---- inside
+
+    def _bounds(self) -> tuple[str, str, tuple[str, ...]]:
+        """Return how a transaction begins here, how it ends well, and how badly."""
         if not self._session.in_batch:
-            self.perform(lambda: self._session.start("BEGIN"))
+            return "BEGIN", "COMMIT", ("ROLLBACK",)
+        name = f"mfdb_transaction_{self._depth}"
+        release = f"RELEASE SAVEPOINT {name}"
+        return f"SAVEPOINT {name}", release, (f"ROLLBACK TO SAVEPOINT {name}", release)
+
+    def _say(self, text: str) -> Result:
+        return self.perform(lambda: self._session.start(text))
 
     def _end(self, how: str) -> None:
         with self._lock:
             if not self._session.in_batch:
                 return
-            if self.perform(lambda: self._session.start(how)).tag != how:
+            if self._say(how).tag != how:
                 raise BatchFailed(
                     "a statement of the batch failed, so nothing of it was kept",
                     hint="call rollback() after an error, then repeat the batch",
                 )
 
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        if self.timeout_s is None:
+            yield
+            return
+        timer = threading.Timer(self.timeout_s, self.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _close_session(self) -> None:
+        if self._loop is not None:
+            self._loop.run(self._session.close())
+        else:
+            self._session.close_local()
+
     def _need_open(self) -> None:
         if self._closed:
             raise InterfaceError("the connection is closed")
-
-
-class Cursor:
-    """One statement at a time and its rows."""
-
-    arraysize = 1
-    lastrowid = None
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
-        self._rows: Sequence[tuple[object, ...]] | None = None
-        self._next = 0
-        self._columns: tuple[Column, ...] = ()
-        self.rowcount = -1
-
-    @property
-    def connection(self) -> Connection:
-        """The connection that made this cursor."""
-        return self._open()
-
-    @property
-    def description(self) -> tuple[Description, ...] | None:
-        """Name and type of each result column; None if the statement gives no rows."""
-        if not self._columns:
-            return None
-        return tuple(
-            (column.name, api_types.type_code(column.type), None, None, None, None, None)
-            for column in self._columns
-        )
-
-    @property
-    def rownumber(self) -> int | None:
-        """The 0-based number of the row that comes next, None without a result."""
-        return None if self._rows is None else self._next
-
-    def execute(self, operation: str, parameters: Given = ()) -> Self:
-        """Carry out one statement and return this cursor.
-
-        Raises:
-            MfdbError: it failed.
-        """
-        connection = self._connection
-        if connection is None:
-            connection = self._open()
-        return self._take(connection.run(operation, None, parameters))
-
-    def executemany(self, operation: str, seq_of_parameters: Iterable[Given]) -> Self:
-        """Carry out one change for each set of parameters, all in one changeset.
-
-        Raises:
-            MfdbError: one failed; nothing of any was kept.
-        """
-        return self._take(self._open().run(operation, list(seq_of_parameters), ()))
-
-    def fetchone(self) -> tuple[object, ...] | None:
-        """Return the next row, or None."""
-        rows, at = self._rows, self._next
-        if rows is None or self._connection is None:
-            rows = self._result()
-        if at >= len(rows):
-            return None
-        self._next = at + 1
-        return rows[at]
-
-    def fetchmany(self, size: int | None = None) -> list[tuple[object, ...]]:
-        """Return the next rows, at most `size` (or `arraysize`)."""
-        rows = self._result()
-        count = self.arraysize if size is None else size
-        found = list(rows[self._next : self._next + count])
-        self._next += len(found)
-        return found
-
-    def fetchall(self) -> list[tuple[object, ...]]:
-        """Return all rows that are left."""
-        rows = self._result()
-        return self.fetchmany(len(rows) - self._next)
-
-    def setinputsizes(self, sizes: Sequence[object]) -> None:
-        """Do nothing, as PEP 249 allows."""
-
-    def setoutputsize(self, size: int, column: int | None = None) -> None:
-        """Do nothing, as PEP 249 allows."""
-
-    def nextset(self) -> None:
-        """Refuse: a statement gives one result.
-
-        Raises:
-            NotSupportedError: always.
-        """
-        self._open()
-        raise NotSupportedError("a statement gives one result")
-
-    def close(self) -> None:
-        """Forget the rows; the cursor cannot be used again."""
-        self._connection = None
-        self._rows = None
-
-    def __iter__(self) -> Iterator[tuple[object, ...]]:
-        return iter(self.fetchone, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _take(self, result: Result) -> Self:
-        self._rows = result.rows if result.columns else None
-        self._next = 0
-        self.rowcount = result.count
-        self._columns = result.columns
-        return self
-
-    def _result(self) -> Sequence[tuple[object, ...]]:
-        self._open()
-        if self._rows is None:
-            raise ProgrammingError("there are no rows to fetch", hint="execute a query first")
-        return self._rows
-
-    def _open(self) -> Connection:
-        if self._connection is None:
-            raise InterfaceError("the cursor is closed")
-        return self._connection

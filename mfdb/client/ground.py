@@ -26,7 +26,7 @@ class Ground:
 
     def __init__(self, state: SessionState) -> None:
         self.state = state
-        self.engine = Engine()
+        self.engine = Engine(state.watch.check)
 
     def known(self, name: st.TableName) -> Known:
         """Return the dataset that a name means.

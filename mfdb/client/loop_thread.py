@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mfdb.kernel.errors import InterfaceError
+from mfdb.kernel.errors import InterfaceError, StatementCancelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -23,21 +24,33 @@ class LoopThread:
             target=self._loop.run_forever, name="mfdb event loop", daemon=True
         )
         self._thread.start()
+        self._waiting: set[concurrent.futures.Future[Any]] = set()
 
     def run(self, work: Awaitable[T]) -> T:
         """Return what an awaitable gives; Ctrl-C while waiting cancels it.
 
         Raises:
             InterfaceError: the thread was closed.
+            StatementCancelled: `interrupt` was called meanwhile.
         """
         if self._loop.is_closed():
             raise InterfaceError("the connection is closed")
         future = asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
+        self._waiting.add(future)
         try:
             return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise StatementCancelled("the statement was cancelled") from error
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._waiting.discard(future)
+
+    def interrupt(self) -> None:
+        """Cancel what `run` waits for now, if anything; from any thread."""
+        for future in tuple(self._waiting):
+            future.cancel()
 
     def iterate(self, open_: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Yield what an asynchronous iterator yields; leaving the loop closes it there."""

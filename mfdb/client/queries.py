@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client.plans import make_room
 from mfdb.client.quick import shortcut
 from mfdb.client.results import Result, columns_of
+from mfdb.client.streams import Stream
 from mfdb.client.tables import LocalTables
 from mfdb.dataset.indexes import span
 from mfdb.dataset.visibility import demand
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mfdb.client.quick import Shortcut
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
+    from mfdb.sql.execute import Result as Answer
     from mfdb.sql.parameters import Given
 
 
@@ -88,29 +91,56 @@ class Queries:
         """
         state = self._ground.state.replica.catalogue_state
         with self._ground.state.replica.reading() as reading:
-            catalogue = self._ground.catalogue(reading)
-            known = None
-            if isinstance(statement, st.Select) and statement.table is not None:
-                known = catalogue.known(statement.table)
-            if known is not None:
-                demand(known.manifest, Action.SELECT, self._ground.state.me)
-            forced = self._ground.state.settings.route == "relational"
-            compiled = None if forced else self._plans.find(text, known)
-            if compiled is None:
-                bound = self._ground.routed(statement, catalogue)
-                if isinstance(bound, BoundRelational):
-                    self._ground.demand_all(bound, reading)
-                    from mfdb.sql.relational.run import CompiledRelational
-
-                    compiled = CompiledRelational(bound, self._ground.engine)
-                else:
-                    compiled = self._plans.remember(text, known, CompiledSelect(bound))
-                    if known is not None:
-                        self._learn(text, bound, known, reading, state)
-            batch = self._ground.state.batch
-            tables = LocalTables(reading, batch.tables if batch else {})
-            found = compiled.run(tables, params, self._ground.context())
+            found = self._found(statement, params, text, reading, state)
             rows = list(found.rows)
         return Result(
             tag=f"SELECT {len(rows)}", columns=columns_of(found.columns), rows=rows, count=len(rows)
         )
+
+    def stream(self, statement: st.Select | qu.Query, params: Given, text: str) -> Stream:
+        """Return the answer to a query, of which each row is computed when it is read.
+
+        A query that reads what the open batch changes is answered whole: the batch may go on.
+
+        Raises:
+            MfdbError: it has none.
+        """
+        state = self._ground.state.replica.catalogue_state
+        with ExitStack() as held:
+            reading = held.enter_context(self._ground.state.replica.reading())
+            found = self._found(statement, params, text, reading, state)
+            batch = self._ground.state.batch
+            rows = iter(list(found.rows)) if batch and batch.tables else iter(found.rows)
+            return Stream(columns_of(found.columns), rows, held.pop_all().close)
+
+    def _found(
+        self,
+        statement: st.Select | qu.Query,
+        params: Given,
+        text: str,
+        reading: Reading,
+        state: int,
+    ) -> Answer:
+        """Return the answer over a reading; `state` is the catalogue's, taken before it."""
+        catalogue = self._ground.catalogue(reading)
+        known = None
+        if isinstance(statement, st.Select) and statement.table is not None:
+            known = catalogue.known(statement.table)
+        if known is not None:
+            demand(known.manifest, Action.SELECT, self._ground.state.me)
+        forced = self._ground.state.settings.route == "relational"
+        compiled = None if forced else self._plans.find(text, known)
+        if compiled is None:
+            bound = self._ground.routed(statement, catalogue)
+            if isinstance(bound, BoundRelational):
+                self._ground.demand_all(bound, reading)
+                from mfdb.sql.relational.run import CompiledRelational
+
+                compiled = CompiledRelational(bound, self._ground.engine)
+            else:
+                compiled = self._plans.remember(text, known, CompiledSelect(bound))
+                if known is not None:
+                    self._learn(text, bound, known, reading, state)
+        batch = self._ground.state.batch
+        tables = LocalTables(reading, batch.tables if batch else {}, self._ground.state.watch)
+        return compiled.run(tables, params, self._ground.context())

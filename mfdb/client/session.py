@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from mfdb.client.local import Local
 from mfdb.client.state import SessionState
 from mfdb.kernel.errors import InterfaceError, NotSupportedError
+from mfdb.sql import query as qu
+from mfdb.sql import statement as st
 from mfdb.sql.parse import parse
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from mfdb.client.networked import Networked
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change, Result
+    from mfdb.client.streams import Stream
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.clock import Clock
@@ -77,11 +80,28 @@ class Session:
             MfdbError: the statement failed; nothing of it was kept.
         """
         self._need_open()
+        self.state.watch.start()
         statement = parse(text)
         if self._networked is not None and self._networked.is_needed(statement):
             return self._networked.run(statement, params, text)
         with self.state.guarded(statement):
             return self._local.run(statement, params, text)
+
+    def stream(self, text: str, params: Given = ()) -> Stream | None:
+        """Return the answer to a query, computed as it is read, or None: use `start`.
+
+        Raises:
+            MfdbError: the statement failed.
+        """
+        self._need_open()
+        self.state.watch.start()
+        statement = parse(text)
+        if not isinstance(statement, st.Select | qu.Query):
+            return None
+        if self._networked is not None and self._networked.is_needed(statement):
+            return None
+        with self.state.guarded(statement):
+            return self._local.queries.stream(statement, params, text)
 
     def start_many(self, text: str, many: Sequence[Given]) -> Result | Awaitable[Result]:
         """Carry out one INSERT, UPDATE or DELETE for each set of parameters, as one changeset.
@@ -90,6 +110,7 @@ class Session:
             MfdbError: one failed; nothing of any was kept.
         """
         self._need_open()
+        self.state.watch.start()
         statement = parse(text)
         if self._networked is not None and self._networked.is_needed(statement):
             return self._networked.run_many(statement, many, text)
@@ -128,19 +149,25 @@ class Session:
         return await self._networked.challenge(dataset, shard)
 
     def interrupt(self) -> None:
-        """Stop the query that the relational route runs now, if any; from any thread."""
+        """Stop the statement that runs on this machine now, if any; from any thread."""
+        self.state.watch.interrupt()
         self._local.interrupt()
 
     async def close(self) -> None:
         """End the subscriptions, give the open batch up and leave the network."""
+        if self._open:
+            self.close_local()
+            if self._networked is not None:
+                await self._networked.close()
+
+    def close_local(self) -> None:
+        """Close a session without a network, where there is no event loop to wait on."""
         if not self._open:
             return
         self._open = False
         self.state.batch = None
         self.state.subscriptions.close()
         self._local.close()
-        if self._networked is not None:
-            await self._networked.close()
 
     def _need_open(self) -> None:
         if not self._open:

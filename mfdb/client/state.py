@@ -10,6 +10,7 @@ import msgspec
 from mfdb.client.settings import SessionSettings
 from mfdb.client.subscription import Subscriptions
 from mfdb.client.tables import PendingTable
+from mfdb.client.watch import Watch
 from mfdb.kernel.errors import BatchFailed, MfdbError, ProgrammingError
 from mfdb.sql import statement as st
 
@@ -46,6 +47,7 @@ class SessionState(msgspec.Struct, kw_only=True):
     settings: SessionSettings = msgspec.field(default_factory=SessionSettings)
     batch: Batch | None = None
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
+    watch: Watch = msgspec.field(default_factory=Watch)
 
     @property
     def me(self) -> Address:

@@ -28,6 +28,7 @@ from mfdb.store.ordered import Desc, pack, prefix_end
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from mfdb.client.watch import Watch
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.indexes import Index
     from mfdb.dataset.keyring import Keyring
@@ -168,8 +169,14 @@ def _index_keys(table: TableSchema, values: Values) -> Iterator[tuple[int, bytes
 class LocalTables:
     """`mfdb.sql.tables.Tables` over a reading of the replica and the open batch."""
 
-    def __init__(self, reading: Reading, pending: Mapping[DatasetId, PendingTable]) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        pending: Mapping[DatasetId, PendingTable],
+        watch: Watch | None = None,
+    ) -> None:
         self._reading = reading
+        self._watch = watch
         self._pending = pending
         self._known: dict[DatasetId, Known] = {}
 
@@ -177,6 +184,8 @@ class LocalTables:
         """Yield the rows that an access describes; a KeyRange's in key order."""
         pending = self._pending.get(table.dataset)
         stored = self._stored(table, access)
+        if self._watch is not None and not isinstance(access, KeyLookup):
+            stored = self._watch.over(stored)
         if pending is None or pending.changes.is_empty:
             return stored
         return self._with_pending(table, access, stored, pending)

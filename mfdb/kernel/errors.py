@@ -42,6 +42,25 @@ class MfdbError(Exception):
         """Name of the fact, stable across releases: the class name."""
         return type(self).__name__
 
+    @property
+    def diag(self) -> Diagnostics:
+        """The parts of the error by the names that psycopg uses."""
+        return Diagnostics(self)
+
+
+class Diagnostics:
+    """What is known of an error, under psycopg's names; what nobody knows is None."""
+
+    severity = "ERROR"
+
+    def __init__(self, error: MfdbError) -> None:
+        self.sqlstate = error.sqlstate
+        self.message_primary = error.message
+        self.message_hint = error.hint or None
+        self.message_detail = str(error.__cause__) if error.__cause__ is not None else None
+        self.statement_position = None if error.position is None else str(error.position + 1)
+        """1-based, as text: PostgreSQL's way."""
+
 
 def _rebuild(kind: type[MfdbError], message: str, hint: str, position: int | None) -> MfdbError:
     return kind(message, hint=hint, position=position)
@@ -324,9 +343,9 @@ class OutOfMemory(OperationalError):
 
 
 class StatementCancelled(OperationalError):
-    """The statement was cancelled on request."""
+    """The statement was cancelled on request, or by its time limit."""
 
-    sqlstate = "57000"
+    sqlstate = "57014"
 
 
 class StoreLocked(OperationalError):

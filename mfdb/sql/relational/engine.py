@@ -20,7 +20,7 @@ from mfdb.kernel.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mfdb.sql.relational.relation import Relation
     from mfdb.sql.relational.udf import Functions
@@ -49,7 +49,9 @@ REGISTERED = 8
 class Engine:
     """Runs emitted SQL, one statement at a time; `interrupt` may come from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None] | None = None) -> None:
+        """`check` raises if somebody asked to stop before DuckDB had anything to interrupt."""
+        self._check = check
         self._connection: Any = None
         self._busy = Lock()
         self._known: dict[str, Relation] = {}
@@ -86,6 +88,8 @@ class Engine:
                     if relation.name not in self._known:
                         connection.register(relation.name, relation.table)
                         self._known[relation.name] = relation
+                if self._check is not None:
+                    self._check()
                 rows: list[tuple[Any, ...]] = connection.execute(sql, list(values)).fetchall()
             except duckdb.Error as error:
                 raise _translated(error, functions) from error
