@@ -110,9 +110,9 @@ class Cursor:
         It is a `pyarrow.Table` where pyarrow is installed, else an `arro3.core.Table`; both have
         the Arrow PyCapsule interface, which polars, pandas, DuckDB and others read.
         """
-        from mfdb.client import frames
+        from mfdb.client.frames import to_arrow
 
-        return frames.to_arrow(self._columns, self._left())
+        return to_arrow(self._columns, self._left())
 
     def to_pandas(self) -> Any:
         """Return the rows that are left as a `pandas.DataFrame`.
@@ -120,9 +120,9 @@ class Cursor:
         Raises:
             NotSupportedError: pandas is not installed.
         """
-        from mfdb.client import frames
+        from mfdb.client.frames import to_pandas
 
-        return frames.to_pandas(self._columns, self._left())
+        return to_pandas(self._columns, self._left())
 
     def to_polars(self) -> Any:
         """Return the rows that are left as a `polars.DataFrame`.
@@ -130,9 +130,9 @@ class Cursor:
         Raises:
             NotSupportedError: polars is not installed.
         """
-        from mfdb.client import frames
+        from mfdb.client.frames import to_polars
 
-        return frames.to_polars(self._columns, self._left())
+        return to_polars(self._columns, self._left())
 
     def setinputsizes(self, sizes: Sequence[object]) -> None:
         """Do nothing, as PEP 249 allows."""
