@@ -78,7 +78,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     identity: str = ""
     network: Path | None = None
     format: str = "table"
-    expanded: str = "off"
+    expanded: str = "auto"
     null: str = "NULL"
     column_width: int = 500
     timing: bool = False
@@ -113,7 +113,9 @@ DECLARED: dict[str, Declared] = {
     "identity": Declared(_text, "who to be: petname or address (default: the first made)"),
     "network": Declared(_path, "network.json of a network (default: none)"),
     "format": Declared(_one_of(*Format), "how results are written"),
-    "expanded": Declared(_one_of(*Expanded), "one line per column; auto: if too wide"),
+    "expanded": Declared(
+        _one_of(*Expanded), "one line per column; auto: if too wide for the screen"
+    ),
     "null": Declared(_text, "what stands for NULL in tables"),
     "column_width": Declared(_whole(0, 100_000), "cut wider cells on a terminal; 0 cuts nothing"),
     "timing": Declared(_truth, "show how long each statement takes"),

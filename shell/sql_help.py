@@ -25,6 +25,12 @@ _ALIAS = re.compile(r"\s*->\s*\w+")
 _REPEATED = re.compile(r'\("," (\w+)\)\*')
 _REPEATED_LONG = re.compile(r"(\w+) \((\"\w+\") \1\)\+")
 _EXAMPLES = 6
+_WORD = re.compile(r"\b_?[a-z][a-z_]*\b")
+_QUOTED = re.compile(r'"[^"]*"')
+_OPTIONAL = re.compile(r"\[[^\]]*\]")
+_KEYWORDS = re.compile(r'(?:\s*(?:"[A-Z]+"|NOT\b|DISTINCT\b))+\s*\Z')
+_INLINE = 40
+"""Rules of keywords up to so many characters are written where they stand."""
 _BLOCK = re.compile(r"^```sql[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FIRSTS = {"query": ("SELECT", "VALUES", "WITH")}
 _LEAVES = frozenset(
@@ -42,7 +48,7 @@ _LEAVES = frozenset(
     }
 )
 """Rules that a reader knows by their name."""
-_NESTED = 3
+_NESTED = 4
 """How many levels of rules below a statement are shown."""
 
 
@@ -60,9 +66,7 @@ def topics() -> tuple[str, ...]:
 
 
 _SPLIT = frozenset({"CREATE"})
-_SECONDS = frozenset(
-    {"DATASET", "TABLE", "MAILBOX", "IDENTITY", "INDEX", "UNIQUE", "VIEW", "POLICY"}
-)
+_SECONDS = frozenset({"DATASET", "TABLE", "MAILBOX", "IDENTITY", "INDEX", "VIEW", "POLICY"})
 
 
 def listing() -> Iterator[str]:
@@ -95,12 +99,11 @@ def page_of(asked: str) -> Iterator[str]:
 
 
 def _page(matching: list[str]) -> Iterator[str]:
-    rules = _rules()
     starting = [rule for rule in _statements() if _starts(rule, matching)]
     shown: set[str] = set()
     for rule in starting:
-        yield from _syntax(rule, rules, shown)
-    below = _below(starting, rules, shown)
+        yield from _syntax(rule, shown)
+    below = _below(starting, shown)
     if below:
         yield "where\n"
         yield from below
@@ -123,7 +126,7 @@ def _openings(rule: str) -> tuple[str, ...]:
     """Return the first words of a rule: of each alternative its keyword, and a second if fixed."""
     found = []
     for alternative in _rules().get(rule, ()):
-        words = re.findall(r'"([A-Z]+)"|(\(|_\w+)', alternative)
+        words = re.findall(r'"([A-Z]+)"|(\(|_\w+)', _OPTIONAL.sub("", alternative))
         first = next((word for word, _ in words if word), "")
         second = words[1][0] if len(words) > 1 else ""
         group = words[1][1] if len(words) > 1 else ""
@@ -147,29 +150,48 @@ def _statements() -> list[str]:
     return list(found)
 
 
-def _syntax(rule: str, rules: dict[str, list[str]], shown: set[str]) -> Iterator[str]:
+def _syntax(rule: str, shown: set[str]) -> Iterator[str]:
     shown.add(rule)
-    for alternative in rules.get(rule, ()):
+    for alternative in _rules().get(rule, ()):
         yield f"  {_human(alternative)}\n"
 
 
-def _below(starting: list[str], rules: dict[str, list[str]], shown: set[str]) -> list[str]:
+def _below(starting: list[str], shown: set[str]) -> list[str]:
     """Return the lines of the rules that the statements are made of."""
     lines: list[str] = []
     level = starting
     for _ in range(_NESTED):
         named: dict[str, None] = {}
         for rule in level:
-            for alternative in rules.get(rule, ()):
-                words = re.findall(r"\b_?[a-z][a-z_]*\b", re.sub(r'"[^"]*"', "", alternative))
-                named |= dict.fromkeys(words)
-        level = [name for name in named if name in rules and name not in shown | _LEAVES]
+            for alternative in _rules().get(rule, ()):
+                named |= dict.fromkeys(_WORD.findall(_QUOTED.sub("", alternative)))
+        level = [name for name in named if name in _rules() and name not in shown | _LEAVES]
         for name in level:
             shown.add(name)
-            options = [_human(alternative) for alternative in rules[name]]
-            text = " | ".join(option for option in options if option)
-            lines.append(f"  {_named(name)}: {text}\n")
+            if _short(name) is None:
+                lines.append(f"  {_named(name)}: {_options(name)}\n")
     return lines
+
+
+def _options(rule: str) -> str:
+    options = [_human(alternative) for alternative in _rules()[rule]]
+    return " | ".join(option for option in options if option)
+
+
+@cache
+def _short(rule: str) -> str | None:
+    """Return the words of a rule that is nothing but a few keywords: they stand in its place."""
+    alternatives = _rules().get(rule)
+    if alternatives is None or rule in _LEAVES:
+        return None
+    texts = [_ALIAS.sub("", one) for one in alternatives]
+    if not all(map(_KEYWORDS.match, texts)):
+        return None
+    made = [text.replace('"', "").strip() for text in texts]
+    joined = "|".join(made)
+    if len(joined) > _INLINE:
+        return None
+    return joined if len(made) == 1 else "{" + joined + "}"
 
 
 def _human(alternative: str) -> str:
@@ -183,7 +205,8 @@ def _human(alternative: str) -> str:
 
 
 def _names_in(text: str) -> str:
-    return re.sub(r"\b_?[a-z][a-z_]*\b", lambda found: _named(found.group()), text)
+    made = _WORD.sub(lambda found: _short(found.group()) or _named(found.group()), text)
+    return made.replace("[{", "[").replace("}]", "]")
 
 
 def _named(rule: str) -> str:

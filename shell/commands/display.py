@@ -56,7 +56,7 @@ async def choose_timing(session: Session, call: Call) -> None:
 
 @command(
     "\\format",
-    f"show or choose how results are written: {', '.join(Format)}",
+    "show or choose how results are written",
     group=_GROUP,
     alias=".mode",
     argument="[FORMAT]",

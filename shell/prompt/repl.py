@@ -194,7 +194,7 @@ class Repl:
             auto_suggest=AutoSuggestFromHistory() if options.suggestions else None,
             multiline=True,
             key_bindings=bindings(modes, self._show_help),
-            prompt_continuation=lambda width, _line, _wrapped: continuation(width, self._state()),
+            prompt_continuation=lambda width, _line, wrapped: continuation(width, wrapped),
             bottom_toolbar=self._toolbar if options.toolbar else None,
             editing_mode=EditingMode.VI if options.editing == "vi" else EditingMode.EMACS,
             input_processors=[HighlightMatchingBracketProcessor(chars="()[]")],

@@ -55,10 +55,9 @@ def prompt_text(form: str, state: State) -> Fragments:
     return [(part[0], safe(part[1])) for part in found if part[1]]
 
 
-def continuation(width: int, state: State) -> str:
-    """Return what stands before the further lines of a statement."""
-    del state
-    return "-> ".rjust(width)
+def continuation(width: int, wrapped: int) -> str:
+    """Return what stands before the further lines of a statement; a line may wrap to several."""
+    return " " * width if wrapped else "-> ".rjust(width)
 
 
 def toolbar_text(state: State) -> Fragments:
