@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shell.table import blocks
@@ -51,6 +52,7 @@ def quoted_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@lru_cache(maxsize=10_000)
 def quoted_name(name: str) -> str:
     """Return a name as SQL takes it, in quotes only where it needs them.
 

@@ -27,6 +27,7 @@ _REPEATED_LONG = re.compile(r"(\w+) \((\"\w+\") \1\)\+")
 _EXAMPLES = 6
 _WORD = re.compile(r"\b_?[a-z][a-z_]*\b")
 _QUOTED = re.compile(r'"[^"]*"')
+_FIRST = re.compile(r'"[A-Z]+"|\((?:\s*"[A-Z]+"\s*\|?)+\)|\b_?[a-z]\w*|"[^A-Z]+"')
 _OPTIONAL = re.compile(r"\[[^\]]*\]")
 _KEYWORDS = re.compile(r'(?:\s*(?:"[A-Z]+"|NOT\b|DISTINCT\b))+\s*\Z')
 _INLINE = 40
@@ -123,21 +124,24 @@ def _starts(rule: str, matching: list[str]) -> bool:
 
 @cache
 def _openings(rule: str) -> tuple[str, ...]:
-    """Return the first words of a rule: of each alternative its keyword, and a second if fixed."""
-    found = []
+    """Return the words that a rule begins with; of those with many forms, with the second word."""
+    found: list[str] = []
     for alternative in _rules().get(rule, ()):
-        words = re.findall(r'"([A-Z]+)"|(\(|_\w+)', _OPTIONAL.sub("", alternative))
-        first = next((word for word, _ in words if word), "")
-        second = words[1][0] if len(words) > 1 else ""
-        group = words[1][1] if len(words) > 1 else ""
-        if first in _SPLIT and second:
-            found.append(f"{first} {second}")
-        elif first in _SPLIT and group.startswith("_"):
-            kinds = [re.findall(r'"([A-Z]+)"', one) for one in _rules().get(group, ())]
-            found += [f"{first} {kind}" for each in kinds for kind in each]
-        elif first:
-            found.append(first)
+        words = _FIRST.findall(_OPTIONAL.sub("", alternative))
+        if not words:
+            continue
+        first, second = words[0], words[1] if len(words) > 1 else ""
+        for word in _words_of(first):
+            kinds = _words_of(second) if word in _SPLIT else ()
+            found += [f"{word} {kind}" for kind in kinds] or [word]
     return tuple(found)
+
+
+def _words_of(symbol: str) -> tuple[str, ...]:
+    """Return the keywords that a symbol of the grammar begins with."""
+    if symbol.startswith(('"', "(")):
+        return tuple(re.findall(r'"([A-Z]+)"', symbol))
+    return _openings(symbol)
 
 
 def _statements() -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from mfdb.sql.automaton import CLASSES, accepted, automaton
@@ -58,15 +59,14 @@ class Place:
 
     def accepted(self) -> frozenset[str]:
         """Return the terminals that may come next."""
-        return accepted(self.states)
+        return _accepted(self.states)
 
     def words(self) -> list[str]:
         """Return the keywords that may come next as such, not merely as a name, in order."""
-        kinds = self.accepted()
-        words = sorted(kind for kind in kinds if kind[0].isalpha() and kind not in CLASSES)
-        return [word for word in words if not self._is_name(word)]
+        return list(_words(self))
 
-    def _is_name(self, word: str) -> bool:
+    def is_name(self, word: str) -> bool:
+        """Return whether a keyword would be nothing but a name here."""
         table = automaton()
         after_it = self.then(word)
         default = table.defaults[after_it.states[-1]] if after_it is not None else 0
@@ -89,10 +89,7 @@ class Place:
 
     def only_next(self) -> str | None:
         """Return the terminal that must come next, if there is just one: BY after ORDER."""
-        row = automaton().states[self.states[-1]]
-        following = [kind for kind, step in row.items() if step >= 0 and not kind.islower()]
-        is_open = automaton().defaults[self.states[-1]] or any(step < 0 for step in row.values())
-        return following[0] if len(following) == 1 and not is_open else None
+        return _only_next(self.states[-1])
 
     def roles(self) -> frozenset[Role]:
         """Return what a name that comes next would be; empty if none may."""
@@ -110,6 +107,31 @@ class Place:
             elif after is not None:
                 found |= _roles_in(after)
         return frozenset(found or {Role.OTHER})
+
+
+_accepted = lru_cache(maxsize=256)(accepted)
+"""While a word is typed letter by letter, the place before it stays the same."""
+
+
+@lru_cache(maxsize=256)
+def _words(place: Place) -> tuple[str, ...]:
+    kinds = place.accepted()
+    words = sorted(kind for kind in kinds if kind[0].isalpha() and kind not in CLASSES)
+    return tuple(word for word in words if not place.is_name(word))
+
+
+def forget() -> None:
+    """Forget what is remembered of places, for measurements."""
+    _accepted.cache_clear()
+    _words.cache_clear()
+
+
+@cache
+def _only_next(state: int) -> str | None:
+    row = automaton().states[state]
+    following = [kind for kind, step in row.items() if step >= 0 and not kind.islower()]
+    is_open = automaton().defaults[state] or any(step < 0 for step in row.values())
+    return following[0] if len(following) == 1 and not is_open else None
 
 
 def start() -> Place:

@@ -90,7 +90,10 @@ async def echo_with_results(session: Session, call: Call) -> None:
 
 
 def _words(session: Session, call: Call) -> str:
-    words = call.words(0, 10_000, "\\echo TEXT")
-    if words[:1] == ["-n"]:
-        return expanded(" ".join(words[1:]), session.variables)
-    return expanded(" ".join(words), session.variables) + "\n"
+    """Return the words with variables in place; `-n` leaves the line open."""
+    text, end = call.argument, "\n"
+    if text == "-n" or text.startswith("-n "):
+        text, end = text[2:].lstrip(), ""
+    if text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) > 1:
+        text = text[1:-1]
+    return expanded(text, session.variables) + end

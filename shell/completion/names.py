@@ -116,21 +116,27 @@ def _columns(tokens: Sequence[Token], cursor: int, catalogue: Catalogue) -> list
     seen = [source for source in sources if source.columns]
     if not seen:  # nothing is named yet: any column may be meant
         changed = changed_at(tokens, cursor, catalogue.datasets)
-        every = datasets_of(catalogue.datasets)
-        near = {name: every[name] for name in every if set(changed) == set(every[name])}
-        seen = [Source(name, columns, name) for name, columns in (near or every).items()]
+        seen = [Source(one, columns, one) for one, columns in _near(changed, catalogue).items()]
     found: dict[str, Candidate] = {}
     for source in seen:
-        for candidate in _of(source.columns):
-            found.setdefault(candidate.text, candidate._replace(detail=_detail(candidate, source)))
+        for name, kind in source.columns.items():
+            if name not in found:
+                found[name] = Candidate(quoted_name(name), "column", _detail(kind, source))
     joins = _joins(sources) if _before(tokens, cursor) == "ON" else []
     names = [source.name for source in sources]
     aliases = [Candidate(quoted_name(name), "alias", rank=1) for name in dict.fromkeys(names)]
     return [*joins, *found.values(), *aliases] if len(names) > 1 else [*joins, *found.values()]
 
 
-def _detail(candidate: Candidate, source: Source) -> str:
-    return f"{candidate.detail} of {source.name}".strip() if source.name else candidate.detail
+def _near(changed: Sequence[str], catalogue: Catalogue) -> dict[str, Mapping[str, str]]:
+    """Return the dataset that is being changed, else every dataset."""
+    every = datasets_of(catalogue.datasets)
+    found = {name: every[name] for name in every if changed and list(every[name]) == list(changed)}
+    return found or every
+
+
+def _detail(kind: str, source: Source) -> str:
+    return f"{kind} of {source.name}".strip() if source.name else kind
 
 
 def _joins(sources: Sequence[Source]) -> list[Candidate]:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from shell.completion.catalogue import Catalogue
 
 SUGGESTIONS = 200
-LOOKED_AT = 10_000
-"""A statement longer than this (a pasted script) is not completed."""
+LOOKED_AT = 5_000
+WORDS = 400
+"""Behind more characters, or more words of one statement, nothing is completed: nobody types such
+texts by hand, and reading them would take too long."""
 
 _PARTIAL = re.compile(r"[^\W\d]\w*\Z")
 _FILE_PLACES = frozenset({"FROM", "TO"})
@@ -50,22 +52,31 @@ def suggestions(
 
     `behind` is the text after the cursor: `SELECT | FROM letters` completes columns of letters.
     """
-    begin = max((place + 1 for place in outside(before, ";\\")), default=0)
-    if begin and before[begin - 1] == "\\":
-        begin -= 1  # a meta command, perhaps behind its statement
-    text = before[begin:]
-    if is_meta(text):
-        return _made(*meta_candidates(text.lstrip(), catalogue), catalogue)
-    if len(text) > LOOKED_AT:
+    if len(before) > LOOKED_AT:
         return []
-    typed = _typed(text)
+    meta = _meta_part(before)
+    if meta:
+        return _made(*meta_candidates(meta, catalogue), catalogue)
+    typed = _typed(before)
     if typed is None:
-        return _file_names(text)
+        return _file_names(before)
+    if len(typed.tokens) > WORDS:
+        return []
     place = after(typed.tokens) if typed.tokens else start()
     behind_tokens = _tokens_of(behind[:LOOKED_AT])
     names = _names(typed, place, behind_tokens, catalogue)
     words = _keywords(typed, place, keyword_case)
     return _made([*names, *words], typed.partial, catalogue)
+
+
+def _meta_part(before: str) -> str:
+    """Return the meta command that the text ends in, or nothing; it may follow a statement."""
+    if is_meta(before):
+        return before.lstrip()
+    if "\\" not in before:
+        return ""
+    place = max(outside(before, ";\\"), default=0)
+    return before[place:] if before[place : place + 1] == "\\" else ""
 
 
 def _made(candidates: Sequence[Candidate], partial: str, catalogue: Catalogue) -> list[Suggestion]:
@@ -81,15 +92,22 @@ def _typed(text: str) -> Typed | None:
     found = _PARTIAL.search(text)
     partial = found.group() if found else ""
     try:
-        return Typed(tokenise(text[: len(text) - len(partial)])[:-1], partial)
+        return Typed(_last_statement(text[: len(text) - len(partial)]), partial)
     except SqlSyntax as error:
         place = error.position
     if place is None or not text.startswith('"', place):
         return None
     try:
-        return Typed(tokenise(text[:place])[:-1], text[place:])  # inside a quoted name
+        return Typed(_last_statement(text[:place]), text[place:])  # inside a quoted name
     except SqlSyntax:
         return None
+
+
+def _last_statement(text: str) -> list[Token]:
+    """Return the tokens behind the last `;`."""
+    tokens = tokenise(text)[:-1]
+    ends = [index for index, token in enumerate(tokens) if token.kind == ";"]
+    return tokens[ends[-1] + 1 :] if ends else tokens
 
 
 def _tokens_of(text: str) -> list[Token]:

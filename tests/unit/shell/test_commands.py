@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mfdb.kernel.errors import MfdbError, OperationalError, ProgrammingError, SqlSyntax
+from shell.batch import run_entry
 from shell.commands import every_command, find, run_command
+from shell.script import entries_of
+from shell.settings import Expanded, Format
 from tests.unit.shell.fake_database import FakeConnection
 
 if TYPE_CHECKING:
@@ -30,10 +33,11 @@ class Runner:
     def __call__(self, *texts: str) -> str:
         async def work() -> None:
             for text in texts:
-                if text.startswith(("\\", ".")):
-                    await run_command(self.session, text)
-                else:
-                    await self.session.run(text)
+                for entry in entries_of(text):
+                    if entry.text.startswith(("\\", ".")):
+                        await run_command(self.session, entry.text, entry.query)
+                    else:
+                        await self.session.run(entry.text)
 
         asyncio.run(work())
         return self._capsys.readouterr().out
@@ -135,3 +139,119 @@ def test_closing_closes_the_connection(session: Session) -> None:
     asyncio.run(session.close())
     assert isinstance(session.connection, FakeConnection)
     assert session.connection.closed
+
+
+def test_a_command_behind_a_statement_is_about_it(run: Runner, tmp_path: Path) -> None:
+    assert "-[ row 1 ]" in run("SELECT 1 AS a \\gx")
+    assert run.session.display.expanded is Expanded.OFF
+    path = tmp_path / "out"
+    assert run(f"SELECT 2 AS b \\g {path}") == ""
+    assert path.read_text().startswith(" b\n")
+    assert " b\n" in run("\\g")
+    assert run("\\p") == "SELECT 2 AS b\n"
+    assert run("SELECT 3 AS c; SELECT 4 AS d \\g", "\\p").endswith("SELECT 4 AS d\n")
+
+
+def test_results_go_through_a_command(run: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "piped"
+    run(f"SELECT 1 AS a \\g |tr a z > {path}")
+    assert path.read_text().startswith(" z\n")
+    run(f"\\o |cat > {path}", "SELECT 5 AS five", "\\o")
+    assert "five" in path.read_text()
+
+
+def test_a_command_that_needs_a_statement_says_so(run: Runner) -> None:
+    for text in ("\\g", "\\watch", "\\gset"):
+        with pytest.raises(ProgrammingError, match="no statement"):
+            run(text)
+
+
+def test_the_statement_is_kept_and_forgotten(run: Runner, tmp_path: Path) -> None:
+    run("SELECT 1", f"\\w {tmp_path}/kept.sql")
+    assert (tmp_path / "kept.sql").read_text() == "SELECT 1;\n"
+    assert "forgotten" in run("\\r")
+    assert run("\\p") == "There is no statement yet.\n"
+
+
+def test_variables(run: Runner) -> None:
+    run('\\set who "O\'Neil"', "\\set n 7")
+    assert "O'Neil" in run("SELECT :'who' AS w")
+    assert run("\\echo :n is :'n'") == "7 is '7'\n"
+    assert "n = 7" in run("\\set")
+    run("\\unset n", "SELECT 8 AS n, NULL AS gone \\gset p_")
+    assert run.session.variables["p_n"] == "8"
+    assert "p_gone" not in run.session.variables
+    assert run.session.variables["ROW_COUNT"] == "1"
+    with pytest.raises(ProgrammingError, match="2 rows"):
+        run("SELECT 1 AS a UNION SELECT 2 \\gset")
+
+
+def test_an_error_is_remembered(run: Runner, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("\\errverbose") == "There was no error.\n"
+
+    async def fail() -> None:
+        (entry,) = entries_of("SELEC 1")
+        assert not await run_entry(run.session, entry)
+
+    asyncio.run(fail())
+    capsys.readouterr()
+    shown = run("\\errverbose")
+    assert "NAME: SqlSyntax" in shown
+    assert "CAUSE: OperationalError" in shown
+    assert "STATEMENT: SELEC 1" in shown
+    assert run.session.variables["SQLSTATE"] == "42601"
+
+
+def test_display_properties(run: Runner) -> None:
+    run("\\pset null (none)", "\\pset format box", "\\x auto")
+    display = run.session.display
+    assert (display.null, display.format, display.expanded) == ("(none)", Format.BOX, Expanded.AUTO)
+    assert "column_width" in run("\\pset")
+    for text in ("\\pset nul x", "\\pset column_width x", "\\pset pager x"):
+        with pytest.raises(ProgrammingError):
+            run(text)
+    assert run("\\t", "\\format table", "SELECT NULL AS a").endswith(" (none)\n")
+
+
+def test_directories_and_other_commands(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "inner.sql").write_text("SELECT 'inner' AS w;")
+    (tmp_path / "sub" / "outer.sql").write_text("\\ir inner.sql\n")
+    assert "inner" in run("\\i sub/outer.sql")
+    assert str(tmp_path / "sub") in run("\\cd sub")
+    run("\\! echo made > made")
+    assert (tmp_path / "sub" / "made").read_text() == "made\n"
+    with pytest.raises(OperationalError, match="ended with 3"):
+        run("\\! exit 3")
+    with pytest.raises(OperationalError, match="cannot go to"):
+        run("\\cd nowhere")
+
+
+def test_a_script_that_reads_itself_ends(run: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "self.sql"
+    path.write_text(f"\\i {path}\n")
+    run(f"\\i {path}")
+    assert "does self.sql read itself?" in run.session.last_failure()
+
+
+def test_patterns_and_connection(run: Runner) -> None:
+    run("CREATE TABLE letters (id INTEGER)", "CREATE TABLE other (id INTEGER)")
+    shown = run("\\dt let*")
+    assert "letters" in shown
+    assert "other" not in shown
+    assert "directory" in run("\\conninfo")
+    assert "alice" in run("\\du")
+    assert run("\\l").startswith("* ")
+
+
+def test_watching_needs_a_time(run: Runner) -> None:
+    with pytest.raises(SqlSyntax, match="seconds"):
+        run("SELECT 1 \\watch never")
+
+
+def test_an_editor_needs_a_terminal(run: Runner) -> None:
+    with pytest.raises(ProgrammingError, match="terminal"):
+        run("\\e")

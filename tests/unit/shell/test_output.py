@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mfdb.sql.parse import parse
+from shell.literals import literal
 from shell.output import written
-from shell.settings import FOR_PEOPLE, Format
+from shell.settings import FOR_PEOPLE, Format, Look
+from shell.values import width
 from tests.unit.shell.fake_database import FakeColumn, FakeResult
 
 if TYPE_CHECKING:
@@ -120,3 +127,77 @@ def test_a_hostile_column_name_is_made_safe() -> None:
 def test_only_whole_columns_of_numbers_stand_right() -> None:
     made = text(result(["a", "b"], (1, 1), ("xxx", 22)), Format.TABLE).splitlines()
     assert made[2] == " 1   |  1"
+
+
+def test_a_cell_of_several_lines_keeps_them() -> None:
+    made = text(result(["a", "b"], ("one\ntwo", 1), ("x", 2)), Format.TABLE)
+    assert made == " a   | b\n-----+---\n one+| 1\n two |\n x   | 2\n(2 rows)\n\n"
+    box = text(result(["a", "b"], ("one\ntwo", 1)), Format.BOX).splitlines()
+    assert box[3:5] == ["│ one+│ 1 │", "│ two │   │"]
+
+
+def test_wide_cells_are_cut_where_that_is_asked_for() -> None:
+    look = Look(column_width=5)
+    made = "".join(written(result(["a"], ("123456789",), ("名前名前",)), Format.TABLE, look))
+    assert made.splitlines()[2:4] == [" 1234…", " 名前…"]
+    assert "123456789" in text(result(["a"], ("123456789",)), Format.TABLE)
+
+
+def test_a_table_wider_than_the_screen_becomes_vertical() -> None:
+    wide = result(["a", "b"], *[(n, "x" * 30) for n in range(1500)])
+    narrow = "".join(written(wide, Format.TABLE, Look(screen_width=20)))
+    assert narrow.startswith("-[ row 1 ]")
+    assert narrow.count("-[ row ") == 1500
+    assert "".join(written(wide, Format.TABLE, Look(screen_width=80))).startswith(" a ")
+
+
+def test_null_is_shown_as_wished_and_rows_alone() -> None:
+    look = Look(null="∅", tuples_only=True)
+    assert "".join(written(result(["a"], (None,), (1,)), Format.TABLE, look)) == " ∅\n 1\n"
+    assert "".join(written(result(["a"], (1,)), Format.CSV, look)) == "1\n"
+    assert "".join(written(FakeResult(tag="INSERT 3"), Format.TABLE, Look(quiet=True))) == ""
+
+
+def test_inserts_run_again() -> None:
+    value = "it's"
+    row = (1, None, True, value, b"\x01", Decimal("1.50"), datetime.date(2026, 1, 2), {"a": 1})
+    made = "".join(
+        written(result(["id", "b c"], row[:1] + row[3:4]), Format.INSERT, Look(dataset="t"))
+    )
+    assert made == "INSERT INTO t (id, \"b c\") VALUES\n  (1, 'it''s');\n"
+    assert parse(made.strip())
+    literals = [literal(one) for one in row]
+    assert literals == [
+        "1",
+        "NULL",
+        "TRUE",
+        "'it''s'",
+        "X'01'",
+        "1.50",
+        "'2026-01-02'",
+        "'{\"a\": 1}'",
+    ]
+
+
+def test_html_is_escaped() -> None:
+    made = text(result(["<b>"], ("<script>",)), Format.HTML)
+    assert "<th>&lt;b&gt;</th>" in made
+    assert "<td>&lt;script&gt;</td>" in made
+
+
+@given(
+    st.lists(st.tuples(st.text(), st.none() | st.integers() | st.text())), st.sampled_from(Format)
+)
+def test_no_format_for_people_drives_a_terminal(
+    rows: list[tuple[object, ...]], chosen: Format
+) -> None:
+    if chosen not in FOR_PEOPLE:
+        return
+    made = text(result(["a", "b"], *rows), chosen)
+    assert not any(ord(letter) < 32 and letter != "\n" for letter in made)
+
+
+@given(st.lists(st.tuples(st.text(alphabet="ab\n名é"), st.integers()), min_size=1, max_size=5))
+def test_every_line_of_a_box_is_equally_wide(rows: list[tuple[object, ...]]) -> None:
+    lines = text(result(["a", "b"], *rows), Format.BOX).splitlines()[:-2]
+    assert len({width(line) for line in lines}) == 1

@@ -1,0 +1,84 @@
+"""What may stand at a place, read from the parser's tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfdb.kernel.errors import SqlSyntax
+from mfdb.sql.parse import parse
+from mfdb.sql.places import Role, after, start
+from mfdb.sql.scanner import outside, tokenise
+
+
+def roles(text: str) -> set[Role]:
+    place = after(tokenise(text)[:-1])
+    assert place is not None
+    return set(place.roles())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT ", {Role.COLUMN, Role.FUNCTION}),
+        ("SELECT * FROM ", {Role.DATASET}),
+        ("SELECT * FROM x.", {Role.DATASET}),
+        ("SELECT * FROM t ", {Role.OTHER}),
+        ("SELECT * FROM a JOIN b USING (", {Role.TARGET}),
+        ("INSERT INTO t (", {Role.TARGET}),
+        ("INSERT INTO t (a, ", {Role.TARGET}),
+        ("UPDATE t SET ", {Role.TARGET}),
+        ("UPDATE t SET a = ", {Role.COLUMN, Role.FUNCTION}),
+        ("CREATE TABLE t (a ", {Role.TYPE}),
+        ("SELECT CAST(a AS ", {Role.TYPE}),
+        ("CREATE TABLE t (a int) WITH (", {Role.OPTION}),
+        ("SET ", {Role.SETTING}),
+        ("SHOW ", {Role.SHOWN}),
+        ("GRANT SELECT ON t TO ", {Role.GRANTEE}),
+        ("INSERT INTO t (a) ", set()),
+    ],
+)
+def test_what_a_name_is(text: str, expected: set[Role]) -> None:
+    assert roles(text) == expected
+
+
+def test_words_that_are_mere_names_are_no_words() -> None:
+    place = after(tokenise("SELECT 1 ")[:-1])
+    assert place is not None
+    assert "GROUPS" in place.accepted()  # as an alias
+    assert "GROUPS" not in place.words()
+    assert "GROUP" in place.words()
+
+
+def test_what_must_follow() -> None:
+    order = start().then("DELETE")
+    assert order is not None
+    assert order.only_next() == "FROM"
+    assert start().only_next() is None
+    assert start().then("FROM") is None
+
+
+def test_a_wrong_statement_has_no_place() -> None:
+    assert after(tokenise("SELECT * * FROM")[:-1]) is None
+    assert after(tokenise("SELECT 1; SELECT 2")[:-1]) is None
+
+
+@pytest.mark.parametrize("text", ["SELECT a FROM t", "DELETE FROM t WHERE a = 1", "BEGIN"])
+def test_every_word_that_is_offered_parses_on(text: str) -> None:
+    """The place agrees with the parser: after a prefix, what is accepted is no error there."""
+    tokens = tokenise(text)[:-1]
+    for count in range(len(tokens)):
+        place = after(tokens[:count])
+        assert place is not None
+        assert tokens[count].kind in place.accepted()
+        for word in place.words():
+            prefix = " ".join(token.text for token in tokens[:count]) + f" {word}"
+            try:
+                parse(prefix)
+            except SqlSyntax as error:
+                assert "end of the statement" in error.message or error.position is not None
+
+
+def test_letters_outside_quotes_and_comments() -> None:
+    text = "a;'b;' \";\" -- ;\n /* ; */ $$;$$ ; \\x"
+    assert [text[place] for place in outside(text, ";\\")] == [";", ";", "\\"]
+    assert list(outside("'open ;", ";")) == []
