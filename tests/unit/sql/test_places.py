@@ -70,12 +70,20 @@ def test_every_word_that_is_offered_parses_on(text: str) -> None:
         place = after(tokens[:count])
         assert place is not None
         assert tokens[count].kind in place.accepted()
+        before = " ".join(token.text for token in tokens[:count])
         for word in place.words():
-            prefix = " ".join(token.text for token in tokens[:count]) + f" {word}"
-            try:
-                parse(prefix)
-            except SqlSyntax as error:
-                assert "end of the statement" in error.message or error.position is not None
+            prefix = f"{before} {word}".strip()
+            blamed = blamed_at(prefix)
+            assert blamed is None or blamed >= len(prefix), prefix
+
+
+def blamed_at(text: str) -> int | None:
+    """Return the place that the parser blames, None if the text parses."""
+    try:
+        parse(text)
+    except SqlSyntax as error:
+        return len(text) if error.position is None else max(error.position, 0)
+    return None
 
 
 def test_letters_outside_quotes_and_comments() -> None:
