@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from mfdb.client.compaction import Compaction
 from mfdb.client.session import Session
 from mfdb.dataset.replica import Replica
 from mfdb.kernel.errors import UnknownIdentity
@@ -47,6 +48,7 @@ class Home(msgspec.Struct):
     notices: list[str] = msgspec.field(default_factory=list)
     temporary: Path | None = None
     node_store: LmdbStore | None = None
+    compaction: Compaction | None = None
 
     def open_node_store(self) -> LmdbStore:
         """Return the store that belongs to the identity's node."""
@@ -58,6 +60,7 @@ class Home(msgspec.Struct):
         clock, entropy = SystemClock(), SystemEntropy()
         networks = [EMBEDDED] if remote is None else [EMBEDDED, remote.network.id]
         replica = Replica(self.store, self.keys, clock=clock, entropy=entropy, networks=networks)
+        self.compaction = Compaction(replica.blocks)
         return Session(
             replica,
             self.keys,
@@ -69,6 +72,8 @@ class Home(msgspec.Struct):
 
     def close(self) -> None:
         """Give the directory back."""
+        if self.compaction is not None:
+            self.compaction.close()
         self.store.close()
         if self.node_store is not None:
             self.node_store.close()

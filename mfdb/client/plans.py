@@ -35,7 +35,7 @@ class Plans:
         return compiled
 
 
-def make_room(kept: dict[str, Any]) -> None:
+def make_room(kept: dict[Any, Any]) -> None:
     """Drop the oldest entry of a full dictionary."""
     if len(kept) >= MOST:
         del kept[next(iter(kept))]

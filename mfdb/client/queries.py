@@ -20,12 +20,20 @@ from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
     from mfdb.client.ground import Ground
+    from mfdb.client.names import LocalCatalogue
     from mfdb.client.plans import Plans
     from mfdb.client.quick import Shortcut
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
     from mfdb.sql.execute import Result as Answer
     from mfdb.sql.parameters import Given
+    from mfdb.sql.relational.run import CompiledRelational
+
+
+LARGE_ROWS = 8_192
+"""Rows in blocks from which sums and sorting go by the relational route."""
+_Asked = tuple[str, str, int]
+"""Why the relational route is taken, a text, and the state of the catalogue that it meets."""
 
 
 class Queries:
@@ -35,6 +43,7 @@ class Queries:
         self._ground = ground
         self._plans = plans
         self._shortcuts: dict[str, Shortcut] = {}
+        self._relationals: dict[_Asked, CompiledRelational] = {}
 
     def quick(self, text: str, params: Given) -> Result | None:
         """Return the answer to a query that one index answers, or None for the general way."""
@@ -128,19 +137,59 @@ class Queries:
             known = catalogue.known(statement.table)
         if known is not None:
             demand(known.manifest, Action.SELECT, self._ground.state.me)
-        forced = self._ground.state.settings.route == "relational"
+        route = self._ground.state.settings.route
+        forced, asked = route == "relational", (route, text, state)
         compiled = None if forced else self._plans.find(text, known)
+        if compiled is None:
+            compiled = self._again(asked)
         if compiled is None:
             bound = self._ground.routed(statement, catalogue)
             if isinstance(bound, BoundRelational):
-                self._ground.demand_all(bound, reading)
-                from mfdb.sql.relational.run import CompiledRelational
-
-                compiled = CompiledRelational(bound, self._ground.engine)
+                compiled = self._keep(asked, bound, reading)
             else:
                 compiled = self._plans.remember(text, known, CompiledSelect(bound))
                 if known is not None:
                     self._learn(text, bound, known, reading, state)
         batch = self._ground.state.batch
         tables = LocalTables(reading, batch.tables if batch else {}, self._ground.state.watch)
+        if isinstance(compiled, CompiledSelect) and is_large(compiled, tables, route):
+            compiled = self._relational(statement, catalogue, reading, ("large", text, state))
         return compiled.run(tables, params, self._ground.context())
+
+    # ---- the relational route
+
+    def _again(self, asked: _Asked) -> CompiledRelational | None:
+        """Return what was bound for a text under the rules that stand still, on this route."""
+        return self._relationals.get(asked)
+
+    def _relational(
+        self, statement: Any, catalogue: LocalCatalogue, reading: Reading, asked: _Asked
+    ) -> CompiledRelational:
+        """Return a query of one dataset for the relational route."""
+        from mfdb.sql.relational.bind_query import bind_relational
+
+        found = self._again(asked)
+        return found or self._keep(asked, bind_relational(statement, catalogue), reading)
+
+    def _keep(self, asked: _Asked, bound: BoundRelational, reading: Reading) -> CompiledRelational:
+        """Return a bound query compiled, if all it names may be read, and remember it.
+
+        Raises:
+            AccessDenied: one of its datasets may not be read.
+        """
+        from mfdb.sql.relational.run import CompiledRelational
+
+        self._ground.demand_all(bound, reading)
+        compiled = CompiledRelational(bound, self._ground.engine)
+        if not asked[2] & 1:
+            make_room(self._relationals)
+            self._relationals[asked] = compiled
+        return compiled
+
+
+def is_large(compiled: CompiledSelect, tables: LocalTables, route: str) -> bool:
+    """Return whether the relational route is quicker, though the row route would do."""
+    if route != "auto" or not compiled.wants_columns:
+        return False
+    scan = tables.columns(compiled.table)
+    return scan is not None and scan.rows >= LARGE_ROWS

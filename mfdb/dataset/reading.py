@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.dataset import catalogue
-from mfdb.dataset.blocks.scan import BlockScan
 from mfdb.dataset.indexes import indexes_of
 from mfdb.dataset.layout import StoredRow, key_locator, of_dataset, shown_key, unique_prefix
 from mfdb.dataset.ledger.feed import LedgerFeed
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mfdb.dataset.blocks.keeper import Blocks
+    from mfdb.dataset.blocks.scan import BlockScan
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.feed import Feed
     from mfdb.dataset.indexes import Index
@@ -69,6 +69,7 @@ class Reading:
         state: int | None,
     ) -> None:
         """`state` names the committed state, None if nothing does."""
+        blocks.beats += 1
         self._blocks = blocks
         self._state = state
         self._cache = cache
@@ -128,10 +129,14 @@ class Reading:
         """Yield the visible rows, in key order, or as they were first seen."""
         sees = self._visibility(known, Action.SELECT)
         read, prefix = row_reader(known.manifest), of_dataset(b"d", known.manifest.dataset)
+        count = 0
         for key, value in self._snapshot.scan(prefix):
             row = read(key[len(prefix) :], value)
+            count += 1
             if sees.all or self._sees(known, sees, row):
                 yield row
+        if sees.all:  # else nobody would read the blocks
+            self._blocks.note(known.manifest.dataset, count)
 
     def keyed(
         self, known: Known, start: bytes, stop: bytes | None, *, reverse: bool = False
@@ -155,6 +160,8 @@ class Reading:
         manifest = known.manifest
         if not self._visibility(known, Action.SELECT).all:
             return None
+        from mfdb.dataset.blocks.scan import BlockScan
+
         covered = self._blocks.covered(self._snapshot, manifest, self._state)
         if covered is None or not covered.blocks:
             return None

@@ -177,7 +177,7 @@ class Replica(ReplicaCore):
             StoreFull: there is no room for the copy; what is stored is as it was.
         """
         self.blocks.compact_all()
-        with self._lock:
+        with self.blocks.paused(), self._lock:
             return self._store.compact()
 
     # ---- writing

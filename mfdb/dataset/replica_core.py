@@ -12,8 +12,8 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from mfdb.dataset import catalogue
-from mfdb.dataset.blocks.building import drop_blocks
 from mfdb.dataset.blocks.keeper import Blocks
+from mfdb.dataset.blocks.tail import drop_blocks
 from mfdb.dataset.keyring import Keyring
 from mfdb.dataset.layout import FORMAT, FORMAT_KEY, DirectoryInfo, of_dataset
 from mfdb.dataset.ledger.format import has_ledger

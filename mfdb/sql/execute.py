@@ -8,16 +8,18 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mfdb.kernel.errors import DataError
 from mfdb.sql.aggregate import compile_aggregate
+from mfdb.sql.bound import Field
 from mfdb.sql.compile import compile_expression, order_key
 from mfdb.sql.convert import to_python
 from mfdb.sql.parameters import environment
+from mfdb.sql.sieve import Sieve
 from mfdb.sql.tables import Access, FullScan, IndexRange, KeyLookup, KeyRange
 from mfdb.sql.types import to_storage
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mfdb.sql.bound import Bound, BoundSelect, KeyPart, Output, Sort, Source
+    from mfdb.sql.catalogue import TableSchema
     from mfdb.sql.compile import Compiled, Environment
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.tables import StoredRow, Tables
@@ -53,6 +56,8 @@ class CompiledSelect:
         self._sorts = [(compile_expression(sort.expression), sort) for sort in order_by]
         self._aggregates = [compile_aggregate(aggregate) for aggregate in bound.aggregates]
         self._condition = _compiled(bound.condition)
+        self._sieve = Sieve.of(bound)
+        self._plain = _plain_places(bound)
         self._limit = _compiled(bound.limit)
         self._offset = _compiled(bound.offset)
 
@@ -64,9 +69,36 @@ class CompiledSelect:
         """
         bound = self._bound
         about = environment(bound.parameters, given, context)
-        rows = self._answer(self._found(tables, about), about)
+        rows = self._by_column(tables, about) or self._answer(self._found(tables, about), about)
         first, last = self._window(about)
         return Result(bound.outputs, islice(rows, first, last))
+
+    @property
+    def table(self) -> TableSchema:
+        """The dataset of the query, which has one."""
+        assert self._bound.source is not None
+        return self._bound.source.table
+
+    @property
+    def wants_columns(self) -> bool:
+        """Whether every row has to be looked at, to sum it up or to be put in order."""
+        source = self._bound.source
+        whole = source is not None and source.access is None
+        return whole and bool(self._aggregates or self._sorts)
+
+    def _by_column(self, tables: Tables, about: Environment) -> Iterator[tuple[object, ...]] | None:
+        """Return the answer out of blocks, or None where there are none or they do not help."""
+        if self._sieve is None or self._rows is None:
+            return None
+        scan = tables.columns(self._rows.table)
+        if scan is None:
+            return None
+        fresh = self._rows.kept(scan.fresh(), about)
+        if not (self._sieve.is_whole and self._plain):
+            return self._answer(chain(self._sieve.rows(scan, about), fresh), about)
+        old: Iterator[Any] = self._sieve.items(scan, about, self._plain)
+        done = old if self._finish is tuple else map(self._finish, old)
+        return chain(done, (self._item(row, about) for row in fresh))
 
     def _found(self, tables: Tables, about: Environment) -> Iterable[StoredRow | None]:
         if self._rows is None:
@@ -116,6 +148,16 @@ class CompiledSelect:
         return first, None if limit is None else first + limit
 
 
+def _plain_places(bound: BoundSelect) -> tuple[int, ...]:
+    """Return the columns that a query gives as they are stored, none if it does more than that."""
+    if bound.aggregates or bound.order_by:
+        return ()
+    fields = [item for item in bound.items if type(item) is Field]
+    if len(fields) < len(bound.items) or any(one.type.family == "decimal" for one in fields):
+        return ()
+    return tuple(one.index for one in fields)
+
+
 def run_select(
     bound: BoundSelect, tables: Tables, given: Given, context: ExecutionContext
 ) -> Result:
@@ -163,8 +205,12 @@ class CompiledSource:
         access = self.access(about)
         if access is None:
             return
+        yield from self.kept(tables.scan(self.table, access), about)
+
+    def kept(self, rows: Iterable[StoredRow], about: Environment) -> Iterator[StoredRow]:
+        """Return those of some rows that satisfy WHERE."""
         where = self._where
-        for row in tables.scan(self.table, access):
+        for row in rows:
             if where is not None:
                 about.row = row
                 if where(row.values, about) is not True:

@@ -115,6 +115,10 @@ class Column(Protocol):
         """Return a numpy code for each row, and the values that codes stand for (None may be)."""
         ...
 
+    def at(self, positions: Any) -> list[Any]:
+        """Return the stored values at positions, which are a numpy array."""
+        ...
+
     def numbers(self) -> tuple[Any, Any]:
         """Return a number column as numpy values, and where they are NULL (None: nowhere)."""
         ...

@@ -21,7 +21,6 @@ from mfdb.dataset.blocks.records import (
     HLC,
     LEAST_ROWS,
     LOCATORS,
-    TABLES,
     BlockInfo,
     Coverage,
     after,
@@ -30,7 +29,7 @@ from mfdb.dataset.blocks.records import (
     info_key,
     tail_key,
 )
-from mfdb.dataset.layout import of_dataset
+from mfdb.dataset.blocks.tail import drop_blocks
 from mfdb.dataset.visible import has_after, rows_after
 from mfdb.dataset.working import load, save
 
@@ -77,7 +76,7 @@ def next_job(source: Snapshot, manifest: Manifest, *, thorough: bool) -> Job | N
     dataset = manifest.dataset
     before = load(source, Coverage, coverage_key(dataset))
     shape = shape_of(manifest)
-    if before is not None and before.shape != shape:
+    if before is not None and before.high and before.shape != shape:
         return Job(before=before, shape=b"", drops=True)
     if shape is None:
         return None
@@ -223,10 +222,3 @@ def _remove(working: Working, dataset: DatasetId, block: Block) -> None:
     working.delete(info_key(dataset, block.high))
     for place in (*range(block.info.columns), *BESIDE):
         working.delete(column_key(dataset, block.info.number, place))
-
-
-def drop_blocks(working: Working, dataset: DatasetId) -> None:
-    """Remove everything that is kept of a dataset's blocks; the rows stay."""
-    for table in TABLES:
-        for key, _ in list(working.scan(of_dataset(bytes([table]), dataset))):
-            working.delete(key)

@@ -74,6 +74,17 @@ class Column:
             self._codes = _codes(self.arrow)
         return self._codes
 
+    def at(self, positions: Any) -> list[Any]:
+        """Return the stored values at positions, which are a numpy array."""
+        import arro3.core as arrow
+
+        if is_coded(self.arrow):
+            codes, values = self.codes()
+            return [values[code] for code in codes[positions].tolist()]
+        if not self.arrow.null_count and _is(self.arrow, "numeric", "boolean"):
+            return list(self.numbers()[0][positions].tolist())
+        return list(self.arrow.take(arrow.Array.from_numpy(positions)).to_pylist())
+
     def numbers(self) -> tuple[Any, Any]:
         """Return the values of a number column and where they are NULL (None: nowhere)."""
         if self._numbers is None:
@@ -118,9 +129,13 @@ def coded(array: Any) -> Any:
 
 def is_coded(array: Any) -> bool:
     """Return whether an array has a dictionary."""
+    return _is(array, "dictionary")
+
+
+def _is(array: Any, *kinds: str) -> bool:
     import arro3.core as arrow
 
-    return bool(arrow.DataType.is_dictionary(array.type))
+    return any(getattr(arrow.DataType, f"is_{kind}")(array.type) for kind in kinds)
 
 
 def plain(array: Any) -> Any:
@@ -164,6 +179,10 @@ def _codes(array: Any) -> tuple[Any, list[Any]]:
     import arro3.core as arrow
     import numpy as np
 
+    if _is(array, "boolean"):
+        truths, nulls = _numbers(array)
+        codes = truths.astype(np.int64)
+        return codes if nulls is None else np.where(nulls, 2, codes), [False, True, None]
     if not is_coded(array):
         return np.arange(len(array)), array.to_pylist()
     values = arrow.dictionary_dictionary(array).to_pylist()

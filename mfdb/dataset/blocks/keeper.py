@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset import catalogue
-from mfdb.dataset.blocks.building import build, next_job, publish
 from mfdb.dataset.blocks.cache import BlockCache
-from mfdb.dataset.blocks.coverage import Covered, coverage_of, read_covered
 from mfdb.dataset.blocks.records import BLOCK_ROWS
-from mfdb.dataset.blocks.tail import Tail
+from mfdb.dataset.blocks.tail import Tail, drop_blocks
 from mfdb.kernel.errors import UnknownDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from mfdb.dataset.blocks.coverage import Covered
     from mfdb.dataset.working import Working
     from mfdb.kernel.ids import DatasetId
     from mfdb.rules.manifest import Manifest
@@ -43,6 +43,8 @@ class Blocks:
         self._watch: dict[DatasetId, set[bytes]] = {}
         self._cold: dict[DatasetId, int] = {}
         self.cache = BlockCache()
+        self.beats = 0
+        """Grows whenever something is read or written."""
         self.on_cold: Callable[[DatasetId], None] | None = None
         """Called when a dataset has rows enough that are worth a block."""
 
@@ -50,12 +52,15 @@ class Blocks:
 
     def tail(self, working: Working, dataset: DatasetId) -> Tail:
         """Return what a batch tells about the rows it shows and hides."""
+        self.beats += 1
         return Tail(working, dataset, self._watch.get(dataset))
 
     def note(self, dataset: DatasetId, rows: int) -> None:
         """Take note that so many rows were written, or read one by one."""
+        if self.on_cold is None:
+            return
         count = self._cold[dataset] = self._cold.get(dataset, 0) + rows
-        if count >= COLD_ROWS and self.on_cold is not None:
+        if count >= COLD_ROWS:
             self._cold[dataset] = 0
             self.on_cold(dataset)
 
@@ -64,6 +69,8 @@ class Blocks:
 
         `state` names the committed state that the snapshot is of, None if nothing does.
         """
+        from mfdb.dataset.blocks.coverage import coverage_of, read_covered
+
         if coverage_of(source, manifest) is None:
             return None
         dataset = manifest.dataset
@@ -87,13 +94,29 @@ class Blocks:
         return steps
 
     def compact_all(self) -> int:
-        """Do what `compact` does for every dataset; return the steps taken."""
+        """Do what `compact` does for every dataset, damaged blocks anew; return the steps taken."""
+        from mfdb.dataset.blocks.check import check_blocks
+
         with self._store.snapshot() as snapshot:
             datasets = catalogue.all_datasets(snapshot)
+            manifests = [catalogue.known_dataset(snapshot, one).manifest for one in datasets]
+            damaged = [one.dataset for one in manifests if any(check_blocks(snapshot, one))]
+        for dataset in damaged:
+            with self._writing() as working:
+                drop_blocks(working, dataset)
+            self.cache.clear()
         return sum(map(self.compact, datasets))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A context in which no blocks are made, nor any snapshot of that work is open."""
+        with self._building:
+            yield
 
     def step(self, dataset: DatasetId, *, thorough: bool = False) -> bool:
         """Make one block, or make one anew; return whether there was anything to do."""
+        from mfdb.dataset.blocks.building import build, next_job, publish
+
         with self._building:
             with self._lock:
                 self._watch[dataset] = set()

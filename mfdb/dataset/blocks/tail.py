@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.dataset.blocks.records import Coverage, coverage_key, tail_key
-from mfdb.dataset.working import load
+from mfdb.dataset.blocks.records import TABLES, Coverage, coverage_key, tail_key
+from mfdb.dataset.layout import of_dataset
+from mfdb.dataset.working import load, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,3 +42,14 @@ class Tail:
         self._working.put_all((tail_key(self._dataset, locator), b"") for locator in covered)
         if self._watch is not None:
             self._watch.update(locators)
+
+
+def drop_blocks(working: Working, dataset: DatasetId) -> None:
+    """Remove a dataset's blocks; the rows stay, and no block's number is ever given again."""
+    coverage = load(working, Coverage, coverage_key(dataset))
+    for table in TABLES:
+        for key, _ in list(working.scan(of_dataset(bytes([table]), dataset))):
+            working.delete(key)
+    if coverage is not None:
+        after = Coverage(coverage.generation + 1, b"", coverage.next_number, b"")
+        save(working, coverage_key(dataset), after)

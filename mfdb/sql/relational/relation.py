@@ -62,6 +62,9 @@ class _Made:
     def numbers(self) -> tuple[Any, Any]:
         raise NotImplementedError
 
+    def at(self, positions: Any) -> list[Any]:
+        raise NotImplementedError
+
 
 def name_of(place: int) -> str:
     """Return what a column of a dataset is called in its relation."""

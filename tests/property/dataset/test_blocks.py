@@ -46,7 +46,9 @@ steps = st.lists(
         st.tuples(st.just("update"), keys, rows),
         st.tuples(st.just("delete"), keys),
         st.tuples(st.just("fill"), keys, rows),
-        st.tuples(st.sampled_from(["compact", "step", "vacuum", "reopen", "commit", "ask"])),
+        st.tuples(
+            st.sampled_from(["compact", "step", "vacuum", "reopen", "commit", "ask", "rebuild"])
+        ),
     ),
     min_size=5,
     max_size=40,
@@ -100,6 +102,8 @@ class Story:
                 self.replica.blocks.step(known.manifest.dataset)
             case "vacuum":
                 self.replica.vacuum()
+            case "rebuild":
+                self.replica.rebuild(known.manifest.dataset)
             case "reopen":
                 self.connection.close()
                 self.connection = mfdb.connect(self.directory)
