@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.ids import RowId
 from mfdb.sql.bound import Context, Field, Lazy, Slot, Strict, Value
 from mfdb.sql.compile import compile_expression
+from mfdb.sql.functions import COMPARISONS
 from mfdb.sql.tables import StoredRow
 from mfdb.sql.types import TIMES
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 _TURNED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _SAFE = frozenset({*_TURNED, "not", "like"})
 _SAFE_LAZY = frozenset({"and", "or", "is_null", "is_true", "is_false", "same", "in"})
-_INTEGERS = frozenset({"integer", *TIMES})
+_NUMBERS = frozenset({"integer", "float", *TIMES})
+_STRINGS = frozenset({"text", "bytes"})
 _WIDEST = range(-(2**63), 2**63)
 _OF_ROWS = ("author", "row_id", "written_at")
 
@@ -35,25 +37,47 @@ _OF_ROWS = ("author", "row_id", "written_at")
 class _Condition:
     """A condition on one column."""
 
-    __slots__ = ("_ask", "_other", "_sign", "place")
-
     def __init__(self, node: Bound, place: int) -> None:
         self.place = place
         self._ask = compile_expression(node)
-        self._sign, self._other = _comparison(node)
+        self._sign, self._family, self._other = _comparison(node)
 
-    def mask(self, column: Column, about: Environment) -> Any:
-        """Return, as a numpy array, for which rows of a block the condition is true."""
-        if self._other is not None:
-            value = self._other((), about)
-            if type(value) is float or (type(value) is int and value in _WIDEST):
-                return _compared(self._sign, *column.numbers(), value)
-        import numpy as np
-
-        codes, values = column.codes()
+    def asked(self, about: Environment) -> Callable[[Column], Any]:
+        """Return what tells, as a numpy array, for which rows of a block the condition is true."""
         place, ask = self.place, self._ask
-        holds = [ask({place: value}, about) is True for value in values]
-        return np.array(holds, dtype=bool)[codes]
+        known = _Answers(lambda value: ask({place: value}, about) is True)
+        if self._other is None:
+            return lambda column: _looked_up(column, known)
+        other, sign = self._other((), about), self._sign
+        if self._family in _NUMBERS:
+            if type(other) is float or (type(other) is int and other in _WIDEST):
+                return lambda column: _compared(sign, *column.numbers(), other)
+        elif other is not None:
+            compare = COMPARISONS[sign]
+            known = _Answers(lambda value: value is not None and compare(value, other))
+        return lambda column: _looked_up(column, known)
+
+
+class _Answers(dict[Any, bool]):
+    """What a condition says of each value that came up so far."""
+
+    def __init__(self, ask: Callable[[Any], bool]) -> None:
+        super().__init__()
+        self.ask = ask
+
+    def __missing__(self, value: Any) -> bool:
+        answer = self[value] = self.ask(value)
+        return answer
+
+
+def _looked_up(column: Column, known: _Answers) -> Any:
+    """Ask once for each value of all blocks where blocks have dictionaries, else for each row."""
+    import numpy as np
+
+    codes, values = column.codes()
+    if column.is_coded:
+        return np.array([known[value] for value in values], dtype=bool)[codes]
+    return np.array(list(map(known.ask, values)), dtype=bool)[codes]
 
 
 class Sieve:
@@ -115,10 +139,11 @@ class Sieve:
         """Yield blocks with the positions, as a numpy array, that every condition keeps."""
         import numpy as np
 
+        conditions = [(one.place, one.asked(about)) for one in self._conditions]
         for block in scan.blocks:
             mask: Any = None
-            for condition in self._conditions:
-                found = condition.mask(scan.column(block, condition.place), about)
+            for place, condition in conditions:
+                found = condition(scan.column(block, place))
                 mask = found if mask is None else mask & found
                 if not mask.any():
                     break
@@ -132,19 +157,19 @@ class Sieve:
 _NO_ID = RowId(b"")
 
 
-def _comparison(node: Bound) -> tuple[str, Compiled | None]:
-    """Return sign and other side of a comparison of a number column with one value."""
+def _comparison(node: Bound) -> tuple[str, str, Compiled | None]:
+    """Return sign, family and other side of a comparison of a column with one value."""
     if type(node) is not Strict or node.operator not in _TURNED:
-        return "", None
+        return "", "", None
     sign, (left, right) = node.operator, node.operands
     if type(right) is Field:
         sign, left, right = _TURNED[sign], right, left
     if type(left) is not Field or type(right) not in (Value, Slot):
-        return "", None
-    alike = left.type.family == right.type.family
-    if not alike or left.type.family not in ("float", *_INTEGERS):
-        return "", None
-    return sign, compile_expression(right)
+        return "", "", None
+    family = left.type.family
+    if family != right.type.family or family not in (*_NUMBERS, *_STRINGS):
+        return "", "", None
+    return sign, family, compile_expression(right)
 
 
 def _compared(sign: str, values: Any, nulls: Any, other: float) -> Any:

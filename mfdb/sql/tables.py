@@ -103,6 +103,11 @@ class Column(Protocol):
         ...
 
     @property
+    def is_coded(self) -> bool:
+        """Whether values are kept once, in a dictionary."""
+        ...
+
+    @property
     def size_bytes(self) -> int:
         """Bytes in memory."""
         ...

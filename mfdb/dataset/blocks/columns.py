@@ -49,10 +49,13 @@ _REPEATS = 2
 class Column:
     """One column of one block, in the forms that its readers want; each is made once."""
 
-    __slots__ = ("_codes", "_numbers", "_values", "arrow")
+    __slots__ = ("_codes", "_is_number", "_numbers", "_values", "arrow", "is_coded")
 
     def __init__(self, array: Any) -> None:
         self.arrow = array
+        self.is_coded = is_coded(array)
+        """Whether values are kept once, in a dictionary."""
+        self._is_number = not array.null_count and _is(array, "numeric", "boolean")
         self._values: list[Any] | None = None
         self._codes: tuple[Any, list[Any]] | None = None
         self._numbers: tuple[Any, Any] | None = None
@@ -76,13 +79,13 @@ class Column:
 
     def at(self, positions: Any) -> list[Any]:
         """Return the stored values at positions, which are a numpy array."""
-        import arro3.core as arrow
-
-        if is_coded(self.arrow):
+        if self.is_coded:
             codes, values = self.codes()
             return [values[code] for code in codes[positions].tolist()]
-        if not self.arrow.null_count and _is(self.arrow, "numeric", "boolean"):
+        if self._is_number:
             return list(self.numbers()[0][positions].tolist())
+        import arro3.core as arrow
+
         return list(self.arrow.take(arrow.Array.from_numpy(positions)).to_pylist())
 
     def numbers(self) -> tuple[Any, Any]:

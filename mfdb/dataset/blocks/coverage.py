@@ -60,11 +60,8 @@ class Covered:
     blocks: tuple[Block, ...]
     tail: tuple[bytes, ...]
     high: bytes
-
-    @property
-    def rows(self) -> int:
-        """How many rows stand in blocks."""
-        return sum(block.rows for block in self.blocks)
+    rows: int
+    """How many rows stand in blocks."""
 
     @property
     def size_bytes(self) -> int:
@@ -104,7 +101,8 @@ def read_covered(source: Snapshot, dataset: DatasetId, cache: BlockCache) -> Cov
         for at, found in marks.items():
             if at < len(blocks):
                 blocks[at] = _outdated(source, dataset, blocks[at], found, cache)
-    return Covered(tuple(blocks), tuple(tail), blocks[-1].high if blocks else b"")
+    high = blocks[-1].high if blocks else b""
+    return Covered(tuple(blocks), tuple(tail), high, sum(block.rows for block in blocks))
 
 
 def _outdated(

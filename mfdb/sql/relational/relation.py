@@ -45,6 +45,7 @@ class _Made:
     """An Arrow array as `ColumnScan.derived` keeps it."""
 
     __slots__ = ("arrow",)
+    is_coded = False
 
     def __init__(self, array: Any) -> None:
         self.arrow = array
