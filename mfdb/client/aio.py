@@ -2,27 +2,44 @@
 
 async with await mfdb.aio.connect(data) as db:
     await db.execute("INSERT INTO notes (body) VALUES (?)", ["hello"])
+    async for row in db.cursor("SELECT * FROM notes"):
+        ...
     async for change in db.subscribe("SUBSCRIBE TO notes"):
         ...
+
+What this machine answers alone is computed on a thread beside the loop, one statement at a time, so
+that the loop goes on and a task that is cancelled takes its statement with it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mfdb.client.opening import Home, Passphrase, open_home
 from mfdb.client.results import Change, Column, Result
+from mfdb.client.rows import RowFactory, maker
+from mfdb.client.transactions import bounds as transaction_bounds
+from mfdb.client.turns import Turns
+from mfdb.client.url import Location, locate
+from mfdb.kernel.errors import BatchFailed, InterfaceError, StatementCancelled
 from mfdb.kernel.ids import show
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Awaitable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from mfdb.client.remote import Remote
     from mfdb.client.session import Session
+    from mfdb.client.streams import Stream
     from mfdb.sql.parameters import Given
+
+_T = TypeVar("_T")
+_AGAIN_S = 0.05
+"""How long a cancelled statement may take to notice before it is told again."""
 
 __all__ = ["Change", "Column", "Connection", "Result", "connect"]
 
@@ -33,19 +50,27 @@ async def connect(
     identity: str | None = None,
     network: str | os.PathLike[str] | None = None,
     passphrase: Passphrase = None,
+    row_factory: RowFactory | None = None,
 ) -> Connection:
     """Return a connection to a data directory, and to a network if one is named.
 
-    `data` None is the user's own directory, ":memory:" a temporary one. `network` is the path of a
-    network file (`mfdb devnet up` writes one). On a fresh directory with a network, the identity's
-    datasets are restored from it.
+    `data` is a directory or a connection string (`mfdb.client.url`); None is the user's own
+    directory, ":memory:" a temporary one. `network` is the path of a network file (`mfdb devnet up`
+    writes one). `row_factory` makes the rows of `fetch`, `fetchrow` and `cursor`. On a fresh
+    directory with a network, the identity's datasets are restored from it.
 
     Raises:
         UnknownIdentity, WrongPassphrase: the identity is not there or does not open.
         StoreLocked: another process works on the directory.
         NetworkError, ChainError: the network is in the way.
     """
-    home = open_home(data, identity=identity, passphrase=passphrase)
+    said = locate(data) if isinstance(data, str) else Location()
+    network = network or said.network
+    home = open_home(
+        said.data if isinstance(data, str) else data,
+        identity=identity or said.identity,
+        passphrase=passphrase,
+    )
     try:
         remote = None if network is None else await open_remote(home, network)
         session = home.session(remote)
@@ -54,7 +79,10 @@ async def connect(
     except BaseException:
         home.close()
         raise
-    return Connection(session, home)
+    connection = Connection(session, home)
+    connection.row_factory = row_factory
+    connection.timeout_s = said.timeout_s
+    return connection
 
 
 async def open_remote(home: Home, network: str | os.PathLike[str]) -> Remote:
@@ -84,12 +112,23 @@ async def _restore_once(session: Session, home: Home) -> None:
 
 
 class Connection:
-    """An open database of one identity. One statement at a time; subscriptions run beside it."""
+    """An open database of one identity, which tasks may share: their statements take turns.
+
+    A transaction has the connection to itself, with the tasks that are started inside it. A task
+    that is cancelled takes its statement with it. Subscriptions run beside statements.
+    """
 
     def __init__(self, session: Session, home: Home) -> None:
         self._session = session
         self._home = home
         self._closed = False
+        self._turns = Turns()
+        self._worker: ThreadPoolExecutor | None = None
+        self._depth = 0
+        self.row_factory: RowFactory | None = None
+        """What makes rows (`mfdb.client.rows`); None: tuples."""
+        self.timeout_s: float | None = None
+        """Seconds after which a statement is cancelled; None: never."""
 
     @property
     def identity(self) -> str:
@@ -129,7 +168,11 @@ class Connection:
         Raises:
             MfdbError: it failed; nothing of it was kept (but see QuorumNotReached).
         """
-        return await _settled(self._session.start(text, params))
+        async with self._turns.statement():
+            found = self._session.quick(text, params)
+            if found is not None:
+                return found
+            return await self._carried_out(lambda: self._session.start(text, params))
 
     async def executemany(self, text: str, many: Iterable[Given]) -> Result:
         """Carry out one change for each set of parameters, as one changeset.
@@ -137,21 +180,51 @@ class Connection:
         Raises:
             MfdbError: one failed; nothing of any was kept.
         """
-        return await _settled(self._session.start_many(text, list(many)))
+        given = list(many)
+        async with self._turns.statement():
+            return await self._carried_out(lambda: self._session.start_many(text, given))
 
-    async def fetch(self, text: str, params: Given = ()) -> list[tuple[object, ...]]:
+    async def fetch(self, text: str, params: Given = ()) -> list[Any]:
         """Return the rows of a statement."""
-        return list((await self.execute(text, params)).rows)
+        found = await self.execute(text, params)
+        make = maker(self.row_factory, found.columns)
+        return list(found.rows) if make is None else [make(row) for row in found.rows]
 
-    async def fetchrow(self, text: str, params: Given = ()) -> tuple[object, ...] | None:
+    async def fetchrow(self, text: str, params: Given = ()) -> Any:
         """Return the first row of a statement, or None."""
-        rows = (await self.execute(text, params)).rows
+        rows = await self.fetch(text, params)
         return rows[0] if rows else None
 
-    async def fetchval(self, text: str, params: Given = ()) -> object:
+    async def fetchval(self, text: str, params: Given = ()) -> Any:
         """Return the first value of the first row of a statement, or None."""
-        row = await self.fetchrow(text, params)
-        return row[0] if row else None
+        rows = (await self.execute(text, params)).rows
+        return rows[0][0] if rows else None
+
+    async def cursor(
+        self, text: str, params: Given = (), *, prefetch: int = 100
+    ) -> AsyncIterator[Any]:
+        """Yield the rows of a query, computed page by page over the state of the beginning.
+
+        Raises:
+            MfdbError: it failed; what fails at a later row is raised there.
+        """
+        async with self._turns.statement():
+            stream = await self._off_loop(lambda: self._session.stream(text, params))
+        if stream is None:
+            for row in await self.fetch(text, params):
+                yield row
+            return
+        make = maker(self.row_factory, stream.columns)
+        try:
+            while page := await self._page(stream, prefetch):
+                for row in page:
+                    yield row if make is None else make(row)
+        finally:
+            stream.close()
+
+    async def _page(self, stream: Stream, size: int) -> list[tuple[Any, ...]]:
+        async with self._turns.statement():
+            return await self._off_loop(lambda: self._session.pull(stream, size))
 
     def subscribe(
         self, text: str, params: Given = (), since: str | None = None
@@ -176,15 +249,26 @@ class Connection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Self]:
-        """Make the changes inside atomic: committed at the end, rolled back by an exception."""
-        await self.execute("BEGIN")
-        try:
-            yield self
-        except BaseException:
-            if self._session.in_batch:
-                await self.execute("ROLLBACK")
-            raise
-        await self.execute("COMMIT")
+        """Make the changes inside atomic: committed at the end, rolled back by an exception.
+
+        Inside another transaction it is a savepoint: an exception gives up what came since.
+        """
+        async with self._turns.transaction():
+            begin, end, give_up = transaction_bounds(self._depth + self._session.in_batch)
+            self._depth += 1
+            try:
+                await self.execute(begin)
+                try:
+                    yield self
+                except BaseException:
+                    if self._session.in_batch:
+                        for text in give_up:
+                            await self.execute(text)
+                    raise
+                if (await self.execute(end)).tag == "ROLLBACK":
+                    raise BatchFailed("a statement of the batch failed, so nothing of it was kept")
+            finally:
+                self._depth -= 1
 
     async def close(self) -> None:
         """Give everything back; closing twice is no error."""
@@ -194,6 +278,8 @@ class Connection:
         try:
             await self._session.close()
         finally:
+            if self._worker is not None:
+                self._worker.shutdown()
             self._home.close()
 
     async def __aenter__(self) -> Self:
@@ -202,6 +288,35 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    # ---- inside
 
-async def _settled(started: Result | Awaitable[Result]) -> Result:
-    return await started if inspect.isawaitable(started) else started
+    async def _carried_out(self, start: Callable[[], Result | Awaitable[Result]]) -> Result:
+        """Return what a statement gives: over the network on the loop, else beside it."""
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                if self._session.networks:
+                    started = start()
+                    return await started if inspect.isawaitable(started) else started
+                found = await self._off_loop(start)
+        except TimeoutError as error:
+            limit = f"the statement took longer than {self.timeout_s} s"
+            raise StatementCancelled(limit) from error
+        assert isinstance(found, Result), "only a session on a network gives awaitables"
+        return found
+
+    async def _off_loop(self, work: Callable[[], _T]) -> _T:
+        """Return what a computation on the worker thread gives; cancelling stops it there first."""
+        if self._closed:
+            raise InterfaceError("the connection is closed")
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="mfdb statement")
+        future = asyncio.get_running_loop().run_in_executor(self._worker, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            while not future.done():
+                self._session.interrupt()
+                await asyncio.wait((future,), timeout=_AGAIN_S)
+            if not future.cancelled():
+                future.exception()  # nobody else will look at it
+            raise

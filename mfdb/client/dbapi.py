@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from mfdb.client.dbcursor import Cursor, StreamingCursor, pulled
+from mfdb.client.dbcursor import Cursor, StreamingCursor
 from mfdb.client.opening import Home, Passphrase, open_home
 from mfdb.client.results import Result
-from mfdb.client.transactions import ends, opens
+from mfdb.client.transactions import bounds, ends, opens
 from mfdb.client.url import Location, locate
 from mfdb.kernel import errors
 from mfdb.kernel.errors import BatchFailed, InterfaceError
@@ -202,7 +202,7 @@ class Connection:
         what came before stays. Other threads wait until the outermost one is over.
         """
         with self._lock:
-            begin, end, give_up = self._bounds()
+            begin, end, give_up = bounds(self._depth + self._session.in_batch)
             self._depth += 1
             try:
                 self._say(begin)
@@ -297,18 +297,9 @@ class Connection:
         """Return the next rows of a stream, at most so many."""
         with self._lock, self._deadline():
             self._need_open()
-            self._session.state.watch.start()
-            return pulled(stream, size)
+            return self._session.pull(stream, size)
 
     # ---- inside
-
-    def _bounds(self) -> tuple[str, str, tuple[str, ...]]:
-        """Return how a transaction begins here, how it ends well, and how badly."""
-        if not self._session.in_batch:
-            return "BEGIN", "COMMIT", ("ROLLBACK",)
-        name = f"mfdb_transaction_{self._depth}"
-        release = f"RELEASE SAVEPOINT {name}"
-        return f"SAVEPOINT {name}", release, (f"ROLLBACK TO SAVEPOINT {name}", release)
 
     def _say(self, text: str) -> Result:
         return self.perform(lambda: self._session.start(text))

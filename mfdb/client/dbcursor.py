@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from mfdb.client import types as api_types
@@ -253,15 +252,3 @@ class StreamingCursor(Cursor):
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-
-def pulled(stream: Stream, size: int) -> list[tuple[Any, ...]]:
-    """Return the next rows of a stream, which is closed with its last one."""
-    try:
-        found = list(islice(stream.rows, size))
-    except BaseException:
-        stream.close()
-        raise
-    if len(found) < size:
-        stream.close()
-    return found

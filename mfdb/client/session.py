@@ -103,6 +103,16 @@ class Session:
         with self.state.guarded(statement):
             return self._local.queries.stream(statement, params, text)
 
+    def pull(self, stream: Stream, size: int) -> list[tuple[object, ...]]:
+        """Return the next rows of a stream, at most so many.
+
+        Raises:
+            MfdbError: one of them has no answer; the stream is over.
+        """
+        self._need_open()
+        self.state.watch.start()
+        return stream.pull(size)
+
     def start_many(self, text: str, many: Sequence[Given]) -> Result | Awaitable[Result]:
         """Carry out one INSERT, UPDATE or DELETE for each set of parameters, as one changeset.
 

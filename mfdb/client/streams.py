@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,3 +30,14 @@ class Stream:
         release, self._release = self._release, None
         if release is not None:
             release()
+
+    def pull(self, size: int) -> list[tuple[Any, ...]]:
+        """Return the next rows, at most so many; the stream is closed with its last one."""
+        try:
+            found = list(islice(self.rows, size))
+        except BaseException:
+            self.close()
+            raise
+        if len(found) < size:
+            self.close()
+        return found

@@ -10,7 +10,7 @@ from mfdb.sql import statement as st
 if TYPE_CHECKING:
     from mfdb.sql.statement import Statement
 
-_CHANGES = (st.Insert, st.Update, st.Delete)
+_OPENERS = (st.Insert, st.Update, st.Delete, st.CopyFrom, st.Execute, st.Savepoint)
 _APART = (
     st.Select,
     qu.Query,
@@ -23,14 +23,28 @@ _APART = (
     st.Begin,
     st.Commit,
     st.Rollback,
+    st.RollbackTo,
+    st.Release,
+    st.Prepare,
+    st.Deallocate,
+    st.CopyTo,
 )
 
 
 def opens(statement: Statement) -> bool:
     """Return whether a statement begins a transaction, where none is open."""
-    return isinstance(statement, _CHANGES)
+    return isinstance(statement, _OPENERS)
 
 
 def ends(statement: Statement) -> bool:
     """Return whether a statement commits what is open first: changesets hold rows only."""
-    return not isinstance(statement, (*_CHANGES, *_APART))
+    return not isinstance(statement, (*_OPENERS, *_APART))
+
+
+def bounds(depth: int) -> tuple[str, str, tuple[str, ...]]:
+    """Return how a transaction inside so many others begins, ends well, and is given up."""
+    if depth == 0:
+        return "BEGIN", "COMMIT", ("ROLLBACK",)
+    name = f"mfdb_transaction_{depth}"
+    release = f"RELEASE SAVEPOINT {name}"
+    return f"SAVEPOINT {name}", release, (f"ROLLBACK TO SAVEPOINT {name}", release)
