@@ -22,9 +22,10 @@ _FIELDS = ("name", "value", "unit", "rival", "ratio", "goal", "ok")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One figure: `rival` is the same work by the yardstick, `goal` a bound on `ratio`.
+    """One figure: `rival` is the same work by the yardstick.
 
-    `ok` is None for what could not be measured; `note` says why, or what limits the figure.
+    `goal` is a bound on `ratio`, or on the value itself (`bounded`). `ok` is None for what could
+    not be measured; `note` says why, or what limits the figure.
     """
 
     name: str
@@ -64,6 +65,30 @@ def cost(name: str, unit: str, own: float, rival: float, *, goal: float | None) 
         ratio=round(ratio, 3),
         goal=goal,
         ok=met,
+    )
+
+
+def bounded(
+    name: str,
+    unit: str,
+    value: float,
+    limit: float,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    note: str = "",
+) -> Result:
+    """Return a figure whose goal is on the value itself, beside what the machine allows."""
+    met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+    return Result(
+        name=name,
+        value=_rounded(value),
+        unit=unit,
+        rival=_rounded(limit),
+        ratio=round(value / limit, 3),
+        goal=at_most if at_least is None else at_least,
+        ok=met,
+        note=note,
     )
 
 

@@ -28,7 +28,7 @@ from mfdb.chain.port import TransferMft, Transferred
 from mfdb.chain.rpc import Endpoint
 from mfdb.chain.web3_chain import Web3Chain
 from mfdb.devnet import processes
-from mfdb.devnet.parameters import CLIENT, GAS_FUNDS, NODE, PROVIDER, PROVIDER_FUNDS, TERMS
+from mfdb.devnet.parameters import GAS_FUNDS, PROVIDER_FUNDS, Parameters
 from mfdb.devnet.processes import Process
 from mfdb.kernel.errors import (
     ChainUnavailable,
@@ -74,12 +74,21 @@ class Part:
 
 
 class Devnet:
-    """The devnet in a directory. `say` is told what is going on, a line each."""
+    """The devnet in a directory. `say` is told what is going on, a line each.
+
+    `parameters` count when it is brought up for the first time.
+    """
 
     def __init__(
-        self, directory: Path, clock: Clock, say: Callable[[str], None] = lambda _: None
+        self,
+        directory: Path,
+        clock: Clock,
+        say: Callable[[str], None] = lambda _: None,
+        *,
+        parameters: Parameters | None = None,
     ) -> None:
         self.directory = directory
+        self._parameters = parameters or Parameters()
         self._clock = clock
         self._say = say
 
@@ -223,8 +232,11 @@ class Devnet:
         if self.network_file.exists():
             return
         self._say("deploying the contracts")
-        deployment = await deploy(_url(file), self.faucet(), TERMS)
-        network = NetworkFile(deployment=deployment, node=NODE, provider=PROVIDER, client=CLIENT)
+        given = self._parameters
+        deployment = await deploy(_url(file), self.faucet(), given.terms)
+        network = NetworkFile(
+            deployment=deployment, node=given.node, provider=given.provider, client=given.client
+        )
         network.save(self.network_file)
 
     async def _fund(self, file: DevnetFile) -> None:
@@ -287,6 +299,13 @@ class Devnet:
             await processes.stop(providers, self._clock)
             chain = self._chain_process(file)
             await processes.stop([chain] if chain else [], self._clock)
+
+    async def down_providers(self) -> None:
+        """Stop the providers; the chain goes on."""
+        file = self.file()
+        with self._alone():
+            providers = [self.provider_process(file, index) for index in _indexes(file)]
+            await processes.stop(providers, self._clock)
 
     async def reset(self) -> None:
         """Stop everything and remove the directory, whatever release it is of.

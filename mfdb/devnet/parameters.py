@@ -6,6 +6,8 @@ only a provider that really lost data is convicted (DESIGN 13.5).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mfdb.chain.port import CourtTerms
 from mfdb.kernel.ids import MFT, Wei
 from mfdb.node.settings import ClientSettings, NodeSettings, ProviderSettings
@@ -39,5 +41,17 @@ CLIENT = ClientSettings(
 )
 PROVIDER_FUNDS = Wei(2000 * MFT)
 GAS_FUNDS = 10**18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What a devnet's contracts and nodes start with."""
+
+    terms: CourtTerms = TERMS
+    node: NodeSettings = NODE
+    provider: ProviderSettings = PROVIDER
+    client: ClientSettings = CLIENT
+
+
 MIN_PROVIDERS = 7
 """Four of six shards, and a seventh provider to take over a lost one."""

@@ -67,6 +67,11 @@ class NodeRemote:
         """The network that this node is on."""
         return self._context.network
 
+    @property
+    def context(self) -> ClientContext:
+        """What the node works with, for tools that ask single providers."""
+        return self._context
+
     # ---- publishing and finding
 
     async def publish(self, signed: SignedManifest) -> None:
