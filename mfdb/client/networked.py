@@ -197,6 +197,7 @@ class Networked:
     async def close(self) -> None:
         """Leave the network."""
         await self._remote.close()
+        await self._outbox.close()
 
     # ---- finding and syncing
 

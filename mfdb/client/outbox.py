@@ -7,20 +7,15 @@ stage (durable) -> remote.write -> W receipts -> settle, apply here -> shred wha
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.client.lane import REFUSALS, Lane
 from mfdb.dataset.outcome import Incoming
 from mfdb.kernel.codec import encode
-from mfdb.kernel.errors import (
-    DataError,
-    IntegrityError,
-    NetworkError,
-    ProgrammingError,
-    ProtocolViolation,
-    QuorumNotReached,
-)
+from mfdb.kernel.errors import MfdbError, NetworkError
 from mfdb.kernel.ids import ChangesetId
 
 if TYPE_CHECKING:
@@ -33,7 +28,6 @@ if TYPE_CHECKING:
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
 
-_REFUSALS = (ProgrammingError, DataError, IntegrityError, ProtocolViolation)
 _SHRED_MARK = "shred"
 
 
@@ -43,46 +37,62 @@ class Outbox:
     def __init__(self, replica: Replica, remote: Remote) -> None:
         self._replica = replica
         self._remote = remote
+        self._lanes: dict[DatasetId, Lane] = {}
+        self._clean: set[DatasetId] = set()
+        """Datasets of which nothing from before is left: no changeset, no salt to destroy."""
 
     async def write(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool
     ) -> None:
-        """Write changes and wait until a quorum has acknowledged them.
+        """Write changes and wait until a quorum has acknowledged them; callers share changesets.
 
         Raises:
             AccessDenied, StaleWrite, SchemaViolation: the providers refuse; nothing was written.
             QuorumNotReached: it may have been written; it stays in the outbox and is retried.
         """
-        await self.flush(dataset)
-        drafts = self._replica.stage(dataset, changes, sealed_sender=sealed_sender)
-        for draft in drafts:
-            try:
-                await self._send(dataset, draft.changeset, draft.entry)
-            except QuorumNotReached as error:
-                error.hint = error.hint or "it stays in the outbox; the next write tries again"
-                raise
+        if dataset not in self._clean:
+            await self.flush(dataset)
+        try:
+            await self._lane(dataset).write(changes, sealed_sender=sealed_sender)
+        except MfdbError:
+            self._clean.discard(dataset)
+            raise
 
     async def flush(self, dataset: DatasetId) -> None:
         """Send again what an earlier write left in the outbox, oldest first.
 
         A write that is refused now was never acknowledged; it is given up.
         """
-        for outgoing in self._replica.outgoing(dataset):
-            try:
-                await self._send(dataset, outgoing.changeset, outgoing.entry)
-            except _REFUSALS:
-                continue
-        await self._shred(dataset, ())
+        self._clean.add(dataset)
+        try:
+            for outgoing in self._replica.outgoing(dataset):
+                if outgoing.entry.changeset not in self._lane(dataset).under_way:
+                    await self._send(dataset, outgoing.changeset, outgoing.entry)
+            await self._shred(dataset, ())
+        except BaseException:
+            self._clean.discard(dataset)
+            raise
+
+    async def close(self) -> None:
+        """Return when nothing is under way; the remote is closed already."""
+        for lane in self._lanes.values():
+            await lane.close()
+
+    def _lane(self, dataset: DatasetId) -> Lane:
+        if dataset not in self._lanes:
+            shred = partial(self._shred, dataset)
+            self._lanes[dataset] = Lane(dataset, self._replica, self._remote, shred)
+        return self._lanes[dataset]
 
     async def _send(self, dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry) -> None:
         try:
             outcome = await self._remote.write(dataset, changeset, entry)
-        except _REFUSALS:
-            self._replica.settle(dataset, changeset.id, ())
-            raise
+        except REFUSALS:
+            self._replica.settle(dataset, entry.changeset, ())
+            return
         item = Incoming(changeset=changeset, entry=entry, receipts=outcome.receipts)
         applied = self._replica.apply(dataset, [item])
-        self._replica.settle(dataset, changeset.id, outcome.receipts)
+        self._replica.settle(dataset, entry.changeset, outcome.receipts)
         if applied.shred:
             await self._shred(dataset, applied.shred)
 
@@ -99,5 +109,6 @@ class Outbox:
         try:
             await self._remote.shred(dataset, due)
         except NetworkError:
+            self._clean.discard(dataset)
             return
         self._replica.set_mark(dataset, _SHRED_MARK, None)

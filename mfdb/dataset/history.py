@@ -114,12 +114,16 @@ class History:
                 self.wake(news)
 
     def check(self, changeset: Changeset) -> None:
-        """Return quietly if a changeset of our own would be accepted, as far as is known here.
+        """Return quietly if a changeset composed here would be accepted, as far as is known here.
 
         Raises:
             ProtocolViolation, AccessDenied, SchemaViolation: nobody would accept it.
         """
-        judge(changeset, self._knowledge(), network=self._known.manifest.network)
+        admit(changeset, self._knowledge())
+
+    def knows(self, changeset: ChangesetId) -> bool:
+        """Return whether a changeset is kept here, whatever its verdict."""
+        return self._working.get(envelope_key(self._dataset, changeset)) is not None
 
     def wake(self, missing: Hash) -> None:
         """Judge again whatever waits for something that is known now."""

@@ -9,6 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mfdb.dataset.writer import Draft
     from mfdb.kernel.errors import MfdbError
     from mfdb.kernel.ids import ChangesetId, RowId, VersionId
     from mfdb.rules.changeset import Changeset
@@ -22,6 +23,13 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     changeset: Changeset
     entry: KeyLogEntry | None = None
     receipts: tuple[WriteReceipt, ...] = ()
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A changeset of our own that a quorum has acknowledged."""
+
+    draft: Draft
+    receipts: tuple[WriteReceipt, ...]
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mfdb.dataset import catalogue, indexes
 from mfdb.dataset.layout import (
     Outgoing,
@@ -28,13 +30,14 @@ from mfdb.dataset.layout import (
     receipts_key,
 )
 from mfdb.dataset.ledger.format import has_ledger
-from mfdb.dataset.outcome import Applied, Incoming
+from mfdb.dataset.outcome import Applied, Incoming, Written
 from mfdb.dataset.pending import check_current
 from mfdb.dataset.reading import CatalogueCache, Reading
 from mfdb.dataset.replica_core import ReplicaCore
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.dataset.writer import Chain, split
 from mfdb.kernel.clock import Hlc, hlc_seconds
+from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import (
     AccessDenied,
     MfdbError,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 
     Listener = Callable[[DatasetId], None]
 
+_INVALID = (ProtocolViolation, AccessDenied, SchemaViolation)
 _BUILD_ROWS = 2_000
 """Existing rows that enter a new index in one commit; other writers come in between."""
 
@@ -268,8 +272,9 @@ class Replica(ReplicaCore):
                 history.check(draft.changeset)
                 chain = draft.chain
                 drafts.append(draft)
-                outgoing = Outgoing(draft.changeset, draft.entry)
-                save(working, outgoing_key(dataset, draft.changeset.id), outgoing)
+                # The record `Outgoing`, without encoding the changeset again.
+                outgoing = b"\x92" + draft.data + encode(draft.entry)
+                working.put(outgoing_key(dataset, draft.entry.changeset), outgoing)
             save(working, chain_key(dataset), chain)
         return drafts
 
@@ -289,6 +294,27 @@ class Replica(ReplicaCore):
             working.delete(outgoing_key(dataset, changeset))
             self._add_receipts(working, dataset, changeset, receipts)
 
+    def acknowledge(self, dataset: DatasetId, written: Sequence[Written]) -> Applied:
+        """Show own changesets that a quorum acknowledged, and take them out of the outbox.
+
+        Raises:
+            StoreFull: the disk is full; they stay in the outbox and are sent again.
+        """
+        refused: list[tuple[ChangesetId, MfdbError]] = []
+        with self._writing() as working:
+            batch = self._batch(working, catalogue.known_dataset(working, dataset))
+            for one in written:
+                own = one.draft.entry.changeset
+                try:
+                    batch.add_acknowledged(one.draft)
+                except _INVALID as error:  # our rights were revoked meanwhile
+                    refused.append((own, error))
+                working.delete(outgoing_key(dataset, own))
+                self._add_receipts(working, dataset, own, one.receipts)
+            done = self._finish(dataset, batch)
+        self._notify(dataset)
+        return msgspec.structs.replace(done, refused=tuple(refused))
+
     def apply(self, dataset: DatasetId, items: Sequence[Incoming]) -> Applied:
         """Take in changesets that the network brought, durably, as one batch.
 
@@ -305,7 +331,7 @@ class Replica(ReplicaCore):
                 identity = item.changeset.id
                 try:
                     verdict = batch.history.add(item.changeset, item.entry)
-                except (ProtocolViolation, AccessDenied, SchemaViolation) as error:
+                except _INVALID as error:
                     refused.append((identity, error))
                     continue
                 if verdict is Verdict.PARKED:

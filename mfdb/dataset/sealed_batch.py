@@ -44,11 +44,25 @@ class SealedBatch:
     def add_own(self, draft: Draft) -> None:
         """Take in what this process composed itself, and need not open again."""
         author = draft.changeset.header.identity
-        self._plain[draft.changeset.id] = tuple(
+        self._plain[draft.entry.changeset] = tuple(
             None if values is None else Opened(values=values, author=author)
             for values in draft.values
         )
         self.history.add_own(draft.changeset, draft.data, draft.entry)
+
+    def add_acknowledged(self, draft: Draft) -> None:
+        """Take in what this process composed, and a quorum acknowledged since.
+
+        A feed may have brought it here first. What was sealed for somebody else only, or names
+        its author inside only, is opened like anything that the network brings, or not at all.
+        """
+        entry = draft.entry
+        if self.history.knows(entry.changeset):
+            self.history.add(draft.changeset, entry)
+        elif self._opens(entry, draft.changeset) and draft.changeset.header.identity:
+            self.add_own(draft)
+        else:
+            self.history.add_own(draft.changeset, draft.data, entry)
 
     def finish(self, *, is_own: bool = False) -> Applied:
         """Bring rows, indexes and the changelog up to date.

@@ -261,13 +261,18 @@ def picker(names: Iterable[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...
     return itemgetter(*wanted)
 
 
+def cost_bytes(change: RowChange) -> int:
+    """Return how many bytes of a changeset a change takes at most."""
+    values = () if isinstance(change, RowDelete) else tuple(change.values.values())
+    return len(encode(values)) + _OPERATION_BYTES
+
+
 def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:
     """Yield the changes in runs that each fit into one changeset."""
     run: list[RowChange] = []
     size = _OVERHEAD_BYTES
     for change in changes:
-        values = () if isinstance(change, RowDelete) else tuple(change.values.values())
-        cost = len(encode(values)) + _OPERATION_BYTES
+        cost = cost_bytes(change)
         if run and (len(run) == OPERATIONS or size + cost > CHANGESET_BYTES):
             yield run
             run, size = [], _OVERHEAD_BYTES

@@ -184,6 +184,9 @@ class Directory:
         Raises:
             PeerUnreachable, DeadlineExceeded, UnknownIdentity: there is none to be had.
         """
+        known = self._open.get(identity)
+        if known is not None and known.is_open:
+            return known
         lock = self._dialling.setdefault(identity, asyncio.Lock())
         async with lock:
             known = self._open.get(identity)

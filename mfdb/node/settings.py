@@ -58,6 +58,8 @@ class ClientSettings:
     """What a provider may ask per MiB and epoch where the dataset sets no ceiling."""
     chequebook_amount: Wei = Wei(10 * MFT)
     write_deadline_s: float = 15
+    receipts_linger_s: float = 0.2
+    """How long receipts wait for more before they are handed to the other replicas."""
     drain_s: float = 3
     """How long leaving waits for writes to reach the last of their replicas."""
     refollow_s: float = 1.0

@@ -19,6 +19,7 @@ from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
 from mfdb.node.client.lookup import Lookup
 from mfdb.node.client.placing import Placer
 from mfdb.node.client.reports import Reports
+from mfdb.node.client.rounds import Rounds
 from mfdb.node.client.syncing import Syncing
 from mfdb.node.client.writing import Push
 from mfdb.node.messages import Done, PutManifest, SealedReport, SealNow, Shred
@@ -59,6 +60,7 @@ class NodeRemote:
         self._placer = Placer(context)
         self._syncing = Syncing(context, self._lookup)
         self._reports = Reports(context, self._lookup, accounts)
+        self._rounds = Rounds(context)
         self._on_close = on_close
         self._pushing: set[asyncio.Task[object]] = set()
 
@@ -218,10 +220,13 @@ class NodeRemote:
         """
         found = await self._lookup.get(dataset)
         push = Push(self._context, found, changeset, entry)
-        pushing = self._context.tasks.spawn(f"push 0x{changeset.id.hex()[:8]}", push.run())
+        pushing = self._context.tasks.spawn("push", self._push(dataset, push))
         self._pushing.add(pushing)
         pushing.add_done_callback(self._pushing.discard)
         return await push.outcome()
+
+    async def _push(self, dataset: DatasetId, push: Push) -> None:
+        self._rounds.add(dataset, await push.run())
 
     async def shred(self, dataset: DatasetId, salts: Sequence[tuple[ChangesetId, int]]) -> None:
         """Have the salts of deleted rows destroyed on every replica.
@@ -324,4 +329,5 @@ class NodeRemote:
         """
         if self._pushing:
             await asyncio.wait(self._pushing, timeout=self._context.settings.drain_s)
+        await self._rounds.leave(self._context.settings.drain_s)
         await self._on_close()

@@ -1,8 +1,8 @@
 """Writing to a quorum: `replication.quorum` decides, this carries out and keeps the receipts.
 
 The caller hears at W durable receipts; pushing goes on in the background until all N replicas
-hold the changeset, and then each of them is given the receipts of the others, so that whoever
-reads the dataset holds the evidence for it (DESIGN 5, Receipts).
+hold the changeset, and then each of them is given the receipts of the others (`rounds`), so that
+whoever reads the dataset holds the evidence for it (DESIGN 5, Receipts).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mfdb.kernel.errors import (
     QuorumNotReached,
 )
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.messages import Acknowledged, Done, PutChangeset, PutReceipts
+from mfdb.node.messages import Acknowledged, PutChangeset
 from mfdb.rules.receipt import check_write_receipt
 from replication import quorum
 
 if TYPE_CHECKING:
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.ids import Address
     from mfdb.node.client.context import ClientContext
     from mfdb.node.whereabouts import Whereabouts
     from mfdb.rules.changeset import Changeset
@@ -49,15 +49,27 @@ class Push:
     ) -> None:
         self._context = context
         self._found = found
-        self._dataset: DatasetId = changeset.header.dataset
         self._data = encode(changeset)
         self._entry = entry
         self._id = changeset.id
-        self._inputs: asyncio.Queue[quorum.Input] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
-        self._result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._result: asyncio.Future[WriteOutcome] = self._loop.create_future()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._sending: set[asyncio.Task[None]] = set()
         self.receipts: dict[Address, WriteReceipt] = {}
         self._troubles: dict[Address, str] = {}
+        self._write, self._first = self._begun()
+
+    def _begun(self) -> tuple[quorum.Write, tuple[quorum.Effect, ...]]:
+        now_s = self._context.clock.monotonic_s()
+        return quorum.start(
+            self._id,
+            self._found.placement.replica_set,
+            need=self._need,
+            now_s=now_s,
+            deadline_s=now_s + self._context.settings.write_deadline_s,
+        )
 
     async def outcome(self) -> WriteOutcome:
         """Return the receipts, once a write quorum has given them.
@@ -68,30 +80,30 @@ class Push:
         """
         return await asyncio.shield(self._result)
 
-    async def run(self) -> None:
-        """Push until every replica has answered; then hand the receipts round."""
-        now_s = self._context.clock.monotonic_s()
-        write, effects = quorum.start(
-            self._id,
-            self._found.placement.replica_set,
-            need=self._need,
-            now_s=now_s,
-            deadline_s=now_s + self._context.settings.write_deadline_s,
-        )
+    async def run(self) -> dict[Address, WriteReceipt]:
+        """Push until every replica has answered; return the receipts."""
         try:
-            while True:
-                for effect in effects:
-                    self._carry_out(effect)
-                if write.is_done:
-                    break
-                event = await self._inputs.get()
-                write, effects = quorum.step(write, event, self._context.clock.monotonic_s())
-            await self._hand_round()
+            self._carry_out_all(self._first)
+            await self._over
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            for task in self._sending:
+                task.cancel()
             if not self._result.done():
                 self._result.cancel()
+        return self.receipts
+
+    def _feed(self, event: quorum.Input) -> None:
+        """Take a step: no task, no queue in between, as every hop costs each row its time."""
+        self._write, effects = quorum.step(self._write, event, self._context.clock.monotonic_s())
+        self._carry_out_all(effects)
+
+    def _carry_out_all(self, effects: tuple[quorum.Effect, ...]) -> None:
+        for effect in effects:
+            self._carry_out(effect)
+        if self._write.is_done and not self._over.done():
+            self._over.set_result(None)
 
     @property
     def _need(self) -> int:
@@ -100,7 +112,9 @@ class Push:
     def _carry_out(self, effect: quorum.Effect) -> None:
         match effect:
             case quorum.SendChangeset(provider=provider):
-                self._context.tasks.spawn(f"put 0x{provider.hex()[:8]}", self._send(provider))
+                task = self._context.tasks.spawn("put", self._send(provider))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
             case quorum.Acknowledged():
                 self._settle(
                     WriteOutcome(receipts=tuple(self.receipts.values()), needed=self._need)
@@ -126,8 +140,7 @@ class Push:
         if self._timer is not None:
             self._timer.cancel()
         delay_s = max(0.0, at_s - self._context.clock.monotonic_s())
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(delay_s, self._inputs.put_nowait, quorum.Ticked())
+        self._timer = self._loop.call_later(delay_s, self._feed, quorum.Ticked())
 
     def _settle(self, outcome: WriteOutcome) -> None:
         if not self._result.done():
@@ -145,17 +158,17 @@ class Push:
             self._check(receipt, provider, correspondent.record.signer)
         except NetworkError as error:
             self._troubles[provider] = error.message
-            self._inputs.put_nowait(quorum.PeerLost(provider=provider))
+            self._feed(quorum.PeerLost(provider=provider))
         except ProtocolViolation as error:
             log.warning("bad answer to a write provider=0x%s %s", provider.hex(), error)
-            self._inputs.put_nowait(quorum.ReceivedRefusal(provider=provider, error=_denied(error)))
+            self._feed(quorum.ReceivedRefusal(provider=provider, error=_denied(error)))
         except MfdbError as error:
             self._troubles[provider] = error.message
-            self._inputs.put_nowait(quorum.ReceivedRefusal(provider=provider, error=error))
+            self._feed(quorum.ReceivedRefusal(provider=provider, error=error))
         else:
             self.receipts[provider] = receipt
             self._troubles.pop(provider, None)
-            self._inputs.put_nowait(quorum.ReceivedReceipt(provider=provider))
+            self._feed(quorum.ReceivedReceipt(provider=provider))
 
     def _check(self, receipt: WriteReceipt, provider: Address, signer: Address) -> None:
         due = self._found.placement.agreement_of(provider)
@@ -164,16 +177,6 @@ class Push:
         if receipt.batch.provider != provider:
             raise BadProof("the receipt names another provider than the one that gave it")
         check_write_receipt(receipt, self._data, network=self._context.network, signer=signer)
-
-    async def _hand_round(self) -> None:
-        receipts = tuple(self.receipts[provider] for provider in sorted(self.receipts))
-        message = PutReceipts(dataset=self._dataset, receipts=receipts)
-        for provider in self.receipts:
-            try:
-                correspondent = await self._context.directory.reach(provider)
-                await correspondent.ask(message, Done)
-            except MfdbError as error:
-                log.info("receipts not handed to provider=0x%s %s", provider.hex(), error)
 
 
 def _denied(error: ProtocolViolation) -> MfdbError:

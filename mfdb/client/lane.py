@@ -1,0 +1,231 @@
+"""One dataset's writes on their way: those that wait together go out as one changeset.
+
+    write -> waits for the next group -> staged (durable) -> sent -> W receipts -> applied, settled
+                                                                  -> refused -> each one alone
+                                                                  -> too few -> stays in the outbox
+
+Signing, sending, judging and syncing cost the same for one row as for many, so that a writer with
+many writes under way pays them once a group. Each write still has a result of its own: a group
+that cannot stand is taken apart, and whoever is refused alone is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.outcome import Written
+from mfdb.dataset.writer import cost_bytes
+from mfdb.kernel.errors import (
+    DataError,
+    IntegrityError,
+    ProgrammingError,
+    ProtocolViolation,
+    QuorumNotReached,
+)
+from mfdb.kernel.ids import RowId
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from mfdb.client.remote import Remote
+    from mfdb.dataset.replica import Replica
+    from mfdb.dataset.writer import Draft, RowChange
+    from mfdb.kernel.ids import ChangesetId, DatasetId
+    from mfdb.rules.receipt import WriteReceipt
+
+    Shredding = Callable[[Sequence[tuple[ChangesetId, int]]], Awaitable[None]]
+
+REFUSALS = (ProgrammingError, DataError, IntegrityError, ProtocolViolation)
+GROUPS = 2
+"""Groups under way at once: while one waits for receipts, the next is sealed."""
+GROUP_CHANGES = 1_000
+GROUP_BYTES = 2**20
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """One caller's changes, and how it hears of them."""
+
+    changes: Sequence[RowChange]
+    sealed_sender: bool
+    done: asyncio.Future[None]
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes of a changeset at most."""
+        return sum(map(cost_bytes, self.changes))
+
+    @property
+    def rows(self) -> set[RowId]:
+        """The rows that are named (new ones in free datasets have no name yet)."""
+        return {change.row for change in self.changes if change.row is not None}
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the caller."""
+        if self.done.done():
+            return
+        if isinstance(error, asyncio.CancelledError):
+            self.done.cancel()
+        else:
+            self.done.set_exception(error)
+
+
+class _Group:
+    """Writes that go out as one changeset."""
+
+    def __init__(self) -> None:
+        self.writes: list[_Write] = []
+        self.rows: set[RowId] = set()
+        self._count = 0
+        self._size_bytes = 0
+
+    def takes(self, write: _Write) -> bool:
+        """Take a write in, if it may join: a sealed sender's rows are not to be linked."""
+        count = self._count + len(write.changes)
+        size_bytes = self._size_bytes + write.size_bytes
+        if self.writes:
+            is_sealed = write.sealed_sender or self.writes[0].sealed_sender
+            is_full = count > GROUP_CHANGES or size_bytes > GROUP_BYTES
+            if is_sealed or is_full or not self.rows.isdisjoint(write.rows):
+                return False
+        self.writes.append(write)
+        self.rows |= write.rows
+        self._count, self._size_bytes = count, size_bytes
+        return True
+
+
+class Lane:
+    """The writes of one identity to one dataset."""
+
+    def __init__(
+        self, dataset: DatasetId, replica: Replica, remote: Remote, shred: Shredding
+    ) -> None:
+        """`shred` is told of salts that others should destroy too."""
+        self._dataset = dataset
+        self._replica = replica
+        self._remote = remote
+        self._shred = shred
+        self._waiting: deque[_Write] = deque()
+        self._groups: dict[asyncio.Task[None], set[RowId]] = {}
+        self._under_way: set[ChangesetId] = set()
+        self._is_woken = False
+
+    @property
+    def under_way(self) -> frozenset[ChangesetId]:
+        """Changesets in the outbox that are being sent just now."""
+        return frozenset(self._under_way)
+
+    async def write(self, changes: Sequence[RowChange], *, sealed_sender: bool) -> None:
+        """Write changes and wait until a quorum has acknowledged them.
+
+        Raises:
+            AccessDenied, StaleWrite, SchemaViolation: the providers refuse; nothing was written.
+            QuorumNotReached: it may have been written; it stays in the outbox and is retried.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(changes, sealed_sender, done))
+        self._wake()
+        await done
+
+    async def close(self) -> None:
+        """Return when nothing is under way any more; what is not acknowledged stays in the outbox.
+
+        The remote is closed first, which ends what waits for it.
+        """
+        while self._waiting:
+            self._waiting.popleft().fail(asyncio.CancelledError())
+        for task in list(self._groups):
+            task.cancel()
+        if self._groups:
+            await asyncio.wait(list(self._groups))
+
+    # ---- groups
+
+    def _wake(self) -> None:
+        """Form groups once whoever writes in this turn of the loop has done so."""
+        if not self._is_woken:
+            self._is_woken = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
+        self._is_woken = False
+        while self._waiting and len(self._groups) < GROUPS:
+            group = self._next_group()
+            if not group.writes:
+                return
+            carrying = self._carry(group.writes)
+            task = asyncio.get_running_loop().create_task(carrying, name="write group")
+            self._groups[task] = group.rows
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._groups[task]
+        self._wake()
+
+    def _next_group(self) -> _Group:
+        """Take the writes that can go out together, in order; one on a row under way waits."""
+        taken = set[RowId]().union(*self._groups.values())
+        group = _Group()
+        while self._waiting:
+            write = self._waiting[0]
+            if write.done.done():  # given up before anything of it was signed
+                self._waiting.popleft()
+                continue
+            if not (write.rows.isdisjoint(taken) and group.takes(write)):
+                break
+            self._waiting.popleft()
+        return group
+
+    # ---- one group
+
+    async def _carry(self, group: list[_Write]) -> None:
+        try:
+            await self._send_together(group)
+        except BaseException as error:
+            for write in group:
+                write.fail(error)
+            if not isinstance(error, Exception):
+                raise
+
+    async def _send_together(self, group: list[_Write]) -> None:
+        """Send a group as one; if it cannot stand so, send each write of it alone."""
+        try:
+            await self._send([change for write in group for change in write.changes], group[0])
+        except QuorumNotReached as error:
+            error.hint = error.hint or "it stays in the outbox; the next write tries again"
+            raise
+        except REFUSALS:
+            if len(group) == 1:
+                raise
+            await asyncio.gather(*(self._carry([write]) for write in group))
+            return
+        for write in group:
+            if not write.done.done():
+                write.done.set_result(None)
+
+    async def _send(self, changes: Sequence[RowChange], first: _Write) -> None:
+        drafts = self._replica.stage(self._dataset, changes, sealed_sender=first.sealed_sender)
+        ids = {draft.entry.changeset for draft in drafts}
+        self._under_way |= ids
+        written: list[Written] = []
+        try:
+            for draft in drafts:  # what was acknowledged counts, whatever becomes of the next
+                receipts = await self._receipts(draft)
+                written.append(Written(draft=draft, receipts=receipts))
+        finally:
+            shred = self._replica.acknowledge(self._dataset, written).shred if written else ()
+            self._under_way -= ids
+        if shred:
+            await self._shred(shred)
+
+    async def _receipts(self, draft: Draft) -> tuple[WriteReceipt, ...]:
+        """Return the receipts for a draft; one that is refused leaves the outbox."""
+        try:
+            outcome = await self._remote.write(self._dataset, draft.changeset, draft.entry)
+        except REFUSALS:
+            self._replica.settle(self._dataset, draft.entry.changeset, ())
+            raise
+        return outcome.receipts
