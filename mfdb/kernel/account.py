@@ -6,6 +6,7 @@ contracts accept; any other form is refused so that nobody can re-write a valid 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.digest import keccak256
@@ -45,8 +46,11 @@ class Account:
         return f"Account(0x{self.address.hex()})"
 
 
+@lru_cache(maxsize=4096)
 def recover(digest: Hash, signature: bytes) -> Address:
     """Return the address whose key made this signature over this digest.
+
+    Remembered, because the receipts of a group commit share one signature.
 
     Raises:
         BadSignature: the signature is not 65 bytes, not canonical, or no key could have made it.
@@ -76,4 +80,9 @@ def verify(digest: Hash, signature: bytes, signer: Address) -> None:
 
 
 def _address_of(key: PublicKey) -> Address:
-    return Address(keccak256(key.format(compressed=False)[1:])[-20:])
+    return _address_of_point(key.format(compressed=False)[1:])
+
+
+@lru_cache(maxsize=1024)
+def _address_of_point(point: bytes) -> Address:
+    return Address(keccak256(point)[-20:])

@@ -57,8 +57,14 @@ def words(signature: str, *fields: int | bytes) -> bytes:
     Raises:
         MalformedMessage: a field does not fit.
     """
-    typed = zip(_field_types(signature), fields, strict=True)
-    return b"".join([_typed_word(kind, value) for kind, value in typed])
+    found = []
+    for kind, value in zip(_field_types(signature), fields, strict=True):
+        # The quick way for what nearly every field of a receipt is.
+        if kind == "bytes32" and type(value) is bytes and len(value) == 32:
+            found.append(value)
+        else:
+            found.append(_typed_word(kind, value))
+    return b"".join(found)
 
 
 def _typed_word(kind: str, value: int | bytes) -> bytes:

@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
 
 from mfdb.chain.port import CashCheque
 from mfdb.kernel.account import recover
@@ -357,10 +360,12 @@ def _terms(offer: Offer | None, ledger: Ledger) -> tuple[PriceTable, Ledger]:
     if offer is None:
         return NO_CHARGE, ledger
     table = price_table(offer.price_per_request, offer.price_per_kib)
-    theirs = Thresholds(payment=offer.payment_threshold)
-    return table, replace(ledger, theirs=theirs)
+    if ledger.theirs.payment != offer.payment_threshold:
+        ledger = replace(ledger, theirs=Thresholds(payment=offer.payment_threshold))
+    return table, ledger
 
 
+@lru_cache(maxsize=256)
 def price_table(per_request: Wei, per_kib: Wei) -> PriceTable:
     """Return a price table that charges both directions alike."""
     return PriceTable(per_request=per_request, per_kib_in=per_kib, per_kib_out=per_kib)

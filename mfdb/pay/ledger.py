@@ -13,8 +13,11 @@ receiver the debtor, so a cheque that bounces cannot have bought an honest one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from mfdb.kernel.errors import BadProof, DebtLimitExceeded
 from mfdb.kernel.ids import Wei, show_mft
@@ -62,8 +65,7 @@ Effect = IssueCheque | RequestPayment | CutOff | Disputed
 # ---- the state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """What stands between us and one peer, in wei. `consuming` and `serving` are reservations.
 
     `bounced` is what the peer's chequebook did not pay of a cheque we cashed.
@@ -77,8 +79,8 @@ class Account:
     doubt: int = 0
     ghost: int = 0
     next_id: int = 0
-    consuming: Mapping[int, int] = field(default_factory=dict)
-    serving: Mapping[int, int] = field(default_factory=dict)
+    consuming: Mapping[int, int] = msgspec.field(default_factory=dict)
+    serving: Mapping[int, int] = msgspec.field(default_factory=dict)
 
     @property
     def balance(self) -> int:
@@ -121,8 +123,7 @@ class Account:
         return self.credit - max(0, self.debit)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Accounting with one peer.
 
     `ours` is how much we let the peer owe us, `theirs` how much it lets us owe it (as announced).
@@ -131,7 +132,7 @@ class Ledger:
 
     ours: Thresholds
     theirs: Thresholds
-    account: Account = field(default_factory=Account)
+    account: Account = msgspec.field(default_factory=Account)
 
     # ---- we consume
 

@@ -8,6 +8,7 @@ raise MalformedMessage if a field does not fit its type (`typed_data.words`).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from mfdb.kernel.account import recover
@@ -42,8 +43,12 @@ class Network(Record, frozen=True):
 
     def digest(self, evidence: Typed) -> Hash:
         """Return the digest to sign for a piece of evidence on this network."""
-        domain = SigningDomain(name=NETWORK_DOMAIN, chain_id=self.chain_id, contract=self.deposits)
-        return typed_digest(domain, evidence.struct_hash())
+        return typed_digest(_domain_of(self), evidence.struct_hash())
+
+
+@lru_cache(maxsize=64)
+def _domain_of(network: Network) -> SigningDomain:
+    return SigningDomain(name=NETWORK_DOMAIN, chain_id=network.chain_id, contract=network.deposits)
 
 
 EMBEDDED = Network(chain_id=0, deposits=ZERO_ADDRESS).id
@@ -100,7 +105,13 @@ class Agreement(Record, frozen=True):
     @property
     def id(self) -> AgreementId:
         """Id of the agreement."""
-        return AgreementId(self.struct_hash())
+        return _id_of(self)
+
+
+@lru_cache(maxsize=1024)
+def _id_of(agreement: Agreement) -> AgreementId:
+    """Every receipt names its agreement: the hash is computed once."""
+    return AgreementId(agreement.struct_hash())
 
 
 class RepairMandate(Record, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,7 +58,7 @@ class Side:
 
     def crash(self) -> None:
         """Start again from the disk."""
-        self.keep(replace(self.ledger, account=load(self.disk)).resume())
+        self.keep(msgspec.structs.replace(self.ledger, account=load(self.disk)).resume())
 
     def write_cheque(self) -> Cheque | None:
         amount = self.ledger.account.owed_by_us

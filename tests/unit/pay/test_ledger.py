@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.errors import BadProof, CorruptRecord, DebtLimitExceeded
