@@ -13,6 +13,7 @@ parked, never refused. `check_fresh` is the provider's extra question about a *n
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -99,10 +100,43 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
         return next((known for known in reversed(self.manifests) if known.hash == hash_), None)
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """The changeset is valid, for ever, unless a later manifest revokes its signer."""
+class Accepted:
+    """The changeset is valid, for ever, unless a later manifest revokes its signer.
 
-    versions: tuple[VersionMeta, ...]
+    `clears` holds the clear columns by name, one mapping per operation.
+    """
+
+    def __init__(
+        self,
+        changeset: Changeset,
+        parents: list[VersionMeta | None],
+        clears: list[dict[str, Any]],
+    ) -> None:
+        self.changeset = changeset
+        self.parents = parents
+        self.clears = clears
+
+    @cached_property
+    def versions(self) -> tuple[VersionMeta, ...]:
+        """The row versions that it makes; hashed only for those who ask."""
+        header, own = self.changeset.header, self.changeset.id
+        ids = version_ids(own, len(self.changeset.operations))
+        return tuple(
+            VersionMeta(
+                version=ids[index],
+                row=operation.row,
+                changeset=own,
+                index=index,
+                kind=operation.kind,
+                parent=operation.parent,
+                author=parent.author if parent is not None else header.identity,
+                hlc=header.hlc,
+                clear=clear,
+            )
+            for index, (operation, parent, clear) in enumerate(
+                zip(self.changeset.operations, self.parents, self.clears, strict=True)
+            )
+        )
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -150,13 +184,13 @@ def admit(changeset: Changeset, known: Knowledge) -> Accepted | Parked:
     parents, missing = _parents(changeset, known)
     if missing:
         return Parked(missing)
-    versions = _versions(changeset, parents, manifest)
-    _authorise_all(changeset, manifest, parents, versions)
-    return Accepted(versions)
+    accepted = Accepted(changeset, parents, _clears(changeset, parents, manifest))
+    _authorise_all(accepted, manifest)
+    return accepted
 
 
 def check_fresh(
-    changeset: Changeset,
+    accepted: Accepted,
     known: Knowledge,
     *,
     heads_of: Callable[[RowId], Collection[VersionId]],
@@ -170,7 +204,7 @@ def check_fresh(
         StaleWrite: a parent is no longer a head, or the manifest is not the one in force.
         AccessDenied: the grant that it needs has expired.
     """
-    newest = known.manifests[-1]
+    changeset, newest = accepted.changeset, known.manifests[-1]
     if changeset.header.acl_epoch != newest.acl_epoch:
         raise StaleWrite(
             f"the rules of {newest.name} changed", hint="fetch the manifest and write again"
@@ -181,12 +215,11 @@ def check_fresh(
                 f"a row of {newest.name} changed since it was read", hint="read it again and retry"
             )
     named = known.manifest_of(changeset.header.manifest)
-    parents, missing = _parents(changeset, known)
-    if named is None or missing:
+    if named is None:
         raise StaleWrite(f"the write names what is not known here yet of {newest.name}")
     live = named.at(now_s)
-    versions = _versions(changeset, parents, live)
-    _authorise_all(changeset, live, parents, versions)
+    if live != named:  # else `admit` has asked already
+        _authorise_all(accepted, live)
 
 
 def wins(one: VersionMeta, other: VersionMeta) -> bool:
@@ -279,29 +312,17 @@ def _parents(
     return found, tuple(missing)
 
 
-def _versions(
+def _clears(
     changeset: Changeset, parents: list[VersionMeta | None], manifest: Manifest
-) -> tuple[VersionMeta, ...]:
-    header, own = changeset.header, changeset.id
-    ids = version_ids(own, len(changeset.operations))
+) -> list[dict[str, Any]]:
+    """Return the clear columns of every operation by name, checked."""
     columns = manifest.clear_columns
-    versions = []
+    clears = []
     for index, (operation, parent) in enumerate(zip(changeset.operations, parents, strict=True)):
         if parent is not None and (parent.row != operation.row or parent.is_tombstone):
             raise BadProof(f"operation {index} names a parent of another row, or a deleted one")
-        version = VersionMeta(
-            version=ids[index],
-            row=operation.row,
-            changeset=own,
-            index=index,
-            kind=operation.kind,
-            parent=operation.parent,
-            author=parent.author if parent is not None else header.identity,
-            hlc=header.hlc,
-            clear=_clear(operation, manifest, columns, parent),
-        )
-        versions.append(version)
-    return tuple(versions)
+        clears.append(_clear(operation, manifest, columns, parent))
+    return clears
 
 
 def _clear(
@@ -337,18 +358,13 @@ def _check_unchanged(clear: dict[str, Any], parent: VersionMeta, manifest: Manif
             )
 
 
-def _authorise_all(
-    changeset: Changeset,
-    manifest: Manifest,
-    parents: list[VersionMeta | None],
-    versions: tuple[VersionMeta, ...],
-) -> None:
-    identity = changeset.header.identity
-    caller = Address(identity) if identity else None
-    kinds = {version.kind for version in versions}
+def _authorise_all(accepted: Accepted, manifest: Manifest) -> None:
+    header = accepted.changeset.header
+    caller = Address(header.identity) if header.identity else None
+    kinds = {operation.kind for operation in accepted.changeset.operations}
     if all(unconditional(manifest, ACTION_OF[kind], caller) for kind in kinds):
         return  # no row could change the answer, so that none is asked about
-    for parent, version in zip(parents, versions, strict=True):
+    for parent, version in zip(accepted.parents, accepted.versions, strict=True):
         verdict = authorise(
             manifest,
             ACTION_OF[version.kind],

@@ -59,7 +59,7 @@ class SealedBatch:
         entry = draft.entry
         if self.history.knows(entry.changeset):
             self.history.add(draft.changeset, entry)
-        elif self._opens(entry, draft.changeset) and draft.changeset.header.identity:
+        elif draft.changeset.header.identity and self._reads(entry.key_epoch):
             self.add_own(draft)
         else:
             self.history.add_own(draft.changeset, draft.data, entry)
@@ -89,6 +89,9 @@ class SealedBatch:
                 indexes.check_unique(
                     self._working.under, self._working, self._known.manifest, index, table.fresh
                 )
+
+    def _reads(self, key_epoch: int) -> bool:
+        return self._keyring.private_read_key(self._known.manifest, key_epoch) is not None
 
     def _opens(self, entry: KeyLogEntry, changeset: Changeset) -> bool:
         private = self._keyring.private_read_key(self._known.manifest, entry.key_epoch)

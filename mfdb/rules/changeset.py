@@ -33,6 +33,7 @@ from mfdb.rules.signing import check_network, check_signature, digest_of
 
 FORMAT = 1
 VERSION_DOMAIN = "mfdb.version.v1"
+_FREE_DOMAIN = "mfdb.row.free.v1"
 RUN_BYTES = 16
 NONCE_BYTES = 16
 
@@ -117,7 +118,7 @@ class Changeset(Record, frozen=True):
 
 def operations_root(operations: tuple[Operation, ...]) -> Hash:
     """Return the Merkle root over the encoded operations."""
-    return MerkleTree(leaf_hash(encode(operation)) for operation in operations).root
+    return MerkleTree([leaf_hash(encode(operation)) for operation in operations]).root
 
 
 def version_id(changeset: ChangesetId, index: int) -> VersionId:
@@ -136,7 +137,16 @@ def version_ids(changeset: ChangesetId, count: int) -> list[VersionId]:
 
 def free_row_id(dataset: DatasetId, signer: Address, nonce: bytes, index: int) -> RowId:
     """Return the id of a row inserted into a free dataset: nobody can squat or overwrite it."""
-    return RowId(tagged_hash("mfdb.row.free.v1", dataset, signer, nonce, index.to_bytes(4, "big")))
+    return RowId(tagged_hash(_FREE_DOMAIN, dataset, signer, nonce, index.to_bytes(4, "big")))
+
+
+def free_row_ids(header: Header, count: int) -> list[RowId]:
+    """Return the ids of the first rows of a changeset, each as `free_row_id` gives it."""
+    start = b"\x00".join((_FREE_DOMAIN.encode(), header.dataset)) + header.signer + header.nonce
+    return [
+        RowId(Hash(hashlib.sha256(start + index.to_bytes(4, "big")).digest()))
+        for index in range(count)
+    ]
 
 
 def keyed_row_id(dataset: DatasetId, keyed_hash: bytes) -> RowId:
@@ -199,14 +209,13 @@ def _check_sizes(header: Header) -> None:
 
 
 def _check_operations(changeset: Changeset) -> None:
-    rows = set()
     for operation in changeset.operations:
-        inserts = operation.kind is OperationKind.INSERT
-        if inserts != (operation.parent == b"") or len(operation.parent) not in (0, 32):
+        due = 0 if operation.kind is OperationKind.INSERT else 32
+        if len(operation.parent) != due:
             raise BadProof("an insert has no parent version, every other operation has one")
-        check_values(operation.clear)
-        rows.add(operation.row)
-    if len(rows) != len(changeset.operations):
+        if operation.clear:
+            check_values(operation.clear)
+    if len({operation.row for operation in changeset.operations}) != len(changeset.operations):
         raise BadProof("a changeset touches a row at most once")
 
 
@@ -216,8 +225,7 @@ def check_free_rows(changeset: Changeset) -> None:
     Raises:
         BadProof: one does not.
     """
-    header = changeset.header
-    for index, operation in enumerate(changeset.operations):
-        due = free_row_id(header.dataset, header.signer, header.nonce, index)
+    ids = free_row_ids(changeset.header, len(changeset.operations))
+    for index, (operation, due) in enumerate(zip(changeset.operations, ids, strict=True)):
         if operation.kind is OperationKind.INSERT and operation.row != due:
             raise BadProof(f"operation {index} takes a row id that is not due to it")

@@ -52,9 +52,12 @@ class MerkleTree:
         self._levels = [level]
         # The padding is virtual: a missing sibling at height h is the root of 2^h zero leaves.
         for height in range(depth_of(self.count)):
+            if len(level) & 1:
+                level = [*level, _padding(height)]
+            # `node_hash`, without a call for every node.
             level = [
-                node_hash(level[i], level[i + 1] if i + 1 < len(level) else _padding(height))
-                for i in range(0, len(level), 2)
+                Hash(sha256(b"\x01" + left + right).digest())
+                for left, right in zip(level[::2], level[1::2], strict=True)
             ]
             self._levels.append(level)
 
@@ -114,5 +117,11 @@ def unit_of(data: bytes, index: int) -> bytes:
 
 def unit_tree(data: bytes) -> MerkleTree:
     """Return the tree over the 512-byte units of the data."""
-    count = unit_count(len(data))
-    return MerkleTree(leaf_hash(unit_of(data, index)) for index in range(count))
+    # `leaf_hash` of `unit_of`, without two calls for every unit; only the last one is padded.
+    last = (unit_count(len(data)) - 1) * UNIT_BYTES
+    leaves = [
+        Hash(sha256(b"\x00" + data[at : at + UNIT_BYTES]).digest())
+        for at in range(0, last, UNIT_BYTES)
+    ]
+    leaves.append(leaf_hash(unit_of(data, last // UNIT_BYTES)))
+    return MerkleTree(leaves)

@@ -6,7 +6,7 @@ whose root is signed; each receipt carries its own leaf and path (length 0 for a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mfdb.kernel.codec import Record
 from mfdb.kernel.digest import tagged_hash
@@ -31,6 +31,18 @@ class WriteReceipt(Record, frozen=True):
     signature: bytes
 
 
+class Promised(NamedTuple):
+    """What every receipt for the same bytes promises: their unit tree's root and leaf count."""
+
+    root: Hash
+    units: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Promised:
+        """Return what a receipt for these bytes promises."""
+        return cls(unit_tree(data).root, unit_count(len(data)))
+
+
 def log_head(previous: Hash, number: int, changeset: ChangesetId) -> Hash:
     """Return the head of a provider's log after an entry; the first one follows zero."""
     return tagged_hash("mfdb.log.v1", previous, number.to_bytes(8, "big"), changeset)
@@ -39,17 +51,17 @@ def log_head(previous: Hash, number: int, changeset: ChangesetId) -> Hash:
 def acknowledge(
     agreement: AgreementId,
     changeset: ChangesetId,
-    data: bytes,
+    promised: Promised,
     *,
     place: tuple[int, Hash],
     expiry: int,
 ) -> WriteAck:
-    """Return the acknowledgement of a changeset's bytes; `place` is log number and log head."""
+    """Return the acknowledgement of a changeset; `place` is log number and log head."""
     return WriteAck(
         agreement=agreement,
         changeset=Hash(changeset),
-        root=unit_tree(data).root,
-        units=unit_count(len(data)),
+        root=promised.root,
+        units=promised.units,
         log_number=place[0],
         log_head=place[1],
         expiry=expiry,
@@ -82,7 +94,18 @@ def check_write_receipt(
     Raises:
         BadProof, BadSignature: it does not.
     """
-    if receipt.ack.root != unit_tree(data).root or receipt.ack.units != unit_count(len(data)):
+    check_promise(receipt, Promised.of(data), network=network, signer=signer)
+
+
+def check_promise(
+    receipt: WriteReceipt, promised: Promised, *, network: Network, signer: Address
+) -> None:
+    """Do what `check_write_receipt` does, for bytes of which the root is known already.
+
+    Raises:
+        BadProof, BadSignature: it does not promise them, or is not signed.
+    """
+    if (receipt.ack.root, receipt.ack.units) != promised:
         raise BadProof("the receipt is for other bytes")
     check_path(
         receipt.batch.root,

@@ -40,7 +40,7 @@ from mfdb.rules.columns import author_digest, row_key
 from mfdb.rules.evidence import EMBEDDED, AckBatch, subject_of
 from mfdb.rules.manifest import dataset_id
 from mfdb.rules.merkle import leaf_hash, unit_of, unit_tree
-from mfdb.rules.receipt import FIRST_LOG_HEAD, acknowledge, log_head, sign_batch
+from mfdb.rules.receipt import FIRST_LOG_HEAD, Promised, acknowledge, log_head, sign_batch
 from mfdb.rules.signing import digest_of, sign
 from replication.audit import unit_of_draw
 from replication.codec import Codec
@@ -170,7 +170,7 @@ def receipts() -> list[Vector]:
             acknowledge(
                 AgreementId(made.token("agreement id")),
                 changeset,
-                data,
+                Promised.of(data),
                 place=(number, head),
                 expiry=1_810_000_000,
             )

@@ -23,7 +23,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ChangesetId
 from mfdb.node.messages import Acknowledged, PutChangeset
-from mfdb.rules.receipt import check_write_receipt
+from mfdb.rules.receipt import Promised, check_promise
 from replication import quorum
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ class Push:
         self._context = context
         self._found = found
         self._data = encode(changeset)
+        self._promised = Promised.of(self._data)
         self._entry = entry
-        self._id = changeset.id
+        self._id = entry.changeset
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._result: asyncio.Future[WriteOutcome] = self._loop.create_future()
@@ -176,7 +177,7 @@ class Push:
             raise BadProof("the receipt is for another agreement or changeset")
         if receipt.batch.provider != provider:
             raise BadProof("the receipt names another provider than the one that gave it")
-        check_write_receipt(receipt, self._data, network=self._context.network, signer=signer)
+        check_promise(receipt, self._promised, network=self._context.network, signer=signer)
 
 
 def _denied(error: ProtocolViolation) -> MfdbError:

@@ -21,23 +21,23 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.messages import Acknowledged, Done
-from mfdb.node.provider import shelf
+from mfdb.node.provider import rows, shelf
 from mfdb.rules.changeset import Changeset, is_changeset, open_changeset
 from mfdb.rules.key_log import KeyLogEntry, check_entry
-from mfdb.rules.receipt import acknowledge, check_write_receipt, log_head, sign_batch
+from mfdb.rules.receipt import Promised, acknowledge, check_promise, log_head, sign_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mfdb.dataset.acceptance import VersionMeta
-    from mfdb.kernel.ids import Address, DatasetId, VersionId
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.commit import Transaction
     from mfdb.node.messages import PutChangeset, PutReceipts, Shred
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
-    from mfdb.node.provider.shelf import View
+    from mfdb.node.provider.shelf import LogTip, View
     from mfdb.rules.evidence import Network, WriteAck
+    from mfdb.rules.placement import SignedAgreement
     from mfdb.rules.receipt import WriteReceipt
 
 log = logging.getLogger(__name__)
@@ -45,14 +45,11 @@ log = logging.getLogger(__name__)
 
 def knowledge(view: View, dataset: DatasetId) -> Knowledge:
     """Return what this provider knows of a dataset, for the judge."""
-
-    def version_of(id_: VersionId) -> VersionMeta | None:
-        return shelf.version(view, dataset, id_)
-
     return Knowledge(
         manifests=tuple(signed.manifest for signed in shelf.manifests(view, dataset)),
-        version_of=version_of,
+        version_of=lambda _: None,
         header_of=lambda id_: shelf.header(view, dataset, id_),
+        version_in=lambda row, id_: rows.version_in(view, dataset, row, id_),
     )
 
 
@@ -99,6 +96,16 @@ class Acknowledger:
             pending.receipt = receipt
 
 
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """A changeset on its way in, with all that could be computed before the store is asked."""
+
+    changeset: Changeset
+    data: bytes
+    entry: KeyLogEntry
+    promised: Promised
+
+
 class Intake:
     """The service that takes writes."""
 
@@ -127,8 +134,9 @@ class Intake:
         """
         check_entry(entry, changeset)
         dataset = changeset.header.dataset
+        taking = _Taking(changeset, data, entry, Promised.of(data))
         taken = await self._context.committer.submit(
-            lambda transaction: self._take(transaction, changeset, data, entry, fresh=fresh)
+            lambda transaction: self._take(transaction, taking, fresh=fresh)
         )
         self._feed.wake(dataset)
         receipt = taken.receipt if isinstance(taken, Pending) else taken
@@ -137,45 +145,32 @@ class Intake:
         return receipt
 
     def _take(
-        self,
-        transaction: Transaction,
-        changeset: Changeset,
-        data: bytes,
-        entry: KeyLogEntry,
-        *,
-        fresh: bool,
+        self, transaction: Transaction, taking: _Taking, *, fresh: bool
     ) -> Pending | WriteReceipt:
-        dataset, id_ = changeset.header.dataset, changeset.id
+        dataset, id_ = taking.entry.dataset, taking.entry.changeset
         receipt = shelf.receipt_of(transaction, dataset, id_, self._context.me)
         known = receipt or self._acknowledger.waiting(dataset, id_)
         if known is not None:
-            _mend(transaction, changeset, data)
+            _mend(transaction, taking)
             return known
-        versions = self._judge(transaction, changeset, fresh=fresh)
-        self._demand_room(transaction, dataset, len(data))
-        for meta in versions:
-            shelf.put_version(transaction, dataset, meta)
-        shelf.put_changeset(transaction, changeset, data)
-        shelf.put_key_entry(transaction, entry)
-        pending = Pending(dataset, self._log(transaction, dataset, id_, data))
+        accepted = self._judge(transaction, taking.changeset, fresh=fresh)
+        made = self._agreement(transaction, dataset)
+        _demand_room(transaction, dataset, made.agreement.capacity_bytes, len(taking.data))
+        tip = self._log(transaction, dataset, id_)
+        shelf.put_changeset(transaction, taking.entry, taking.changeset.header, taking.data)
+        rows.put_versions(transaction, accepted, tip.number)
+        ack = acknowledge(
+            made.agreement.id,
+            id_,
+            taking.promised,
+            place=(tip.number, tip.head),
+            expiry=made.agreement.end,
+        )
+        pending = Pending(dataset, ack)
         self._acknowledger.add(pending)
         return pending
 
-    def _demand_room(self, transaction: Transaction, dataset: DatasetId, size_bytes: int) -> None:
-        """A strangers' mailbox may not outgrow what its owner pays for and a deposit stands for."""
-        placement = shelf.placement(transaction, dataset, self._context.network)
-        made = placement.agreements.get(self._context.me)
-        capacity = made.agreement.capacity_bytes if made else 0
-        used = shelf.used_bytes(transaction, dataset)
-        if made is not None and used + size_bytes > capacity:
-            raise CapacityExceeded(
-                f"the agreement is over {capacity} bytes, {used} are used",
-                hint="the owner can seal the dataset or make a larger agreement",
-            )
-
-    def _judge(
-        self, transaction: Transaction, changeset: Changeset, *, fresh: bool
-    ) -> Iterable[VersionMeta]:
+    def _judge(self, transaction: Transaction, changeset: Changeset, *, fresh: bool) -> Accepted:
         dataset = changeset.header.dataset
         known = knowledge(transaction, dataset)
         if not known.manifests:
@@ -189,34 +184,29 @@ class Intake:
             )
         if fresh:
             check_fresh(
-                changeset,
+                verdict,
                 known,
-                heads_of=lambda row: shelf.heads(transaction, dataset, row),
+                heads_of=lambda row: rows.heads(transaction, dataset, row),
                 now_s=now_s,
             )
-        return verdict.versions
+        return verdict
 
-    def _log(
-        self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId, data: bytes
-    ) -> WriteAck:
+    def _agreement(self, transaction: Transaction, dataset: DatasetId) -> SignedAgreement:
         placement = shelf.placement(transaction, dataset, self._context.network)
-        agreement = placement.agreements.get(self._context.me)
-        if agreement is None or self._context.me not in placement.replica_set:
+        made = placement.agreements.get(self._context.me)
+        if made is None or self._context.me not in placement.replica_set:
             raise AccessDenied(
                 "this provider is not a replica of the dataset",
                 hint="the placement log names the replicas",
             )
+        return made
+
+    def _log(self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId) -> LogTip:
         tip = shelf.tip(transaction, dataset)
         number = tip.number + 1
-        head = log_head(tip.head, number, id_)
-        shelf.put_log(transaction, dataset, id_, shelf.LogTip(number=number, head=head))
-        return acknowledge(
-            agreement.agreement.id,
-            id_,
-            data,
-            place=(number, head),
-            expiry=agreement.agreement.end,
-        )
+        after = shelf.LogTip(number=number, head=log_head(tip.head, number, id_))
+        shelf.put_log(transaction, dataset, id_, after)
+        return after
 
     async def on_put_receipts(self, request: PutReceipts) -> Done:
         """Keep other replicas' receipts beside the changesets that they are for.
@@ -251,12 +241,21 @@ class Intake:
             id_, provider = ChangesetId(receipt.ack.changeset), receipt.batch.provider
             if shelf.receipt_of(transaction, request.dataset, id_, provider) == receipt:
                 continue
-            data = shelf.changeset_data(transaction, request.dataset, id_)
-            if data is None:
+            promised = self._promised(transaction, request.dataset, id_)
+            if promised is None:
                 continue
             signer = signers[provider]
-            check_write_receipt(receipt, data, network=self._context.network, signer=signer)
+            check_promise(receipt, promised, network=self._context.network, signer=signer)
             shelf.put_receipt(transaction, request.dataset, receipt)
+
+    def _promised(
+        self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId
+    ) -> Promised | None:
+        """Return what a receipt for a changeset must promise: what our own one does."""
+        if shelf.changeset_data(transaction, dataset, id_) is None:
+            return None
+        own = shelf.receipt_of(transaction, dataset, id_, self._context.me)
+        return None if own is None else Promised(own.ack.root, own.ack.units)
 
     async def on_shred(self, request: Shred, caller: Address) -> Done:
         """Destroy row salts for the dataset's owner: those rows can never be opened again.
@@ -272,12 +271,25 @@ class Intake:
         return Done()
 
 
-def _mend(transaction: Transaction, changeset: Changeset, data: bytes) -> None:
+def _mend(transaction: Transaction, taking: _Taking) -> None:
     """Put good bytes in the place of kept ones that rotted on the disk."""
-    kept = shelf.changeset_data(transaction, changeset.header.dataset, changeset.id)
-    if kept is not None and kept != data and is_changeset(changeset.id, data):
-        log.warning("mended a damaged changeset=0x%s", changeset.id.hex())
-        shelf.put_changeset(transaction, changeset, data)
+    id_, data = taking.entry.changeset, taking.data
+    kept = shelf.changeset_data(transaction, taking.entry.dataset, id_)
+    if kept is not None and kept != data and is_changeset(id_, data):
+        log.warning("mended a damaged changeset=0x%s", id_.hex())
+        shelf.mend_changeset(transaction, taking.entry.dataset, id_, data)
+
+
+def _demand_room(
+    transaction: Transaction, dataset: DatasetId, capacity_bytes: int, size_bytes: int
+) -> None:
+    """A strangers' mailbox may not outgrow what its owner pays for and a deposit stands for."""
+    used = shelf.used_bytes(transaction, dataset)
+    if used + size_bytes > capacity_bytes:
+        raise CapacityExceeded(
+            f"the agreement is over {capacity_bytes} bytes, {used} are used",
+            hint="the owner can seal the dataset or make a larger agreement",
+        )
 
 
 def _shred(transaction: Transaction, request: Shred) -> None:

@@ -15,6 +15,7 @@ from mfdb.node.accounts import Accounts, price_table
 from mfdb.node.chequebook import open_chequebook
 from mfdb.node.commit import Committer
 from mfdb.node.directory import Directory
+from mfdb.node.provider import rows
 from mfdb.node.provider.auditing import Auditing
 from mfdb.node.provider.completing import Completing
 from mfdb.node.provider.context import Context
@@ -87,9 +88,11 @@ class ProviderNode:
 
         Raises:
             PortTaken: another process listens there.
+            WrongVersion: another release wrote the store.
             ChainUnavailable, TransactionReverted: staking or publishing failed.
         """
         self._tasks.spawn("committer", self._committer.run())
+        await self._committer.submit(rows.modernise)
         self._accounts.restore_all()
         self._transport = self._ports.make_transport(self._keys.transport_seed, self._server)
         bound = await self._transport.listen(address)

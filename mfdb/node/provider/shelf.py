@@ -7,7 +7,7 @@ L dataset log number  changeset id             H dataset         -> tip of my lo
 X dataset changeset   changeset bytes          h ...             -> header, kept for ever
 K dataset changeset   key log entry
 N dataset changeset   log number               R ... provider    -> write receipt
-V dataset version     version meta             T dataset row version: a head
+V, T                  versions of rows: `rows`  F                 -> format of all this
 S dataset segment     sealed segment
 D segment shard       shard bytes              B                 -> last receipt batch
 k dataset segment no  ids marked for it        c ...             -> certificate signed
@@ -20,7 +20,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mfdb.dataset.acceptance import VersionMeta
 from mfdb.kernel.codec import Record, decode, encode
 from mfdb.kernel.errors import CorruptRecord, MalformedMessage, MfdbError, UnknownDataset
 from mfdb.kernel.ids import (
@@ -30,13 +29,11 @@ from mfdb.kernel.ids import (
     ChangesetId,
     DatasetId,
     Hash,
-    RowId,
     SegmentId,
-    VersionId,
 )
 from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
 from mfdb.node.messages import TakeOver
-from mfdb.rules.changeset import Changeset, Header
+from mfdb.rules.changeset import Header
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Manifest, SignedManifest
 from mfdb.rules.placement import Placement, SignedAgreement, SignedPlacement, fold
@@ -72,7 +69,12 @@ class LogTip(Record, frozen=True):
 K = TypeVar("K", bound=Record)
 
 
-def _open(kind: type[K], data: bytes, limit_bytes: int = FRAME_BYTES) -> K:
+def opened(kind: type[K], data: bytes, limit_bytes: int = FRAME_BYTES) -> K:
+    """Return a stored record.
+
+    Raises:
+        CorruptRecord: it is damaged.
+    """
     try:
         return decode(kind, data, limit_bytes=limit_bytes)
     except MfdbError as error:
@@ -97,7 +99,7 @@ def manifests(view: View, dataset: DatasetId) -> tuple[SignedManifest, ...]:
 
 @lru_cache(maxsize=1024)
 def _manifest(data: bytes) -> SignedManifest:
-    return _open(SignedManifest, data, MANIFEST_BYTES)
+    return opened(SignedManifest, data, MANIFEST_BYTES)
 
 
 def manifest(view: View, dataset: DatasetId) -> Manifest:
@@ -123,7 +125,7 @@ def put_manifest(transaction: Transaction, signed: SignedManifest) -> None:
 
 def placements(view: View, dataset: DatasetId) -> tuple[SignedPlacement, ...]:
     """Return the placement log, oldest first."""
-    return tuple(_open(SignedPlacement, data) for _, data in view.scan(b"P" + dataset))
+    return tuple(opened(SignedPlacement, data) for _, data in view.scan(b"P" + dataset))
 
 
 def placement(view: View, dataset: DatasetId, network: Network) -> Placement:
@@ -136,14 +138,14 @@ def placement(view: View, dataset: DatasetId, network: Network) -> Placement:
 @lru_cache(maxsize=1024)
 def _folded(log: tuple[bytes, ...], owner: Address, subject: Hash, network: Network) -> Placement:
     """Every request asks for the placement; its signatures are verified once per log."""
-    entries = [_open(SignedPlacement, data) for data in log]
+    entries = [opened(SignedPlacement, data) for data in log]
     return fold(entries, owner=owner, subject=subject, network=network)
 
 
 def placement_entry(view: View, dataset: DatasetId, number: int) -> SignedPlacement | None:
     """Return an entry of the placement log, or None."""
     data = view.get(b"P" + dataset + _number(number))
-    return _open(SignedPlacement, data) if data else None
+    return opened(SignedPlacement, data) if data else None
 
 
 def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
@@ -155,7 +157,7 @@ def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
 def proposed_agreement(view: View, subject: Hash, client: Address) -> SignedAgreement | None:
     """Return the agreement that this provider signed last for a client's subject, or None."""
     data = view.get(b"A" + subject + client)
-    return _open(SignedAgreement, data) if data else None
+    return opened(SignedAgreement, data) if data else None
 
 
 def put_proposed_agreement(transaction: Transaction, signed: SignedAgreement) -> None:
@@ -166,7 +168,7 @@ def put_proposed_agreement(transaction: Transaction, signed: SignedAgreement) ->
 
 def proposed_agreements(view: View) -> Iterator[SignedAgreement]:
     """Yield every agreement that this provider signed and that is not placed yet."""
-    return (_open(SignedAgreement, data) for _, data in view.scan(b"A"))
+    return (opened(SignedAgreement, data) for _, data in view.scan(b"A"))
 
 
 def put_placed_agreement(transaction: Transaction, signed: SignedAgreement) -> None:
@@ -182,12 +184,12 @@ def put_placed_agreement(transaction: Transaction, signed: SignedAgreement) -> N
 def placed_agreement(view: View, subject: Hash, client: Address) -> SignedAgreement | None:
     """Return this provider's agreement that a placement names, or None."""
     data = view.get(b"a" + subject + client)
-    return _open(SignedAgreement, data) if data else None
+    return opened(SignedAgreement, data) if data else None
 
 
 def placed_agreements(view: View) -> Iterator[SignedAgreement]:
     """Yield every agreement of this provider that a placement names."""
-    return (_open(SignedAgreement, data) for _, data in view.scan(b"a"))
+    return (opened(SignedAgreement, data) for _, data in view.scan(b"a"))
 
 
 def datasets(view: View) -> tuple[DatasetId, ...]:
@@ -202,7 +204,7 @@ def datasets(view: View) -> tuple[DatasetId, ...]:
 def tip(view: View, dataset: DatasetId) -> LogTip:
     """Return the tip of this provider's log of a dataset."""
     data = view.get(b"H" + dataset)
-    return _open(LogTip, data) if data else LogTip(number=-1, head=ZERO_HASH)
+    return opened(LogTip, data) if data else LogTip(number=-1, head=ZERO_HASH)
 
 
 def put_log(
@@ -233,18 +235,28 @@ def changeset_data(view: View, dataset: DatasetId, changeset: ChangesetId) -> by
     return view.get(b"X" + dataset + changeset)
 
 
-def put_changeset(transaction: Transaction, changeset: Changeset, data: bytes) -> None:
-    """Keep a changeset: its bytes until they are sealed, its header for ever."""
-    suffix = changeset.header.dataset + changeset.id
-    _use(transaction, changeset.header.dataset, len(data))
+def put_changeset(
+    transaction: Transaction, entry: KeyLogEntry, header: Header, data: bytes
+) -> None:
+    """Keep a changeset: its bytes until they are sealed, header and what opens it for ever."""
+    suffix = entry.dataset + entry.changeset
+    _use(transaction, entry.dataset, len(data))
     transaction.put(b"X" + suffix, data)
-    transaction.put(b"h" + suffix, encode(changeset.header))
+    transaction.put(b"h" + suffix, encode(header))
+    put_key_entry(transaction, entry)
+
+
+def mend_changeset(
+    transaction: Transaction, dataset: DatasetId, changeset: ChangesetId, data: bytes
+) -> None:
+    """Keep the same changeset's bytes again, good ones in the place of damaged ones."""
+    transaction.put(b"X" + dataset + changeset, data)
 
 
 def header(view: View, dataset: DatasetId, changeset: ChangesetId) -> Header | None:
     """Return the header of a changeset that ever came here, or None."""
     data = view.get(b"h" + dataset + changeset)
-    return _open(Header, data) if data else None
+    return opened(Header, data) if data else None
 
 
 def release(transaction: Transaction, dataset: DatasetId, changeset: ChangesetId) -> None:
@@ -262,7 +274,7 @@ def unsealed(view: View, dataset: DatasetId) -> tuple[ChangesetId, ...]:
 def key_entry(view: View, dataset: DatasetId, changeset: ChangesetId) -> KeyLogEntry | None:
     """Return the key log entry of a changeset, or None."""
     data = view.get(b"K" + dataset + changeset)
-    return _open(KeyLogEntry, data) if data else None
+    return opened(KeyLogEntry, data) if data else None
 
 
 def put_key_entry(transaction: Transaction, entry: KeyLogEntry) -> None:
@@ -273,7 +285,7 @@ def put_key_entry(transaction: Transaction, entry: KeyLogEntry) -> None:
 def receipts(view: View, dataset: DatasetId, changeset: ChangesetId) -> tuple[WriteReceipt, ...]:
     """Return all receipts kept for a changeset, of every provider."""
     prefix = b"R" + dataset + changeset
-    return tuple(_open(WriteReceipt, data) for _, data in view.scan(prefix))
+    return tuple(opened(WriteReceipt, data) for _, data in view.scan(prefix))
 
 
 def receipt_of(
@@ -281,7 +293,7 @@ def receipt_of(
 ) -> WriteReceipt | None:
     """Return one provider's receipt for a changeset, or None."""
     data = view.get(b"R" + dataset + changeset + provider)
-    return _open(WriteReceipt, data) if data else None
+    return opened(WriteReceipt, data) if data else None
 
 
 def put_receipt(transaction: Transaction, dataset: DatasetId, receipt: WriteReceipt) -> None:
@@ -298,41 +310,19 @@ def next_batch(transaction: Transaction) -> int:
     return number
 
 
-# ---- row versions
-
-
-def version(view: View, dataset: DatasetId, id_: VersionId) -> VersionMeta | None:
-    """Return what is known of a row version, or None."""
-    data = view.get(b"V" + dataset + id_)
-    return _open(VersionMeta, data) if data else None
-
-
-def heads(view: View, dataset: DatasetId, row: RowId) -> frozenset[VersionId]:
-    """Return the versions of a row that no known version supersedes."""
-    return frozenset(VersionId(key[-32:]) for key, _ in view.scan(b"T" + dataset + row))
-
-
-def put_version(transaction: Transaction, dataset: DatasetId, meta: VersionMeta) -> None:
-    """Keep a row version as a head; its parent is one no longer."""
-    transaction.put(b"V" + dataset + meta.version, encode(meta))
-    transaction.put(b"T" + dataset + meta.row + meta.version, b"")
-    if meta.parent:
-        transaction.delete(b"T" + dataset + meta.row + meta.parent)
-
-
 # ---- sealed segments and shards
 
 
 def segments(view: View, dataset: DatasetId) -> tuple[SealedSegment, ...]:
     """Return the sealed segments of a dataset, by number."""
-    found = (_open(SealedSegment, data) for _, data in view.scan(b"S" + dataset))
+    found = (opened(SealedSegment, data) for _, data in view.scan(b"S" + dataset))
     return tuple(sorted(found, key=lambda bundle: bundle.certificate.number))
 
 
 def segment(view: View, dataset: DatasetId, id_: SegmentId) -> SealedSegment | None:
     """Return a sealed segment's bundle, or None."""
     data = view.get(b"S" + dataset + id_)
-    return _open(SealedSegment, data) if data else None
+    return opened(SealedSegment, data) if data else None
 
 
 def put_segment(transaction: Transaction, dataset: DatasetId, bundle: SealedSegment) -> None:
@@ -434,12 +424,12 @@ class TakeOverJob(Record, frozen=True):
 def take_over(view: View, case: CaseId) -> TakeOverJob | None:
     """Return what was begun to answer a conviction, or None."""
     data = view.get(b"t" + case)
-    return _open(TakeOverJob, data) if data else None
+    return opened(TakeOverJob, data) if data else None
 
 
 def take_overs(view: View) -> tuple[TakeOverJob, ...]:
     """Return every take-over that was begun and not finished."""
-    return tuple(_open(TakeOverJob, data) for _, data in view.scan(b"t"))
+    return tuple(opened(TakeOverJob, data) for _, data in view.scan(b"t"))
 
 
 def put_take_over(transaction: Transaction, job: TakeOverJob) -> None:

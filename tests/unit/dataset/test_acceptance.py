@@ -357,7 +357,9 @@ def test_rights_given_again_count_from_the_manifest_that_gives_them() -> None:
 
 
 def fresh(judge_: Judge, changeset: Changeset, heads: set[VersionId], now_s: float = 0) -> None:
-    check_fresh(changeset, judge_.known, heads_of=lambda _: heads, now_s=now_s)
+    judged = judge(changeset, judge_.known, network=NETWORK)
+    assert isinstance(judged, Accepted)
+    check_fresh(judged, judge_.known, heads_of=lambda _: heads, now_s=now_s)
 
 
 def test_a_fresh_write_needs_a_parent_that_is_still_a_head() -> None:

@@ -15,7 +15,13 @@ from mfdb.node.messages import PutChangeset, PutReceipts, Shred
 from mfdb.node.provider import intake as room
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Action, Grantee
-from mfdb.rules.receipt import acknowledge, check_write_receipt, sign_batch
+from mfdb.rules.receipt import (
+    Promised,
+    acknowledge,
+    check_promise,
+    check_write_receipt,
+    sign_batch,
+)
 from tests.fixtures.datasets import OWNER_ALL, grant
 from tests.fixtures.node_town import Town, in_town, mailbox_town, writer_of
 
@@ -200,7 +206,7 @@ async def test_a_receipt_under_another_agreement_is_no_evidence(town: Town) -> N
     ack = acknowledge(
         AgreementId(b"\x07" * 32),
         draft.changeset.id,
-        encode(draft.changeset),
+        Promised.of(encode(draft.changeset)),
         place=(0, ZERO_HASH),
         expiry=2**40,
     )
@@ -225,9 +231,9 @@ async def test_the_same_receipt_sent_a_thousand_times_is_checked_once(
 
     def counted(*given: Any, **named: Any) -> None:
         calls.append(given)
-        check_write_receipt(*given, **named)
+        check_promise(*given, **named)
 
-    monkeypatch.setattr(room, "check_write_receipt", counted)
+    monkeypatch.setattr(room, "check_promise", counted)
     await town.stands[0].intake.on_put_receipts(
         PutReceipts(dataset=dataset, receipts=(theirs,) * 1000)
     )

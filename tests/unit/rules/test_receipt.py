@@ -13,6 +13,7 @@ from mfdb.kernel.ids import AgreementId, ChangesetId, Hash
 from mfdb.rules.evidence import Network, WriteAck
 from mfdb.rules.receipt import (
     FIRST_LOG_HEAD,
+    Promised,
     WriteReceipt,
     acknowledge,
     check_write_receipt,
@@ -35,7 +36,7 @@ def acks(count: int) -> list[WriteAck]:
             acknowledge(
                 AgreementId(token("agreement")),
                 MADE[number].id,
-                DATA[number],
+                Promised.of(DATA[number]),
                 place=(number, head),
                 expiry=1_900_000_000,
             )

@@ -1,0 +1,197 @@
+"""Which versions a provider knows of each row, at one short key per row.
+
+T dataset row       where its versions stand: log number, operation, whether it is a head
+V dataset changeset what its operations say beside their row, unless all are plain inserts
+F                   format of all this
+
+Row ids and datasets are cut short in the keys (`ROW_BYTES`, `DATASET_BYTES`): a row costs every
+replica this entry for ever, also once its bytes are sealed. Whatever stands under a key is
+compared by version id, so that rows that share one are only looked through together.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from mfdb.dataset.acceptance import VersionMeta
+from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.errors import CorruptRecord, WrongVersion
+from mfdb.kernel.ids import ChangesetId, DatasetId, RowId, VersionId
+from mfdb.node.provider import shelf
+from mfdb.rules.changeset import Header, OperationKind, version_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mfdb.dataset.acceptance import Accepted
+    from mfdb.node.commit import Transaction
+    from mfdb.node.provider.shelf import View
+
+FORMAT = 2
+DATASET_BYTES = 12
+ROW_BYTES = 16
+_PLACE = struct.Struct(">QIB")
+_HEAD = 1
+_NO_CLEAR: dict[str, Any] = {}
+
+Place = tuple[int, int, int]
+"""Log number, operation index, `_HEAD` unless a known version supersedes it, then 0."""
+
+
+class OperationMeta(Record, frozen=True):
+    """What an operation says beside its row; `author` is that of the row's first version."""
+
+    kind: OperationKind
+    parent: bytes
+    author: bytes
+    clear: dict[str, Any]
+
+
+class ChangesetMeta(Record, frozen=True):
+    """The operations of one changeset."""
+
+    operations: tuple[OperationMeta, ...]
+
+
+def put_versions(transaction: Transaction, accepted: Accepted, number: int) -> None:
+    """Keep the versions that a changeset with this log number makes; each becomes a head."""
+    changeset = accepted.changeset
+    dataset = changeset.header.dataset
+    prefix = b"T" + dataset[:DATASET_BYTES]
+    for index, operation in enumerate(changeset.operations):
+        key = prefix + operation.row[:ROW_BYTES]
+        data = transaction.get(key) or b""
+        if data and operation.parent:
+            data = _superseded(transaction, dataset, data, VersionId(operation.parent))
+        transaction.put(key, data + _PLACE.pack(number, index, _HEAD))
+    if any(one.kind is not OperationKind.INSERT or one.clear for one in changeset.operations):
+        meta = ChangesetMeta(tuple(_operations(accepted)))
+        transaction.put(b"V" + dataset + changeset.id, encode(meta))
+
+
+def version_in(
+    view: View, dataset: DatasetId, row: RowId, version: VersionId
+) -> VersionMeta | None:
+    """Return what is known of a version of a row, or None."""
+    for number, index, _ in _places(view.get(_key(dataset, row)) or b""):
+        changeset = _changeset(view, dataset, number)
+        if changeset is not None and version_id(changeset, index) == version:
+            return _meta(view, dataset, changeset, index, row)
+    return None
+
+
+def heads(view: View, dataset: DatasetId, row: RowId) -> frozenset[VersionId]:
+    """Return the versions of a row that no known version supersedes."""
+    return frozenset(
+        version_id(changeset, index)
+        for number, index, is_head in _places(view.get(_key(dataset, row)) or b"")
+        if is_head and (changeset := _changeset(view, dataset, number)) is not None
+    )
+
+
+def modernise(transaction: Transaction) -> None:
+    """Bring a store of format 1 up to date: it had a record per version and one per head.
+
+    Raises:
+        WrongVersion: another release wrote the store.
+    """
+    found = transaction.get(b"F")
+    if found is not None and found != bytes([FORMAT]):
+        raise WrongVersion(
+            f"the provider's store has format {found[0]}, this release reads {FORMAT}",
+            hint="use the release that wrote it",
+        )
+    if found is None:
+        _rewrite(transaction)
+        transaction.put(b"F", bytes([FORMAT]))
+
+
+def _rewrite(transaction: Transaction) -> None:
+    heads_of = {key[-32:] for key, _ in list(transaction.scan(b"T"))}
+    for key, _ in list(transaction.scan(b"T")):
+        transaction.delete(key)
+    by_changeset: dict[tuple[DatasetId, ChangesetId], list[VersionMeta]] = {}
+    for key, data in list(transaction.scan(b"V")):
+        meta = shelf.opened(VersionMeta, data)
+        by_changeset.setdefault((DatasetId(key[1:33]), meta.changeset), []).append(meta)
+        transaction.delete(key)
+    for (dataset, changeset), metas in by_changeset.items():
+        number = shelf.log_number(transaction, dataset, changeset)
+        if number is None:
+            raise CorruptRecord("a version's changeset is not in the log")
+        metas.sort(key=lambda meta: meta.index)
+        for meta in metas:
+            key = _key(dataset, meta.row)
+            place = _PLACE.pack(number, meta.index, meta.version in heads_of)
+            transaction.put(key, (transaction.get(key) or b"") + place)
+        kept = [OperationMeta(m.kind, m.parent, m.author, m.clear) for m in metas]
+        if any(one.kind is not OperationKind.INSERT or one.clear for one in kept):
+            transaction.put(b"V" + dataset + changeset, encode(ChangesetMeta(tuple(kept))))
+
+
+def _key(dataset: DatasetId, row: RowId) -> bytes:
+    return b"T" + dataset[:DATASET_BYTES] + row[:ROW_BYTES]
+
+
+def _places(data: bytes) -> Iterator[Place]:
+    if len(data) % _PLACE.size:
+        raise CorruptRecord("the places of a row's versions are cut short")
+    return _PLACE.iter_unpack(data)
+
+
+def _superseded(view: View, dataset: DatasetId, data: bytes, parent: VersionId) -> bytes:
+    """Return a row's places after a version came whose parent this is."""
+    return b"".join(
+        _PLACE.pack(number, index, is_head and not _is(view, dataset, number, index, parent))
+        for number, index, is_head in _places(data)
+    )
+
+
+def _is(view: View, dataset: DatasetId, number: int, index: int, version: VersionId) -> bool:
+    changeset = _changeset(view, dataset, number)
+    return changeset is not None and version_id(changeset, index) == version
+
+
+def _changeset(view: View, dataset: DatasetId, number: int) -> ChangesetId | None:
+    """Return the changeset at a log number; None if the place is another dataset's."""
+    data = view.get(b"L" + dataset + number.to_bytes(8, "big"))
+    return ChangesetId(data) if data else None
+
+
+def _operations(accepted: Accepted) -> Iterable[OperationMeta]:
+    identity = accepted.changeset.header.identity
+    for operation, parent, clear in zip(
+        accepted.changeset.operations, accepted.parents, accepted.clears, strict=True
+    ):
+        author = parent.author if parent is not None else identity
+        yield OperationMeta(operation.kind, operation.parent, author, clear)
+
+
+def _meta(
+    view: View, dataset: DatasetId, changeset: ChangesetId, index: int, row: RowId
+) -> VersionMeta:
+    header = shelf.header(view, dataset, changeset)
+    if header is None:
+        raise CorruptRecord("the header of a logged changeset is missing")
+    said = _said(view, dataset, changeset, index, header)
+    return VersionMeta(
+        version=version_id(changeset, index),
+        row=row,
+        changeset=changeset,
+        index=index,
+        kind=said.kind,
+        parent=said.parent,
+        author=said.author,
+        hlc=header.hlc,
+        clear=said.clear,
+    )
+
+
+def _said(
+    view: View, dataset: DatasetId, changeset: ChangesetId, index: int, header: Header
+) -> OperationMeta:
+    data = view.get(b"V" + dataset + changeset)
+    if data is None:
+        return OperationMeta(OperationKind.INSERT, b"", header.identity, _NO_CLEAR)
+    return shelf.opened(ChangesetMeta, data).operations[index]
