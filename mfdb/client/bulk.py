@@ -20,6 +20,7 @@ from mfdb.sql.bound import BoundInsert, Slot
 from mfdb.sql.dml import duplicate
 from mfdb.sql.parameters import slot_value
 from mfdb.sql.types import RANGES, to_storage
+from mfdb.store.ordered import pack_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.reading import Reading
+    from mfdb.sql.bound import Parameters
+    from mfdb.sql.catalogue import ColumnSchema, TableSchema
     from mfdb.sql.parameters import Given
     from mfdb.sql.tables import Values
     from mfdb.sql.types import SqlType
@@ -86,7 +89,7 @@ class BulkInsert:
         """
         rows = list(zip(*self._columns(many), strict=True))
         dataset = self.known.manifest.dataset
-        packed: list[bytes] = list(map(self._pack_key, rows))
+        packed = self._packed(rows)
         locators = handles = packed
         if not has_ledger(self.known.manifest):
             handles = [keyring.row_id(dataset, one) for one in packed]
@@ -95,16 +98,21 @@ class BulkInsert:
         after = pending.changes.after
         if len(fresh) < len(rows) or not after.keys().isdisjoint(fresh):
             self._find_repeated(handles, rows, after)
-        unasked = [
-            locator
-            for locator, handle in zip(locators, handles, strict=True)
-            if handle not in after
-        ]
+        unasked: Sequence[bytes] = locators
+        if after:
+            both = zip(locators, handles, strict=True)
+            unasked = [locator for locator, handle in both if handle not in after]
         taken = reading.any_shown(dataset, unasked) if unasked else None
         if taken is not None:
             raise duplicate(self._table, self._table.key, rows[locators.index(taken)])
         pending.insert_all(fresh)  # type: ignore[arg-type] # handles of a ledger are packed keys
         return len(rows)
+
+    def _packed(self, rows: list[Values]) -> list[bytes]:
+        key = self._table.key
+        if len(key) == 1:
+            return pack_column([values[key[0]] for values in rows])
+        return list(map(self._pack_key, rows))
 
     def _find_repeated(
         self, handles: list[bytes], rows: list[Values], after: Mapping[Any, Values | None]
@@ -117,34 +125,61 @@ class BulkInsert:
             seen.add(handle)
 
     def _columns(self, many: Sequence[Given]) -> list[Sequence[Any]]:
-        count = self._bound.parameters.count
+        turned = Turned(self._bound.parameters, many)
+        found: list[Sequence[Any]] = []
+        for value, column in zip(self._bound.rows[0], self._table.columns, strict=True):
+            assert value is None or isinstance(value, Slot), "`of` lets nothing else pass"
+            converted = turned.nulls if value is None else turned.column(value, column.type)
+            check_not_null(self._table, column, converted)
+            found.append(converted)
+        return found
+
+
+class Turned:
+    """Many sets of parameters, turned into columns.
+
+    Raises:
+        WrongParameters: a set is too long or too short.
+    """
+
+    def __init__(self, parameters: Parameters, many: Sequence[Given]) -> None:
+        count = parameters.count
         for given in many:
             if type(given) not in (tuple, list) or len(given) != count:
                 raise WrongParameters(
                     f"the statement has {count} parameters, {len(given)} values were given",
                     hint="pass one value for each parameter, in a list or tuple",
                 )
-        turned = list(zip(*many, strict=True))
-        found: list[Sequence[Any]] = []
-        for value, column in zip(self._bound.rows[0], self._table.columns, strict=True):
-            if value is None:
-                converted: Sequence[Any] = (None,) * len(many)
-            else:
-                assert type(value) is Slot, "`of` lets nothing else pass"
-                slot = self._bound.parameters.slots[value.index]
-                place = slot[0]
-                assert isinstance(place, int), "`of` refuses parameters with names"
-                if slot[1] == column.type and _is_exact(turned[place], column.type):
-                    converted = turned[place]
-                else:
-                    converted = [to_storage(slot_value(slot, given)) for given in many]
-            if column.not_null and None in converted:
-                raise NotNullViolation(
-                    f"column {column.name} of {self._table.name} needs a value",
-                    hint=f"give {column.name} a value, or a DEFAULT when the dataset is created",
-                )
-            found.append(converted)
-        return found
+        self._parameters = parameters
+        self._many = many
+        self._columns = list(zip(*many, strict=True))
+        self.nulls: Sequence[Any] = (None,) * len(many)
+
+    def column(self, value: Slot, kind: SqlType) -> Sequence[Any]:
+        """Return the stored values of one parameter, which stands for a column of a type.
+
+        Raises:
+            BadType, InvalidText, NumberOutOfRange: one does not suit its place.
+        """
+        slot = self._parameters.slots[value.index]
+        place = slot[0]
+        assert isinstance(place, int), "parameters with names go the general way"
+        if slot[1] == kind and _is_exact(self._columns[place], kind):
+            return self._columns[place]
+        return [to_storage(slot_value(slot, given)) for given in self._many]
+
+
+def check_not_null(table: TableSchema, column: ColumnSchema, values: Sequence[Any]) -> None:
+    """Return quietly if a column may hold all of these values, as far as NULL goes.
+
+    Raises:
+        NotNullViolation: one is NULL, and may not be.
+    """
+    if column.not_null and None in values:
+        raise NotNullViolation(
+            f"column {column.name} of {table.name} needs a value",
+            hint=f"give {column.name} a value, or a DEFAULT when the dataset is created",
+        )
 
 
 def _is_exact(values: Sequence[Any], kind: SqlType) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client.bulk import LEAST, BulkInsert
+from mfdb.client.bulk_change import BulkChange
 from mfdb.client.plans import make_room
 from mfdb.client.results import Column, Result, columns_of
 from mfdb.client.state import Batch
@@ -39,7 +40,7 @@ class Changes:
     def __init__(self, ground: Ground, plans: Plans) -> None:
         self._ground = ground
         self._plans = plans
-        self._bulks: dict[str, BulkInsert] = {}
+        self._bulks: dict[str, BulkInsert | BulkChange] = {}
 
     def run_many(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
         """Return the result of one change, carried out for each set of parameters at once.
@@ -69,7 +70,7 @@ class Changes:
         Raises:
             MfdbError: it may not be.
         """
-        count = 0
+        count, name = 0, type(statement).__name__.upper()
         rows: list[tuple[object, ...]] = []
         columns: tuple[Column, ...] = ()
         with self._ground.state.replica.reading() as reading:
@@ -95,7 +96,7 @@ class Changes:
             bulk = self._bulks.get(text) if len(many) >= LEAST else None
             if bulk is not None and bulk.known is known:
                 count = bulk.plan(many, reading, pending, keyring)
-                return Result(tag=f"INSERT {count}", count=count)
+                return Result(tag=f"{name} {count}", count=count)
             tables = LocalTables(reading, batch.tables, self._ground.state.watch)
             context = self._ground.context()
             for params in many:
@@ -104,7 +105,6 @@ class Changes:
                 count += mutation.count
                 rows += mutation.rows
                 columns = columns_of(mutation.columns)
-        name = type(statement).__name__.upper()
         return Result(tag=f"{name} {count}", columns=columns, rows=rows, count=count)
 
     def _demand_more(self, bound: Any, known: Known | None) -> None:
@@ -143,6 +143,7 @@ class Changes:
         self._bulks.pop(text, None)
         if known is None:
             return
-        found = BulkInsert.of(bound, known, self._ground.state.replica.keyring)
+        keyring = self._ground.state.replica.keyring
+        found = BulkInsert.of(bound, known, keyring) or BulkChange.of(bound, known, keyring)
         if found is not None:
             self._bulks[text] = found

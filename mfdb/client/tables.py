@@ -26,7 +26,7 @@ from mfdb.sql.tables import (
 from mfdb.store.ordered import Desc, pack, prefix_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mfdb.client.watch import Watch
     from mfdb.dataset.catalogue import Known
@@ -108,6 +108,54 @@ class PendingTable(msgspec.Struct):
         """Note that a row goes."""
         self.changes.delete(row, before)
         self._unsorted[row] = None
+
+    def update_all(
+        self,
+        rows: Sequence[RowId],
+        stored: Mapping[RowId, Before],
+        places: Sequence[int],
+        fresh: Sequence[Values],
+    ) -> int:
+        """Note new values, in the same columns of many rows; return how many rows were there."""
+        after, before = self.changes.after, self.changes.before
+        count, single = 0, places[0] if len(places) == 1 else None
+        for row, new in zip(rows, fresh, strict=True):
+            if row in after:
+                old = after[row]
+            else:
+                found = stored.get(row)
+                if found is None:
+                    continue
+                before[row], old = found, found.values
+            if old is None:
+                continue
+            values = list(old)
+            if single is not None:
+                values[single] = new[0]
+            else:
+                for place, value in zip(places, new, strict=True):
+                    values[place] = value
+            after[row] = tuple(values)
+            self._unsorted[row] = None
+            count += 1
+        return count
+
+    def delete_all(self, rows: Sequence[RowId], stored: Mapping[RowId, Before]) -> int:
+        """Note that many rows go; return how many were there."""
+        after, before, count = self.changes.after, self.changes.before, 0
+        for row in rows:
+            if row in after:
+                if after[row] is None:
+                    continue
+                self.changes.delete(row, before.get(row))
+            else:
+                found = stored.get(row)
+                if found is None:
+                    continue
+                before[row], after[row] = found, None
+            self._unsorted[row] = None
+            count += 1
+        return count
 
     def touches(self, row: RowId) -> bool:
         """Return whether the batch says what becomes of a row."""

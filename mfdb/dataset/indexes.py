@@ -28,7 +28,7 @@ from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.rows import row_reader
 from mfdb.dataset.working import load, parse, save
 from mfdb.kernel.errors import DuplicateRow, ProgrammingError, UnknownColumn
-from mfdb.store.ordered import Desc, pack, prefix_end
+from mfdb.store.ordered import Desc, pack, pack_column, prefix_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,11 +68,19 @@ class Index(msgspec.Struct, frozen=True):
 
     def entries(self, rows: Sequence[Sequence[Any]], handles: Sequence[bytes]) -> list[bytes]:
         """Return the keys of many rows' entries."""
-        packed, prefix = self.packed, self.prefix
-        return [
-            prefix + packed(values) + suffix(handle)
-            for values, handle in zip(rows, handles, strict=True)
-        ]
+        prefix, packed = self.prefix, self._packed_all(rows)
+        if max(map(len, handles), default=0) > _HANDLE_BYTES:
+            handles = list(map(suffix, handles))
+        return [prefix + key + end for key, end in zip(packed, handles, strict=True)]
+
+    def _packed_all(self, rows: Sequence[Sequence[Any]]) -> list[bytes]:
+        if len(self.places) > 1 or self.places[0][1]:
+            return list(map(self.packed, rows))
+        at = self.places[0][0]
+        packed = pack_column([values[at] for values in rows])
+        if max(map(len, packed), default=0) > WHOLE_BYTES:
+            return list(map(shortened, packed))
+        return packed
 
     def start(self, values: Sequence[Plain]) -> bytes:
         """Return the first bytes of all entries whose first columns have these values."""

@@ -78,9 +78,10 @@ class Pending(msgspec.Struct):
             self.before[row] = before
         self.after[row] = values
 
-    def delete(self, row: RowId, before: Before) -> None:
-        """Note that a row goes."""
+    def delete(self, row: RowId, before: Before | None) -> None:
+        """Note that a row goes; `before` matters if the batch has not touched it yet."""
         if row not in self.after:
+            assert before is not None, "a row that goes is stored, or in the batch"
             self.before[row] = before
         elif row not in self.before:
             del self.after[row]

@@ -23,7 +23,7 @@ from mfdb.kernel.errors import CorruptRecord
 from mfdb.rules.manifest import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mfdb.dataset.blocks.keeper import Blocks
     from mfdb.dataset.blocks.scan import BlockScan
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.feed import Feed
     from mfdb.dataset.indexes import Index
     from mfdb.dataset.keyring import Keyring
+    from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Conflict, RowChanged
     from mfdb.dataset.pending import Before
     from mfdb.kernel.ids import Address, DatasetId, Hash, RowId, VersionId
@@ -46,11 +47,12 @@ _NAMES = 4_096
 class CatalogueCache:
     """What readings of one state of the catalogue have looked up already."""
 
-    __slots__ = ("by_id", "by_name", "indexes", "visible")
+    __slots__ = ("by_id", "by_name", "forms", "indexes", "visible")
 
     def __init__(self) -> None:
         self.by_id: dict[DatasetId, Known] = {}
         self.by_name: dict[tuple[Address, str], Known | None] = {}
+        self.forms: dict[DatasetId, Form] = {}
         self.indexes: dict[DatasetId, list[Index]] = {}
         self.visible: dict[tuple[DatasetId, Action], Visibility] = {}
 
@@ -179,6 +181,16 @@ class Reading:
             return None
         get = self._snapshot.get
         return next((one for one in locators if get(prefix + one) is not None), None)
+
+    def at(self, known: Known, locators: Iterable[bytes]) -> dict[bytes, StoredRow]:
+        """Return the rows that stand at places, by their places; who may see them is not asked."""
+        prefix, read = of_dataset(b"d", known.manifest.dataset), row_reader(known.manifest)
+        get = self._snapshot.get
+        return {
+            locator: read(locator, data)
+            for locator in locators
+            if (data := get(prefix + locator)) is not None
+        }
 
     def by_key(self, known: Known, values: tuple[Any, ...]) -> StoredRow | None:
         """Return the visible row with the primary key of these values (all columns are given)."""

@@ -213,7 +213,7 @@ class Replica(ReplicaCore):
         """
         with self._writing() as working:
             for dataset, pending in batch.items():
-                known = catalogue.known_dataset(working, dataset)
+                known = self._known(working, dataset)
                 if has_ledger(known.manifest):
                     self._enter(working, known, pending)
                 else:
@@ -222,7 +222,7 @@ class Replica(ReplicaCore):
             self._notify(dataset)
 
     def _write(self, working: Working, dataset: DatasetId, changes: Sequence[RowChange]) -> Applied:
-        known = catalogue.known_dataset(working, dataset)
+        known = self._known(working, dataset)
         if has_ledger(known.manifest):
             from mfdb.dataset.ledger.planned import planned
 

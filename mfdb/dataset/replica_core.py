@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.ledger.book import Book
+    from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Applied
     from mfdb.dataset.pending import Before
     from mfdb.kernel.clock import Clock
@@ -226,11 +227,37 @@ class ReplicaCore:
         return SealedBatch(working, known, self.keyring, tail, now_s=self._clock.now_s())
 
     def _book(self, working: Working, known: Known) -> Book:
-        from mfdb.dataset.ledger.book import Book, Hand  # with the first write, not before
+        # With the first write, not before: reading needs none of it.
+        from mfdb.dataset.ledger.book import Book, Hand
 
         tail = self.blocks.tail(working, known.manifest.dataset)
         hand = Hand(self._keys.account, self._hlc, self._entropy)
-        return Book(working, known, hand, tail)
+        return Book(working, self._form(working, known), hand, tail)
+
+    def _form(self, working: Working, known: Known) -> Form:
+        """Return what is remembered of a dataset's columns and indexes while they are the same."""
+        from mfdb.dataset.ledger.form import Form
+
+        if self._catalogue_state & 1:
+            return Form(working, known)
+        forms = self._catalogue.forms
+        form = forms.get(known.manifest.dataset)
+        if form is None or form.known is not known:
+            form = forms[known.manifest.dataset] = Form(working, known)
+        return form
+
+    def _known(self, working: Working, dataset: DatasetId) -> Known:
+        """Return what is known of a dataset, as this state of the catalogue remembers it.
+
+        Raises:
+            UnknownDataset: nothing is.
+        """
+        if self._catalogue_state & 1:
+            return catalogue.known_dataset(working, dataset)
+        known = self._catalogue.by_id.get(dataset)
+        if known is None:
+            known = self._catalogue.by_id[dataset] = catalogue.known_dataset(working, dataset)
+        return known
 
     def _finish(self, dataset: DatasetId, batch: SealedBatch, *, is_own: bool = False) -> Applied:
         done = batch.finish(is_own=is_own)

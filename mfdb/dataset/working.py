@@ -57,6 +57,10 @@ class Working:
         mine = ((key, value) for key in own if (value := self._own[key]) is not None)
         yield from heapq.merge(others, mine, key=lambda pair: pair[0], reverse=reverse)
 
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        """Return the last pair with start <= key < stop, or None."""
+        return next(self.scan(start, stop, reverse=True), None)
+
     def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
         """Yield what stands under prefix + value for each pair of a range."""
         for _, value in self.scan(start, stop):

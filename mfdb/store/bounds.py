@@ -23,15 +23,22 @@ def check_batch(batch: Sequence[Write]) -> None:
         ValueTooLarge: a key or value is over its limit.
         InterfaceError: a key is empty.
     """
-    for key, value in batch:
-        if not key:
-            raise InterfaceError("a key has at least one byte")
-        if len(key) > KEY_BYTES:
-            raise ValueTooLarge(f"a key of {len(key)} bytes is over the limit of {KEY_BYTES}")
-        if value is not None and len(value) > VALUE_BYTES:
-            raise ValueTooLarge(f"a value of {len(value)} bytes is over the limit of {VALUE_BYTES}")
+    if not batch:
+        return
+    keys, values = zip(*batch, strict=True)
+    shortest, longest = min(map(len, keys)), max(map(len, keys))
+    if not shortest:
+        raise InterfaceError("a key has at least one byte")
+    if longest > KEY_BYTES:
+        raise ValueTooLarge(f"a key of {longest} bytes is over the limit of {KEY_BYTES}")
+    largest = max(map(len, filter(None, values)), default=0)
+    if largest > VALUE_BYTES:
+        raise ValueTooLarge(f"a value of {largest} bytes is over the limit of {VALUE_BYTES}")
 
 
 def batch_bytes(batch: Sequence[Write]) -> int:
     """Return the bytes of all keys and values of a batch."""
-    return sum(len(key) + len(value or b"") for key, value in batch)
+    if not batch:
+        return 0
+    keys, values = zip(*batch, strict=True)
+    return sum(map(len, keys)) + sum(map(len, filter(None, values)))

@@ -13,6 +13,7 @@ import re
 import resource
 import shutil
 import threading
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -176,17 +177,19 @@ class LmdbStore:
             raise _commit_failed(self._path, size, error) from error
 
 
+_first = itemgetter(0)
+
+
 def _apply(txn: lmdb.Transaction, group: Sequence[Sequence[Write]]) -> None:
     """Write what is left in the end of each key, in key order: a page is then touched once."""
     last: dict[bytes, bytes | None] = {}
     for batch in group:
         last.update(batch)
-    puts = [(key, value) for key, value in last.items() if value is not None]
+    puts = cast("list[tuple[bytes, bytes]]", [pair for pair in last.items() if pair[1] is not None])
     if len(puts) < len(last):
-        for key, value in last.items():
-            if value is None:
-                txn.delete(key)
-    puts.sort()
+        for key in sorted(key for key, value in last.items() if value is None):
+            txn.delete(key)
+    puts.sort(key=_first)
     with txn.cursor() as cursor:
         cursor.putmulti(puts)
 
@@ -194,11 +197,12 @@ def _apply(txn: lmdb.Transaction, group: Sequence[Sequence[Write]]) -> None:
 class LmdbSnapshot:
     """`mfdb.store.port.Snapshot` over one LMDB read transaction; use it as a context."""
 
-    __slots__ = ("_done", "_store", "_txn")
+    __slots__ = ("_cursor", "_done", "_store", "_txn")
 
     def __init__(self, txn: lmdb.Transaction, store: LmdbStore) -> None:
         self._txn = txn
         self._store = store
+        self._cursor: lmdb.Cursor | None = None
         self._done = False
 
     def __enter__(self) -> LmdbSnapshot:
@@ -234,6 +238,21 @@ class LmdbSnapshot:
             yield from _backwards(cursor, start, end) if reverse else _forwards(cursor, start, end)
         except lmdb.Error as error:
             raise self._failed(error) from error
+
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        """Return the last pair with start <= key < stop, or None."""
+        try:
+            if not stop:
+                return None
+            if self._cursor is None:
+                self._cursor = self._txn.cursor()
+            cursor = self._cursor
+            if not (cursor.prev() if cursor.set_range(stop) else cursor.last()):
+                return None
+            pair = cast("tuple[bytes, bytes]", cursor.item())
+        except lmdb.Error as error:
+            raise self._failed(error) from error
+        return pair if pair[0] >= start else None
 
     def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
         """Yield what stands under prefix + value for each pair of a range, as an index needs it."""

@@ -35,6 +35,10 @@ class Snapshot(Protocol):
         """
         ...
 
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        """Return the last pair with start <= key < stop, or None."""
+        ...
+
     def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
         """Yield what stands under prefix + value for each pair of a range, as an index needs it."""
         ...

@@ -195,6 +195,10 @@ class MemorySnapshot:
         """Return the value of a key, or None."""
         return self._held().values.get(key)
 
+    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
+        """Return the last pair with start <= key < stop, or None."""
+        return next(self.scan(start, stop, reverse=True), None)
+
     def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
         """Yield what stands under prefix + value for each pair of a range, as an index needs it."""
         for _, value in self.scan(start, stop):

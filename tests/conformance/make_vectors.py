@@ -315,7 +315,9 @@ def ledger() -> list[Vector]:
         | shown_all(
             slots=slots,
             leaves=[leaf_of(slot) for slot in slots],
-            destroyed=[destroyed(slot) for slot in slots],
+            destroyed=[
+                destroyed(slot, one.parent) for slot, one in zip(slots, operations, strict=True)
+            ],
             id=entry.id,
             versions=[version_id(entry.id, index) for index in range(3)],
         )

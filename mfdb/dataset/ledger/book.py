@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mfdb.dataset.indexes import check_unique, indexes_of
+from mfdb.dataset.indexes import check_unique
 from mfdb.dataset.layout import (
     StoredRow,
     chain_key,
     entries_key,
-    of_dataset,
     slots_key,
     unique_prefix,
 )
@@ -42,8 +41,7 @@ from mfdb.dataset.ledger.format import (
 from mfdb.dataset.ledger.journal import Journal
 from mfdb.dataset.ledger.shredder import Shredder
 from mfdb.dataset.pending import came_since, changed_since
-from mfdb.dataset.rows import place_handle, row_reader, sequence_and_place
-from mfdb.dataset.schema import has_key
+from mfdb.dataset.rows import place_handle, sequence_and_place
 from mfdb.dataset.working import save
 from mfdb.kernel.clock import Hlc
 from mfdb.kernel.codec import encode
@@ -56,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mfdb.dataset.blocks.tail import Tail
-    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.pending import Before, Pending, Values
     from mfdb.dataset.working import Working
     from mfdb.kernel.account import Account
@@ -81,24 +79,17 @@ class Hand(msgspec.Struct, frozen=True):
 class Book:
     """Takes one batch into the ledger of one dataset."""
 
-    def __init__(self, working: Working, known: Known, hand: Hand, tail: Tail) -> None:
+    def __init__(self, working: Working, form: Form, hand: Hand, tail: Tail) -> None:
         """`tail` is told of every row that is shown or hidden."""
         self._working = working
-        self._manifest = known.manifest
+        self._form = form
+        self._manifest = form.manifest
+        self._dataset = form.dataset
         self._account = hand.account
         self._clock = hand.clock
         self._entropy = hand.entropy
         self.tail = tail
-        self._journal = Journal(working, known.manifest.dataset)
-        self._rows = of_dataset(b"d", known.manifest.dataset)
-        self._read = row_reader(known.manifest)
-        self._keyed = has_key(known.manifest)
-        columns = known.manifest.columns
-        self._unique = [at for at, column in enumerate(columns) if column.unique]
-        self._kept = [at for at, column in enumerate(columns) if column.clear or column.key]
-        self._shredder = Shredder(working, known.manifest.dataset)
-        self.indexes = indexes_of(working, known.manifest)
-        self._asks = [index for index in self.indexes if index.info.unique]
+        self._shredder = Shredder(working, form.dataset)
         self._fresh: list[StoredRow] = []
         self._hlc = 0
         self.gone: dict[int, Before] = {}
@@ -112,7 +103,7 @@ class Book:
             StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
             ValueTooLarge: a row is too long.
         """
-        head = self._journal.head
+        head = Journal(self._working, self._dataset).head
         check_allowed(self._manifest, pending, self._account.address, now_s)
         if head.sequence != pending.seen:
             self._check_current(pending)
@@ -123,7 +114,7 @@ class Book:
 
     def take_over(self, pending: Pending, hlc: int) -> None:
         """Make rows part of the ledger that were accepted before, with the stamp of that time."""
-        self._write(pending, self._journal.head, hlc)
+        self._write(pending, Journal(self._working, self._dataset).head, hlc)
 
     def _write(self, pending: Pending, head: LedgerHead, hlc: int) -> list[ChangesetId]:
         self._hlc = hlc
@@ -153,9 +144,9 @@ class Book:
         self, handles: list[RowId], values: list[Values], bodies: list[bytes], first: int
     ) -> list[bytes]:
         numbers = range(first, first + len(values))
-        if not self._keyed:
+        if not self._form.keyed:
             handles = list(map(place_handle, numbers))
-        prefix, hlc = self._rows, encode(self._hlc)
+        prefix, hlc = self._form.rows, encode(self._hlc)
         self._working.put_all(
             (prefix + handle, b"\x94" + number + number + hlc + body)
             for handle, number, body in zip(handles, map(encode, numbers), bodies, strict=True)
@@ -174,7 +165,7 @@ class Book:
     ) -> list[bytes]:
         versions = [sequence_and_place(old.version) for old in before]
         self._working.put_all(
-            (self._rows + handle, row_before_values(sequence, place, self._hlc) + body)
+            (self._form.rows + handle, row_before_values(sequence, place, self._hlc) + body)
             for sequence, (handle, (_, place), body) in enumerate(
                 zip(handles, versions, bodies, strict=True), first
             )
@@ -187,7 +178,7 @@ class Book:
         ]
 
     def _deletes(self, handles: list[RowId], before: list[Before], first: int) -> list[bytes]:
-        self._working.delete_all([self._rows + handle for handle in handles])
+        self._working.delete_all([self._form.rows + handle for handle in handles])
         self._leave(handles, [old.values for old in before])
         self.tail.touch_all(handles)
         operations = []
@@ -196,45 +187,45 @@ class Book:
             self._shredder.destroy(parent)
             self.gone[sequence] = old
             kept: list[Any] = [None] * len(old.values)
-            for at in self._kept:
+            for at in self._form.kept:
                 kept[at] = old.values[at]
             operations.append(before_values(Kind.DELETE, parent, place) + encode(kept))
         return operations
 
     def enter(self, handles: Sequence[RowId], values: Sequence[Values]) -> None:
         """Put the index entries of rows."""
-        for index in self.indexes:
+        for index in self._form.indexes:
             self._working.put_all(zip(index.entries(values, handles), handles, strict=True))
         for key in self._unique_keys(handles, values):
             self._working.put(key, b"")
-        if self._asks or self._unique:
+        if self._form.asks or self._form.unique:
             self._note_fresh(handles, values)
 
     def _re_enter(
         self, handles: Sequence[RowId], old: Sequence[Values], new: Sequence[Values]
     ) -> None:
-        for index in self.indexes:
+        for index in self._form.indexes:
             left, entered = index.entries(old, handles), index.entries(new, handles)
             moved = [at for at, key in enumerate(entered) if key != left[at]]
             self._working.delete_all([left[at] for at in moved])
             self._working.put_all((entered[at], handles[at]) for at in moved)
-        if self._unique:
+        if self._form.unique:
             self._working.delete_all(list(self._unique_keys(handles, old)))
             self._working.put_all((key, b"") for key in self._unique_keys(handles, new))
-        if self._asks or self._unique:
+        if self._form.asks or self._form.unique:
             self._note_fresh(handles, new)
 
     def _leave(self, handles: Sequence[RowId], values: Sequence[Values]) -> None:
-        for index in self.indexes:
+        for index in self._form.indexes:
             self._working.delete_all(index.entries(values, handles))
-        if self._unique:
+        if self._form.unique:
             self._working.delete_all(list(self._unique_keys(handles, values)))
 
     def _unique_keys(self, handles: Sequence[RowId], values: Sequence[Values]) -> Iterator[bytes]:
-        for at in self._unique:
+        for at in self._form.unique:
             for handle, row in zip(handles, values, strict=True):
                 if row[at] is not None:
-                    yield unique_prefix(self._manifest.dataset, at, row[at]) + handle
+                    yield unique_prefix(self._dataset, at, row[at]) + handle
 
     def _note_fresh(self, handles: Iterable[RowId], values: Iterable[Values]) -> None:
         self._fresh += [
@@ -246,24 +237,24 @@ class Book:
 
     def _check_current(self, pending: Pending) -> None:
         for handle in pending.after:
-            data = self._working.get(self._rows + handle)
+            data = self._working.get(self._form.rows + handle)
             before = pending.before.get(handle)
             if before is None:
                 if data is not None:
                     raise came_since(self._manifest)
-            elif data is None or self._read(handle, data).version != before.version:
+            elif data is None or self._form.read(handle, data).version != before.version:
                 raise changed_since(self._manifest)
 
     def _check_unique(self, *, moved: bool) -> None:
-        for index in self._asks:
+        for index in self._form.asks:
             check_unique(self._working.under, self._working, self._manifest, index, self._fresh)
         if not moved:
             return  # the statement that planned this has looked itself
-        for at in self._unique:
+        for at in self._form.unique:
             for row in self._fresh:
                 if row.values[at] is None:
                     continue
-                prefix = unique_prefix(self._manifest.dataset, at, row.values[at])
+                prefix = unique_prefix(self._dataset, at, row.values[at])
                 if sum(1 for _ in self._working.scan(prefix)) > 1:
                     name = self._manifest.columns[at].name
                     raise DuplicateRow(f"{self._manifest.name} has a row with that {name} already")
@@ -278,8 +269,8 @@ class Book:
             header = LocalHeader(
                 format=FORMAT,
                 network=self._manifest.network,
-                dataset=self._manifest.dataset,
-                manifest=self._manifest.hash,
+                dataset=self._dataset,
+                manifest=self._form.manifest_hash,
                 acl_epoch=self._manifest.acl_epoch,
                 signer=self._account.address,
                 number=head.number,
@@ -290,10 +281,10 @@ class Book:
                 root=root_of([sha256(slot).digest() for slot in slots]),
             )
             entry = LedgerEntry(header, sign(header, self._account))
-            save(self._working, entries_key(self._manifest.dataset, entry.last), entry)
+            save(self._working, entries_key(self._dataset, entry.last), entry)
             done.append(entry.id)
             head = LedgerHead(head.number + 1, entry.last, Hash(entry.id), hlc)
-        save(self._working, chain_key(self._manifest.dataset), head)
+        save(self._working, chain_key(self._dataset), head)
         return done
 
     def _slots(self, operations: list[bytes], first: int) -> list[bytes]:
@@ -303,7 +294,7 @@ class Book:
             LIVE + salts[at * SALT_BYTES : (at + 1) * SALT_BYTES] + operation
             for at, operation in enumerate(operations)
         ]
-        dataset, start, size = self._manifest.dataset, 0, 0
+        dataset, start, size = self._dataset, 0, 0
         for at, slot in enumerate(slots):
             size += len(slot) + _FRAMING_BYTES
             if size > CHUNK_BYTES and at > start:

@@ -149,9 +149,9 @@ def parent_in(slot: bytes) -> int:
     return int.from_bytes(slot[-8:], "big") if operation is None else operation.parent
 
 
-def destroyed(slot: bytes) -> bytes:
-    """Return a slot without its operation and salt."""
-    return GONE + leaf_of(slot) + parent_in(slot).to_bytes(8, "big")
+def destroyed(slot: bytes, parent: int) -> bytes:
+    """Return a slot without its operation and salt; what it superseded is kept."""
+    return GONE + leaf_of(slot) + parent.to_bytes(8, "big")
 
 
 INSERTS = encode(LocalOperation(Kind.INSERT, 0, 0, ()))[:-1]

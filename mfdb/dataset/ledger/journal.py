@@ -28,11 +28,12 @@ _END = 2**64 - 1
 class Journal:
     """The ledger of one dataset in one state of the store."""
 
-    __slots__ = ("_source", "dataset")
+    __slots__ = ("_first", "_source", "dataset")
 
     def __init__(self, source: Snapshot, dataset: DatasetId) -> None:
         self._source = source
         self.dataset = dataset
+        self._first = slots_key(dataset, 0)
 
     @property
     def head(self) -> LedgerHead:
@@ -78,12 +79,11 @@ class Journal:
         Raises:
             CorruptRecord: it is missing.
         """
-        start, stop = slots_key(self.dataset, 0), slots_key(self.dataset, sequence + 1)
-        for key, value in self._source.scan(start, stop, reverse=True):
-            first, slots = int.from_bytes(key[-8:], "big"), decode_own(SLOTS, value)
+        pair = self._source.last(self._first, slots_key(self.dataset, sequence + 1))
+        if pair is not None:
+            first, slots = int.from_bytes(pair[0][-8:], "big"), decode_own(SLOTS, pair[1])
             if sequence < first + len(slots):
                 return first, slots
-            break
         raise CorruptRecord(f"operation {sequence} of the ledger is missing")
 
     def operation(self, sequence: int) -> LocalOperation | None:

@@ -35,8 +35,9 @@ class Shredder:
             slot = slots[sequence - first]
             if slot[:1] == GONE:
                 return
-            slots[sequence - first] = destroyed(slot)
-            sequence = parent_in(slot)
+            parent = parent_in(slot)
+            slots[sequence - first] = destroyed(slot, parent)
+            sequence = parent
 
     def finish(self) -> None:
         """Write what is left of the slots."""

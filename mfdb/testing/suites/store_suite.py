@@ -148,6 +148,10 @@ class StoreSuite:
         with store.snapshot() as snapshot:
             found = [key for key, _ in snapshot.scan(start, stop, reverse=reverse)]
         assert found == (expected[::-1] if reverse else expected)
+        if reverse:
+            with store.snapshot() as snapshot:
+                last = snapshot.last(start, stop)
+            assert last == ((expected[-1], b"v") if expected else None)
 
     def test_a_scan_may_be_left_early_and_run_beside_another(self, store: Store) -> None:
         store.write([(b"%03d" % n, b"v") for n in range(100)])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfdb.kernel.errors import BadType, CorruptRecord, NumberOutOfRange
-from mfdb.store.ordered import Desc, Plain, pack, prefix_end, unpack
+from mfdb.store.ordered import Desc, Plain, pack, pack_column, prefix_end, unpack
 
 LARGEST = 2**256 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\x00\x01a\xff"))
@@ -48,6 +48,18 @@ def sign(left: bytes, right: bytes) -> int:
 
 def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and ((is_nan(left) and is_nan(right)) or left == right)
+
+
+@given(st.one_of(*(st.lists(kind) for kind in (*KINDS.values(), st.floats(0), ANY))))
+def test_a_column_is_packed_as_its_values_are(values: list[Plain]) -> None:
+    assert pack_column(values) == [pack(value) for value in values]
+
+
+@pytest.mark.parametrize("bad", ["\ud800", 2**256, 1j])
+def test_a_column_with_what_has_no_order_is_refused(bad: Any) -> None:
+    good: list[Any] = ["a"] if isinstance(bad, str) else [1]
+    with pytest.raises((BadType, NumberOutOfRange)):
+        pack_column([*good, bad])
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

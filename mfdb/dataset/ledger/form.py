@@ -1,0 +1,46 @@
+"""What the writer of a ledger knows of its dataset, made once for each state of the catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.dataset.indexes import indexes_of
+from mfdb.dataset.layout import of_dataset
+from mfdb.dataset.rows import row_reader
+from mfdb.dataset.schema import has_key
+
+if TYPE_CHECKING:
+    from mfdb.dataset.catalogue import Known
+    from mfdb.store.port import Snapshot
+
+
+class Form:
+    """The columns, indexes and rules of one dataset, as its writer asks for them."""
+
+    __slots__ = (
+        "asks",
+        "dataset",
+        "indexes",
+        "kept",
+        "keyed",
+        "known",
+        "manifest",
+        "manifest_hash",
+        "read",
+        "rows",
+        "unique",
+    )
+
+    def __init__(self, source: Snapshot, known: Known) -> None:
+        manifest = known.manifest
+        self.known = known
+        self.manifest = manifest
+        self.manifest_hash = manifest.hash
+        self.dataset = manifest.dataset
+        self.rows = of_dataset(b"d", manifest.dataset)
+        self.read = row_reader(manifest)
+        self.keyed = has_key(manifest)
+        self.unique = [at for at, column in enumerate(manifest.columns) if column.unique]
+        self.kept = [at for at, column in enumerate(manifest.columns) if column.clear or column.key]
+        self.indexes = indexes_of(source, manifest)
+        self.asks = [index for index in self.indexes if index.info.unique]

@@ -1,0 +1,135 @@
+"""UPDATE and DELETE by key for many sets of parameters: as if each had been run by itself."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+import mfdb
+from mfdb.client.bulk import LEAST
+from mfdb.client.bulk_change import BulkChange
+from mfdb.kernel.errors import MfdbError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CREATE = (
+    "CREATE DATASET t (a INTEGER, b TEXT, n BIGINT NOT NULL, s DOUBLE PRECISION, u TEXT UNIQUE, "
+    "PRIMARY KEY (a, b))"
+)
+UPDATE = "UPDATE t SET n = ?, s = ? WHERE b = ? AND a = ?"
+DELETE = "DELETE FROM t WHERE a = ? AND b = ?"
+_KEYS = some.tuples(some.integers(0, 6), some.sampled_from(["x", "y", "\x00"]))
+_ROWS = [(a, b, a, None, f"{a}{b}") for a in range(5) for b in ("x", "\x00")]
+
+
+def opened() -> mfdb.Connection:
+    connection = mfdb.connect(":memory:")
+    connection.execute(CREATE)
+    connection.execute("CREATE INDEX t_s ON t (s)")
+    connection.cursor().executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?)", _ROWS)
+    connection.commit()
+    return connection
+
+
+def rows(connection: mfdb.Connection) -> list[Any]:
+    return connection.execute("SELECT * FROM t ORDER BY a, b").fetchall()
+
+
+def one_by_one(statement: str, many: Sequence[Any]) -> tuple[list[Any], int]:
+    with closing(opened()) as connection:
+        cursor, count = connection.cursor(), 0
+        for params in many:
+            count += cursor.execute(statement, params).rowcount
+        connection.commit()
+        return rows(connection), count
+
+
+def at_once(statement: str, many: Sequence[Any]) -> tuple[list[Any], int]:
+    with closing(opened()) as connection:
+        cursor = connection.cursor()
+        cursor.executemany(statement, many)
+        count = cursor.rowcount
+        in_batch = rows(connection)
+        connection.commit()
+        assert rows(connection) == in_batch
+        replica = connection._session.state.replica
+        assert replica.check().problems == []
+        (bulk,) = (one for one in connection._session._local.changes._bulks.values())
+        assert isinstance(bulk, BulkChange)
+        return in_batch, count
+
+
+@settings(max_examples=8, deadline=None)
+@given(some.lists(some.tuples(some.integers(-9, 9), _KEYS), min_size=LEAST, max_size=20))
+def test_updates_at_once_are_updates_one_by_one(drawn: Any) -> None:
+    many = [(n, n / 2, b, a) for n, (a, b) in drawn]
+    assert at_once(UPDATE, many) == one_by_one(UPDATE, many)
+
+
+@settings(max_examples=8, deadline=None)
+@given(some.lists(_KEYS, min_size=LEAST, max_size=20))
+def test_deletes_at_once_are_deletes_one_by_one(keys: Any) -> None:
+    assert at_once(DELETE, keys) == one_by_one(DELETE, keys)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (None, 1.0, "x", 1),
+        (2**63, 1.0, "x", 1),
+        (1, "no number", "x", 1),
+        (1, 1.0, "x"),
+        (1.5, 1.0, "x", 1),
+    ],
+)
+def test_a_bad_set_fails_all_with_the_general_error(bad: Any) -> None:
+    many = [(n, n / 2, "x", n) for n in range(LEAST)] + [bad]
+    with closing(opened()) as connection:
+        before = rows(connection)
+        connection.commit()
+        with pytest.raises(MfdbError) as general:
+            connection.execute(UPDATE, bad)
+        connection.rollback()
+        with pytest.raises(MfdbError) as bulk:
+            connection.cursor().executemany(UPDATE, many)
+        connection.rollback()
+        assert str(bulk.value) == str(general.value)
+        assert rows(connection) == before
+
+
+def test_keys_that_are_null_or_of_another_kind_find_nothing_or_go_the_general_way() -> None:
+    many = [(n, None, "x" if n else None, n) for n in range(LEAST)]
+    assert at_once(UPDATE, many) == one_by_one(UPDATE, many)
+    assert at_once(DELETE, [(None, "x")] * LEAST)[1] == 0
+    with closing(opened()) as connection:
+        cursor = connection.cursor()
+        cursor.executemany(
+            "DELETE FROM t WHERE a = ? AND b = ? AND n > 2", [(a, "x") for a in range(9)]
+        )
+        assert cursor.rowcount == 2
+        cursor.executemany("UPDATE t SET u = ? WHERE a = ? AND b = ?", [("u", 1, "x")] * 8)
+        with pytest.raises(MfdbError):
+            cursor.executemany(
+                "UPDATE t SET u = ? WHERE a = ? AND b = ?", [("u", a, "x") for a in range(9)]
+            )
+
+
+def test_a_batch_changes_what_it_inserted_itself() -> None:
+    with closing(opened()) as connection:
+        cursor = connection.cursor()
+        cursor.executemany(
+            "INSERT INTO t VALUES (?, ?, ?, ?, ?)", [(a, "new", a, None, None) for a in range(9)]
+        )
+        cursor.executemany(UPDATE, [(7, 1.5, "new", a) for a in range(9)])
+        assert cursor.rowcount == 9
+        cursor.executemany(DELETE, [(a, "new") for a in range(8)])
+        assert cursor.rowcount == 8
+        connection.commit()
+        found = connection.execute("SELECT a, n, s FROM t WHERE b = 'new'").fetchall()
+        assert found == [(8, 7, 1.5)]
+        assert connection._session.state.replica.check().problems == []
