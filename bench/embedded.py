@@ -215,6 +215,17 @@ def load(pair: Pair) -> Iterator[Result]:
     )
 
 
+def compaction(pair: Pair) -> Iterator[Result]:
+    """Yield how fast column blocks are made; otherwise that happens in quiet moments."""
+    session = pair.own._session
+    (known,) = session.datasets()
+    start = time.perf_counter()
+    session.state.replica.blocks.compact(known.manifest.dataset)
+    passed = time.perf_counter() - start
+    name = "compaction of what was loaded into column blocks"
+    yield Result(name=name, value=round(pair.next_id / passed), unit="rows/s")
+
+
 def _size(directory: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in directory.rglob("*") if file.is_file())
 
@@ -377,7 +388,7 @@ def run(plan: Plan) -> Iterator[Result]:
     with tempfile.TemporaryDirectory(prefix="mfdb-bench-") as name:
         pair = Pair(Path(name), plan)
         try:
-            for figures in (load, reads, scans, writes):
+            for figures in (load, compaction, reads, scans, writes):
                 yield from figures(pair)
         finally:
             pair.close()

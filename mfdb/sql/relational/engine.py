@@ -6,6 +6,7 @@ Nothing imports duckdb before the first statement of the relational route runs.
 from __future__ import annotations
 
 import re
+from sys import getsizeof
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ _SETTINGS = (
 DuckDB does not know how many rows an Arrow table has and would build hash tables of the greater
 side; `QueryEmitter` knows, and puts the smaller one last.
 """
+RESULT_BYTES = 512 * 2**20
+"""What the rows of an answer may fill, beside what DuckDB may."""
+_FETCHED_ROWS, _SAMPLED_ROWS = 10_000, 16
 REGISTERED = 8
 """Relations that stay known to DuckDB for the next statement."""
 
@@ -90,7 +94,7 @@ class Engine:
                         self._known[relation.name] = relation
                 if self._check is not None:
                     self._check()
-                rows: list[tuple[Any, ...]] = connection.execute(sql, list(values)).fetchall()
+                rows = _fetched(connection.execute(sql, list(values)))
             except duckdb.Error as error:
                 raise _translated(error, functions) from error
             finally:
@@ -131,6 +135,30 @@ class Engine:
                 connection.execute(f"SET {name} = {value}")
             self._connection = connection
         return self._connection
+
+
+def _fetched(answer: Any) -> list[tuple[Any, ...]]:
+    """Return all rows of an answer, which DuckDB computes as they are taken.
+
+    Raises:
+        OutOfMemory: they would fill more memory than a query may use.
+    """
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    while part := answer.fetchmany(_FETCHED_ROWS):
+        few = part[:: max(1, len(part) // _SAMPLED_ROWS)]
+        size += sum(map(_size_of, few)) * len(part) // len(few)
+        if size > RESULT_BYTES:
+            raise OutOfMemory(
+                f"the answer needs more than {MEMORY_LIMIT} of memory",
+                hint="LIMIT it, or ask for it in parts",
+            )
+        rows += part
+    return rows
+
+
+def _size_of(row: tuple[Any, ...]) -> int:
+    return getsizeof(row) + sum(map(getsizeof, row))
 
 
 def _translated(error: Exception, functions: Functions) -> MfdbError:

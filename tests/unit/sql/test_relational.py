@@ -151,3 +151,11 @@ def test_hundreds_of_unions_and_deep_nesting_are_answered_or_refused() -> None:
         deep = f"SELECT a FROM ({deep}) AS t"
     with pytest.raises(SqlSyntax, match="too deeply"):
         answer(deep)
+
+
+def test_an_answer_that_would_use_all_memory_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfdb.sql.relational.engine.RESULT_BYTES", 500_000)
+    numbers = "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < {}) "
+    assert len(answer(numbers.format(100) + "SELECT a.n, b.n FROM r a, r b WHERE a.n < 9")) == 800
+    with pytest.raises(OutOfMemory, match="the answer needs more"):
+        answer(numbers.format(1_000) + "SELECT a.n, b.n FROM r a, r b")
