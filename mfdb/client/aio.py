@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
+    from mfdb.client.copying.load import Progress
     from mfdb.client.remote import Remote
     from mfdb.client.session import Session
     from mfdb.client.streams import Stream
@@ -183,6 +184,26 @@ class Connection:
         given = list(many)
         async with self._turns.statement():
             return await self._carried_out(lambda: self._session.start_many(text, given))
+
+    async def copy(
+        self,
+        text: str,
+        stream: Any = None,
+        params: Given = (),
+        *,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Carry out a COPY: STDIN and STDOUT are `stream`, read and written on another thread.
+
+        `progress` is called now and then with the rows and bytes so far.
+
+        Raises:
+            MfdbError: it failed; nothing of a load was kept, and no file was written.
+        """
+        async with self._turns.statement():
+            return await self._carried_out(
+                lambda: self._session.copy(text, stream, params=params, progress=progress)
+            )
 
     async def fetch(self, text: str, params: Given = ()) -> list[Any]:
         """Return the rows of a statement."""

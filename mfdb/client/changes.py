@@ -41,6 +41,7 @@ class Changes:
         self._ground = ground
         self._plans = plans
         self._bulks: dict[str, BulkInsert | BulkChange] = {}
+        self.noted = 0
 
     def run_many(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
         """Return the result of one change, carried out for each set of parameters at once.
@@ -70,7 +71,8 @@ class Changes:
         Raises:
             MfdbError: it may not be.
         """
-        count, name = 0, type(statement).__name__.upper()
+        self.noted = count = 0
+        name = type(statement).__name__.upper()
         rows: list[tuple[object, ...]] = []
         columns: tuple[Column, ...] = ()
         with self._ground.state.replica.reading() as reading:
@@ -99,7 +101,7 @@ class Changes:
                 return Result(tag=f"{name} {count}", count=count)
             tables = LocalTables(reading, batch.tables, self._ground.state.watch)
             context = self._ground.context()
-            for params in many:
+            for self.noted, params in enumerate(many):
                 mutation = compiled.plan(tables, params, context)
                 note(mutation, pending)
                 count += mutation.count

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
+    from mfdb.client.copying.load import Progress
     from mfdb.client.loop_thread import LoopThread
     from mfdb.client.results import Change
     from mfdb.client.rows import RowFactory
@@ -164,6 +165,24 @@ class Connection:
         """Return a new cursor that has carried out one statement."""
         return self.cursor().execute(operation, parameters)
 
+    def copy(
+        self,
+        operation: str,
+        stream: Any = None,
+        parameters: Given = (),
+        *,
+        progress: Progress | None = None,
+    ) -> Cursor:
+        """Carry out a COPY and return its cursor; STDIN and STDOUT are `stream`, bytes or text.
+
+        `progress` is called now and then with the rows and bytes so far. A load is one durable
+        commit, or part of the open batch.
+
+        Raises:
+            MfdbError: it failed; nothing of a load was kept, and no file was written.
+        """
+        return self.cursor().copy(operation, stream, parameters, progress=progress)
+
     def executemany(self, operation: str, seq_of_parameters: Iterable[Given]) -> Cursor:
         """Return a new cursor that has carried out one change for each set of parameters."""
         return self.cursor().executemany(operation, seq_of_parameters)
@@ -286,6 +305,19 @@ class Connection:
             if many is not None:
                 return self.perform(lambda: self._session.start_many(operation, many))
             return self.perform(lambda: self._session.start(operation, parameters))
+
+    def run_copy(
+        self, operation: str, stream: Any, parameters: Given, progress: Progress | None
+    ) -> Result:
+        """Carry out a COPY inside the right batch."""
+        with self._lock:
+            self._need_open()
+            loads = opens(parse(operation))
+            if loads and not self.autocommit and not self._session.in_batch:
+                self._say("BEGIN")
+            return self.perform(
+                lambda: self._session.copy(operation, stream, params=parameters, progress=progress)
+            )
 
     def stream(self, operation: str, parameters: Given) -> Stream | None:
         """Return the answer to a query, to be read bit by bit, or None for any other statement."""

@@ -11,6 +11,7 @@ from mfdb.kernel.errors import InterfaceError, NotSupportedError, ProgrammingErr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from mfdb.client.copying.load import Progress
     from mfdb.client.dbapi import Connection
     from mfdb.client.results import Column, Result
     from mfdb.client.rows import RowFactory, RowMaker
@@ -79,6 +80,21 @@ class Cursor:
             MfdbError: one failed; nothing of any was kept.
         """
         return self._take(self._open().run(operation, list(seq_of_parameters), ()))
+
+    def copy(
+        self,
+        operation: str,
+        stream: Any = None,
+        parameters: Given = (),
+        *,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Carry out a COPY; see `Connection.copy`. `rowcount` is the number of rows copied.
+
+        Raises:
+            MfdbError: it failed; nothing of a load was kept, and no file was written.
+        """
+        return self._take(self._open().run_copy(operation, stream, parameters, progress))
 
     def fetchone(self) -> Any:
         """Return the next row, or None."""

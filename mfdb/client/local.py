@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mfdb.client.batches import BATCHES
 from mfdb.client.ground import Ground
 from mfdb.client.plans import Plans
 from mfdb.client.results import Result
@@ -20,7 +21,9 @@ from mfdb.sql import statement as st
 if TYPE_CHECKING:
     from mfdb.client.batches import Batches
     from mfdb.client.changes import Changes
+    from mfdb.client.copying.copies import Copies
     from mfdb.client.defining import Defining
+    from mfdb.client.prepared import Prepared
     from mfdb.client.queries import Queries
     from mfdb.client.standing import Standing
     from mfdb.client.state import SessionState
@@ -77,6 +80,20 @@ class Local:
 
         return Telling(self.ground)
 
+    @cached_property
+    def prepared(self) -> Prepared:
+        """PREPARE, EXECUTE and DEALLOCATE."""
+        from mfdb.client.prepared import Prepared
+
+        return Prepared(self.ground)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """COPY."""
+        from mfdb.client.copying.copies import Copies
+
+        return Copies(self.ground, self.changes, self.queries)
+
     def run(self, statement: st.Statement, params: Given, text: str) -> Result:
         """Return the result of one statement.
 
@@ -88,21 +105,31 @@ class Local:
                 return self.queries.select(statement, params, text)
             case st.Insert() | st.Update() | st.Delete():
                 return self.changes.run_many(statement, [params], text)
+            case st.CopyFrom() | st.CopyTo():
+                return self.copies.run(statement, params, text)
+            case st.DropIndex() | st.Vacuum() | st.CheckDatabase():
+                return self._upkeep(statement)
+            case st.Subscribe():
+                raise InterfaceError("use subscribe() for SUBSCRIBE", hint="it gives a stream")
+            case _:
+                return self._of_session(statement, text)
+
+    def _of_session(self, statement: st.Statement, text: str) -> Result:
+        """Carry out what tells of the session or changes it; definitions are the rest."""
+        match statement:
             case st.Show():
                 return self.telling.show(statement)
             case st.Describe() | st.Explain():
                 return self.telling.about(statement)
-            case st.Begin() | st.Commit() | st.Rollback():
-                return self.batches.run(statement)
+            case st.Prepare() | st.Deallocate():
+                return self.prepared.run(statement, text)
             case st.SetOption():
                 self.ground.state.settings.set(statement)
                 return Result(tag="SET")
-            case st.DropIndex() | st.Vacuum() | st.CheckDatabase():
-                return self._upkeep(statement)
             case st.CreateIdentity():
                 return self.defining.create_identity(statement)
-            case st.Subscribe():
-                raise InterfaceError("use subscribe() for SUBSCRIBE", hint="it gives a stream")
+            case _ if isinstance(statement, BATCHES):
+                return self.batches.run(statement)
             case _:
                 return self.defining.run(statement)
 
@@ -121,7 +148,7 @@ class Local:
                 return upkeep.check_database(replica)
 
     def interrupt(self) -> None:
-        """Stop the query that the relational route runs now, if any; from any thread."""
+        """Cancel the statement that runs now, if any; from any thread."""
         self.ground.engine.interrupt()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ find what is not known here -> judge by the local rules -> sync if it is not fre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -41,6 +41,7 @@ from mfdb.sql.query import tables_named
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from mfdb.client.copying.load import Progress
     from mfdb.client.local import Local
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change
@@ -86,8 +87,10 @@ class Networked:
                 return batch is not None and any(map(self._is_remote, batch.tables))
             case st.Show(what=what):
                 return what in show.OF_NETWORK or self._is_elsewhere(statement.of)
-            case st.Select() | qu.Query():
+            case st.Select() | qu.Query() | st.CopyTo():
                 return any(map(self._is_to_sync, tables_named(statement)))
+            case st.CopyFrom():
+                return self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
             case st.Insert() | st.Update() | st.Delete():
                 return (
                     self._is_elsewhere(statement.table)
@@ -111,26 +114,58 @@ class Networked:
         """
         if isinstance(statement, CHANGES):
             return await self.run_many(statement, [params], text)
+        if isinstance(statement, st.CopyFrom | st.CopyTo):
+            return await self.copy(statement, params, text, None, None)
         with self._state.guarded(statement):
-            match statement:
-                case st.Commit():
-                    return await self._commit()
-                case st.CreateDataset():
-                    return await self._create(statement)
-                case st.Show(what=what) if what in show.OF_NETWORK:
-                    return await self._status(statement)
-                case st.Select() | qu.Query():
-                    for name in tables_named(statement):
-                        await self._prepare(name, Action.SELECT)
-                    return self._local.run(statement, params, text)
-                case st.Explain():
-                    for name in tables_named(statement):
-                        await self._find(name)
-                    return self._local.run(statement, params, text)
-            if isinstance(statement, _OF_RULES):
-                return await self._rules(statement)
-            await self._find(_named(statement))
-            return self._local.run(statement, params, text)
+            return await self._run(statement, params, text)
+
+    async def _run(self, statement: st.Statement, params: Given, text: str) -> Result:
+        match statement:
+            case st.Commit():
+                return await self._commit(statement)
+            case st.CreateDataset():
+                return await self._create(statement)
+            case st.Show(what=what) if what in show.OF_NETWORK:
+                return await self._status(statement)
+            case st.Select() | qu.Query():
+                for name in tables_named(statement):
+                    await self._prepare(name, Action.SELECT)
+                return self._local.run(statement, params, text)
+            case st.Explain():
+                for name in tables_named(statement):
+                    await self._find(name)
+                return self._local.run(statement, params, text)
+        if isinstance(statement, _OF_RULES):
+            return await self._rules(statement)
+        await self._find(_named(statement))
+        return self._local.run(statement, params, text)
+
+    async def copy(
+        self,
+        statement: st.CopyFrom | st.CopyTo,
+        params: Given,
+        text: str,
+        stream: Any,
+        progress: Progress | None,
+    ) -> Result:
+        """Carry out a COPY; the rows of a load are staged together, then pushed.
+
+        Raises:
+            MfdbError: it failed. QuorumNotReached: it may yet have been written.
+        """
+        with self._state.guarded(statement):
+            copies = self._local.copies
+            if isinstance(statement, st.CopyTo):
+                for name in tables_named(statement):
+                    await self._prepare(name, Action.SELECT)
+                return copies.run(statement, params, text, stream, progress)
+            await self._prepare(statement.table, Action.INSERT)
+            open_batch = self._state.batch
+            batch = Batch() if open_batch is None else open_batch
+            result = copies.load(statement, batch, stream, progress)
+            if open_batch is None:
+                await self._write(batch)
+            return result
 
     async def run_many(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
         """Return the result of one change, carried out for each set of parameters at once.
@@ -280,12 +315,13 @@ class Networked:
 
     # ---- changing
 
-    async def _commit(self) -> Result:
+    async def _commit(self, statement: st.Commit) -> Result:
         batch = self._state.end()
-        if batch is None or batch.failed:
-            return Result(tag="COMMIT" if batch is None else "ROLLBACK")
-        await self._write(batch)
-        return Result(tag="COMMIT")
+        if batch is not None and not batch.failed:
+            await self._write(batch)
+        if statement.chain:
+            self._state.begin()
+        return Result(tag="ROLLBACK" if batch is not None and batch.failed else "COMMIT")
 
     async def _write(self, batch: Batch) -> None:
         changed = {

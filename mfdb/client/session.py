@@ -7,11 +7,18 @@ text -> parse -> what it names is here and fresh enough?
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mfdb.client.local import Local
 from mfdb.client.state import SessionState
-from mfdb.kernel.errors import InterfaceError, NotSupportedError
+from mfdb.kernel.errors import (
+    InterfaceError,
+    MfdbError,
+    NotSupportedError,
+    ProgrammingError,
+)
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.parse import parse
@@ -19,6 +26,7 @@ from mfdb.sql.parse import parse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
 
+    from mfdb.client.copying.load import Progress
     from mfdb.client.identities import Identities
     from mfdb.client.networked import Networked
     from mfdb.client.remote import Remote
@@ -82,6 +90,13 @@ class Session:
         self._need_open()
         self.state.watch.start()
         statement = parse(text)
+        if isinstance(statement, st.Execute | st.Explain):
+            return self._start_prepared(statement, params, text)
+        return self._start(statement, params, text)
+
+    def _start(
+        self, statement: st.Statement, params: Given, text: str
+    ) -> Result | Awaitable[Result]:
         if self._networked is not None and self._networked.is_needed(statement):
             return self._networked.run(statement, params, text)
         with self.state.guarded(statement):
@@ -112,6 +127,50 @@ class Session:
         self._need_open()
         self.state.watch.start()
         return stream.pull(size)
+
+    def _start_prepared(
+        self, statement: st.Execute | st.Explain, params: Given, text: str
+    ) -> Result | Awaitable[Result]:
+        """Errors name no place: one in the prepared statement would mislead in EXECUTE's text."""
+        execute = statement.statement if isinstance(statement, st.Explain) else statement
+        if not isinstance(execute, st.Execute):
+            return self._start(statement, params, text)
+        with self.state.guarded(statement):
+            kept, values = self._local.prepared.opened(execute, params)
+        opened: st.Statement = kept.statement
+        if isinstance(statement, st.Explain):
+            opened = msgspec.structs.replace(statement, statement=kept.statement)
+        try:
+            return self._start(opened, values, kept.text)
+        except MfdbError as error:
+            error.position = None
+            raise
+
+    def copy(
+        self,
+        text: str,
+        stream: Any = None,
+        *,
+        params: Given = (),
+        progress: Progress | None = None,
+    ) -> Result | Awaitable[Result]:
+        """Carry out a COPY: STDIN and STDOUT are `stream`, of bytes or of text.
+
+        `progress` is called now and then with the rows and bytes so far. A load is one durable
+        commit (or part of the open batch).
+
+        Raises:
+            MfdbError: it failed; nothing of a load was kept, and no file was written.
+        """
+        self._need_open()
+        self.state.watch.start()
+        statement = parse(text)
+        if not isinstance(statement, st.CopyFrom | st.CopyTo):
+            raise ProgrammingError("copy() carries out COPY only", hint="use execute()")
+        if self._networked is not None and self._networked.is_needed(statement):
+            return self._networked.copy(statement, params, text, stream, progress)
+        with self.state.guarded(statement):
+            return self._local.copies.run(statement, params, text, stream, progress)
 
     def start_many(self, text: str, many: Sequence[Given]) -> Result | Awaitable[Result]:
         """Carry out one INSERT, UPDATE or DELETE for each set of parameters, as one changeset.

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.client.savepoints import Savepoint, copied
 from mfdb.client.settings import SessionSettings
 from mfdb.client.subscription import Subscriptions
 from mfdb.client.tables import PendingTable
 from mfdb.client.watch import Watch
-from mfdb.kernel.errors import BatchFailed, MfdbError, ProgrammingError
+from mfdb.kernel.errors import (
+    BatchFailed,
+    MfdbError,
+    NoBatch,
+    ProgrammingError,
+    UnknownSavepoint,
+)
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
@@ -30,10 +37,44 @@ class Batch(msgspec.Struct):
 
     tables: dict[DatasetId, PendingTable] = msgspec.field(default_factory=dict)
     failed: bool = False
+    savepoints: list[Savepoint] = msgspec.field(default_factory=list)
 
     def table(self, dataset: DatasetId) -> PendingTable:
         """Return the changes of a dataset."""
         return self.tables.setdefault(dataset, PendingTable())
+
+    def savepoint(self, name: str) -> None:
+        """Remember what has happened so far under a name, which may hide an earlier one."""
+        self.savepoints.append(Savepoint.of(name, self.tables))
+
+    def back_to(self, name: st.Name) -> None:
+        """Give up what happened since a savepoint, which stays; the batch has not failed then.
+
+        Raises:
+            UnknownSavepoint: there is none of that name.
+        """
+        at = self._place(name)
+        del self.savepoints[at + 1 :]
+        self.tables = copied(self.savepoints[at].tables)
+        self.failed = False
+
+    def release(self, name: st.Name) -> None:
+        """Forget a savepoint and those after it; what happened since stays.
+
+        Raises:
+            UnknownSavepoint: there is none of that name.
+        """
+        del self.savepoints[self._place(name) :]
+
+    def _place(self, name: st.Name) -> int:
+        names = [savepoint.name for savepoint in self.savepoints]
+        if name.text not in names:
+            raise UnknownSavepoint(
+                f"there is no savepoint {name.text}",
+                hint=f"savepoints: {', '.join(dict.fromkeys(names))}" if names else "SAVEPOINT a",
+                position=name.position,
+            )
+        return len(names) - 1 - names[::-1].index(name.text)
 
 
 class SessionState(msgspec.Struct, kw_only=True):
@@ -65,10 +106,11 @@ class SessionState(msgspec.Struct, kw_only=True):
         if (
             batch is not None
             and batch.failed
-            and not isinstance(statement, st.Rollback | st.Commit)
+            and not isinstance(statement, st.Rollback | st.Commit | st.RollbackTo)
         ):
             raise BatchFailed(
-                "an earlier statement of the batch failed", hint="ROLLBACK, then begin again"
+                "an earlier statement of the batch failed",
+                hint="ROLLBACK, or ROLLBACK TO a savepoint",
             )
         try:
             yield
@@ -86,6 +128,16 @@ class SessionState(msgspec.Struct, kw_only=True):
         if self.batch is not None:
             raise ProgrammingError("a batch is open already", hint="COMMIT or ROLLBACK first")
         self.batch = Batch()
+
+    def open_batch(self, what: str) -> Batch:
+        """Return the open batch.
+
+        Raises:
+            NoBatch: there is none.
+        """
+        if self.batch is None:
+            raise NoBatch(f"{what} needs an open batch", hint="BEGIN opens one")
+        return self.batch
 
     def end(self) -> Batch | None:
         """Close the batch and return it; None if there is none."""

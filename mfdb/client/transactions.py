@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mfdb.sql.statement import Statement
 
 _OPENERS = (st.Insert, st.Update, st.Delete, st.CopyFrom, st.Execute, st.Savepoint)
+"""What EXECUTE carries out is known when it runs only; a query does not mind an open batch."""
 _APART = (
     st.Select,
     qu.Query,

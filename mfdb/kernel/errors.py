@@ -212,9 +212,33 @@ class DuplicateIdentity(ProgrammingError):
 
 
 class BatchFailed(ProgrammingError):
-    """A statement of the open batch failed: nothing but ROLLBACK goes on from there."""
+    """A statement of the open batch failed: nothing but ROLLBACK [TO] goes on from there."""
 
     sqlstate = "25P02"
+
+
+class NoBatch(ProgrammingError):
+    """A savepoint, or the end of a batch that opens the next, and no batch is open."""
+
+    sqlstate = "25P01"
+
+
+class UnknownSavepoint(ProgrammingError):
+    """The open batch has no savepoint of that name."""
+
+    sqlstate = "3B001"
+
+
+class UnknownStatement(ProgrammingError):
+    """No statement is prepared under that name."""
+
+    sqlstate = "26000"
+
+
+class DuplicateStatement(ProgrammingError):
+    """A statement is prepared under that name already."""
+
+    sqlstate = "42P05"
 
 
 # ---- a value is wrong
@@ -266,6 +290,12 @@ class BadSeedWords(DataError):
     """These are not the seed words of an identity: a word is unknown or the checksum fails."""
 
     sqlstate = "22023"
+
+
+class BadCopyData(DataError):
+    """What COPY reads is not written in the form that was named."""
+
+    sqlstate = "22P06"
 
 
 class NotAnMbox(DataError):

@@ -14,11 +14,13 @@ PAPER = (Path(__file__).parents[2] / "docs" / "sql.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sql( network)?\n(.*?)```", PAPER, re.DOTALL)
 _NAMES = """Select Query Insert Update Delete CreateDataset CreateIdentity DropDataset SealDataset
     AlterOptions Grant Revoke Subscribe Show Describe Explain SetOption Begin Commit Rollback
+    Savepoint RollbackTo Release Prepare Execute Deallocate CopyFrom CopyTo
     CreateIndex DropIndex Vacuum CheckDatabase"""
 KINDS = frozenset(_NAMES.split())
 
 
-def test_every_example_runs() -> None:
+def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     connection = mfdb.connect(":memory:", autocommit=True)
     try:
         for marked, block in BLOCKS:
