@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RECONCILE_FORMAT = 1
 BUCKETS = 16
 LIST_ITEMS = 32
-"""Below so many items a range is settled by its ids."""
+"""Below so many items a range is settled by its ids; not less than `BUCKETS`, for none is empty."""
 MESSAGE_LIMIT_BYTES = 64 * 2**10
 _REPLY_BYTES = 48 * 2**10
 _RANGE_BYTES = 48

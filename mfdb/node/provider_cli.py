@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     run_ = actions.add_parser("run", help="serve until interrupted")
     run_.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
+    run_.add_argument(
+        "--announce",
+        metavar="HOST:PORT",
+        help="the address that others reach it at, if that is not the one it listens on",
+    )
     show_ = actions.add_parser("show", help="deposit, earnings and cases")
     for action in (run_, show_):
         action.add_argument("--passphrase-file", type=Path, metavar="FILE")
@@ -87,7 +92,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:
-            bound = await node.start(arguments.listen)
+            bound = await node.start(arguments.listen, announce=arguments.announce)
             sys.stdout.write(f"ready {show(keys.address)} {bound}\n")
             sys.stdout.flush()
             await stop.wait()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from mfdb.chain.port import CourtTerms, TransferMft
@@ -51,8 +51,11 @@ ANSWER_WINDOW_S = 100
 LIVENESS_S = 600.0
 """Virtual time after which a network without faults must have converged."""
 LOOK_S = 5.0
-LIST_ITEMS = (2, 32)
-"""Below so many items replicas compare ids; a small number has fingerprints compared as well."""
+RECONCILING: tuple[dict[str, Any], ...] = (
+    {"BUCKETS": reconcile.BUCKETS, "LIST_ITEMS": reconcile.LIST_ITEMS},
+    {"BUCKETS": 2, "LIST_ITEMS": 2},
+)
+"""Below `LIST_ITEMS` replicas compare ids; a small number has a few changesets compared by sums."""
 TRIAL_EVERY = 3
 """Of how many seeds one ends with a trial, if its schedule has not brought one about already."""
 
@@ -96,7 +99,7 @@ class Simulation:
             with (
                 self.trace.listening(),
                 planted(self.options.plant),
-                patch.object(reconcile, "LIST_ITEMS", self.random.choice(LIST_ITEMS)),
+                patch.multiple(reconcile, **self.random.choice(RECONCILING)),
             ):
                 self._build(loop)
                 loop.run_until_complete(self._play())

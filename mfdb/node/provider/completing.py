@@ -1,7 +1,8 @@
 """Bringing every shard of every segment to whoever it is placed on now.
 
 A holder may have been away when its segment was sealed, or be one that took over since. The bytes
-come from the hot copies while there are any, else from k other shards.
+come from the hot copies here while there are any, else from k other shards, else from the hot
+copies of other replicas and from other segments.
 """
 
 from __future__ import annotations
@@ -114,6 +115,9 @@ class Completing:
         try:
             shards = await fetch_shards(self._context, dataset, bundle, placement)
         except StripeLost:
+            others = [who for who in placement.replica_set if who != self._context.me]
+            await self._sealing.fetch(dataset, bundle.changesets, others)
+            held = self._sealing.held(dataset, bundle.changesets)
             held |= await self._elsewhere(dataset, bundle, placement, held.keys())
             if len(held) < len(bundle.changesets):
                 raise

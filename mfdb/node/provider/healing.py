@@ -11,16 +11,26 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.messages import DatasetState, GetDataset, Reconcile, Reconciled
+from mfdb.node.messages import (
+    DatasetState,
+    GetDataset,
+    GetKeys,
+    Keys,
+    LogItem,
+    Reconcile,
+    Reconciled,
+)
 from mfdb.node.provider import shelf
+from mfdb.node.provider.completing import Completing, fetch_shards
 from replication.reconcile import ItemSet, open_message, read_message, respond
+from replication.segment import SealedSegment, read_segment
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
-    from mfdb.node.provider.completing import Completing
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.duties import Duties
     from mfdb.node.provider.sealing import Sealing
+    from mfdb.rules.key_log import KeyLogEntry
 
 log = logging.getLogger(__name__)
 HAVE_LIMIT = 10_000
@@ -54,6 +64,7 @@ class Healing:
             for replica in replicas:
                 if replica != self._context.me:
                     await self._pull(dataset, replica)
+            await self._learn(dataset)
             await self._sealing.release(dataset)
             await self._complete(dataset)
             if replicas[0] == self._context.me and self._sealing.is_due(dataset):
@@ -114,6 +125,66 @@ class Healing:
                 id_ for id_ in sorted(lacking) if shelf.log_number(view, dataset, id_) is None
             ]
         await self._sealing.fetch(dataset, wanted, [replica])
+
+    async def _learn(self, dataset: DatasetId) -> None:
+        """Take over what was written and sealed while we were away.
+
+        A replica that does not know a row's version can judge no later change of that row; and the
+        keys of what is sealed are kept by replicas alone.
+        """
+        with self._context.store.snapshot() as view:
+            unknown = [
+                bundle
+                for bundle in shelf.segments(view, dataset)
+                if not shelf.is_learnt(view, dataset, bundle.certificate.segment)
+            ]
+        for bundle in unknown:
+            try:
+                await self._learn_segment(dataset, bundle)
+            except MfdbError as error:
+                log.info("segment not learnt %s", error)
+
+    async def _learn_segment(self, dataset: DatasetId, bundle: SealedSegment) -> None:
+        lacking = self._never_came(dataset, bundle)
+        if lacking:
+            placement = self._context.placement(dataset)
+            shards = await fetch_shards(self._context, dataset, bundle, placement)
+            data = {id_: data for id_, data in read_segment(bundle, shards) if id_ in lacking}
+            keys = await self._keys(dataset, tuple(data))
+            items = [
+                LogItem(number=0, changeset=id_, data=data[id_], entry=keys[id_], receipts=())
+                for id_ in keys
+            ]
+            await self._sealing.take_all(dataset, items)
+        if not self._never_came(dataset, bundle):
+            segment = bundle.certificate.segment
+            await self._context.committer.submit(
+                lambda transaction: shelf.put_learnt(transaction, dataset, segment)
+            )
+
+    def _never_came(self, dataset: DatasetId, bundle: SealedSegment) -> frozenset[ChangesetId]:
+        with self._context.store.snapshot() as view:
+            return frozenset(
+                id_ for id_ in bundle.changesets if shelf.log_number(view, dataset, id_) is None
+            )
+
+    async def _keys(
+        self, dataset: DatasetId, ids: tuple[ChangesetId, ...]
+    ) -> dict[ChangesetId, KeyLogEntry]:
+        """Return what other replicas say opens these changesets."""
+        keys: dict[ChangesetId, KeyLogEntry] = {}
+        for replica in self._context.placement(dataset).replica_set:
+            lacking = tuple(id_ for id_ in ids if id_ not in keys)
+            if replica == self._context.me or not lacking:
+                continue
+            try:
+                correspondent = await self._context.directory.reach(replica)
+                told = await correspondent.ask(GetKeys(dataset=dataset, changesets=lacking), Keys)
+            except MfdbError as error:
+                log.info("keys not had from=0x%s %s", replica.hex(), error)
+                continue
+            keys |= {entry.changeset: entry for entry in told.entries if entry.changeset in lacking}
+        return keys
 
     def on_reconcile(self, request: Reconcile, caller: Address) -> Reconciled:
         """Return the next message of a reconciliation that another provider leads.

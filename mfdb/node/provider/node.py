@@ -10,6 +10,7 @@ from mfdb.chain.port import Delegate, RecordKind, SetRecord, Stake
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import Wei
+from mfdb.net.address import parse_host_port
 from mfdb.node import messages
 from mfdb.node.accounts import Accounts, price_table
 from mfdb.node.chequebook import open_chequebook
@@ -83,21 +84,26 @@ class ProviderNode:
         self._server = Server(self._sessions, self._accounts)
         self._transport: Transport | None = None
 
-    async def start(self, address: str) -> str:
+    async def start(self, address: str, *, announce: str | None = None) -> str:
         """Serve on "host:port" and return the address bound, once the chain duties are done.
 
+        `announce` is what others dial, where a router or proxy stands before this node.
+
         Raises:
+            InterfaceError: one of them is no "host:port".
             PortTaken: another process listens there.
             WrongVersion: another release wrote the store.
             ChainUnavailable, TransactionReverted: staking or publishing failed.
         """
+        if announce is not None:
+            parse_host_port(announce)
         self._tasks.spawn("committer", self._committer.run())
         await self._committer.submit(rows.modernise)
         self._accounts.restore_all()
         self._transport = self._ports.make_transport(self._keys.transport_seed, self._server)
         bound = await self._transport.listen(address)
         await self._stake()
-        me = await self._publish(bound)
+        me = await self._publish(announce or bound)
         self._serve(me, self._transport)
         log.info("provider ready identity=0x%s address=%s", self._keys.account.address.hex(), bound)
         return bound
@@ -121,7 +127,7 @@ class ProviderNode:
             until = (await chain.head()).time_s + DELEGATION_S
             await chain.send(Delegate(signer=signer, until=until), account)
 
-    async def _publish(self, bound: str) -> SignedNodeRecord:
+    async def _publish(self, address: str) -> SignedNodeRecord:
         chain, account = self._ports.chain, self._keys.account
         self._accounts.chequebook = await open_chequebook(
             self._keys, self._ports, self._committer, self._settings.chequebook_amount
@@ -132,7 +138,7 @@ class ProviderNode:
             signer=self._keys.signer.address,
             transport_key=self._keys.transport_key,
             seal_key=bytes(self._keys.seal_key(0).public_key),
-            underlays=(bound,),
+            underlays=(address,),
             chequebook=self._accounts.chequebook,
             roles=PROVIDER,
             time_s=int(self._ports.clock.now_s()),

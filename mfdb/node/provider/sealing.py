@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from mfdb.node.messages import LogItem, SealNow
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
+    from mfdb.rules.changeset import Changeset
     from mfdb.rules.evidence import Network
     from mfdb.rules.placement import Placement
 
@@ -458,19 +459,29 @@ class Sealing:
             correspondent = await self._context.directory.reach(source)
             request = GetCopies(dataset=dataset, changesets=lacking)
             copies = await correspondent.ask(request, Copies)
-            for item in copies.items:
-                if item.data:
-                    await self._take(dataset, item)
+            await self.take_all(dataset, copies.items)
             left = missing(ids, self.held(dataset, ids).keys())
             if left == lacking:
                 return
             lacking = left
 
-    async def _take(self, dataset: DatasetId, item: LogItem) -> None:
+    async def take_all(self, dataset: DatasetId, items: Iterable[LogItem]) -> None:
+        """Take copies from others, the oldest first, for later ones may build on them.
+
+        One that cannot be taken, because what it builds on is not here yet or it is no good, does
+        not keep the others away; whoever needs it sees that it is lacking.
+        """
+        opened = [(open_changeset(item.data), item) for item in items if item.data]
+        for changeset, item in sorted(opened, key=lambda one: (one[0].header.hlc, one[0].id)):
+            try:
+                await self._take(dataset, changeset, item)
+            except MfdbError as error:
+                log.info("copy not taken changeset=0x%s %s", changeset.id.hex(), error)
+
+    async def _take(self, dataset: DatasetId, changeset: Changeset, item: LogItem) -> None:
         """Take a copy from another replica: valid because it spread, fresh or not."""
         if item.entry is None:
             raise BadProof("a copy comes with what opens it")
-        changeset = open_changeset(item.data)
         await self._intake.take(changeset, item.data, item.entry, fresh=False)
         others = tuple(r for r in item.receipts if r.batch.provider != self._context.me)
         await self._intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=others))

@@ -12,7 +12,7 @@ S dataset segment     sealed segment
 D segment shard       shard bytes              B                 -> last receipt batch
 k dataset segment no  ids marked for it        c ...             -> certificate signed
 u dataset             bytes that lie here      i ...             -> ids it lists
-t case                a take-over begun
+t case                a take-over begun          y dataset segment     all of it came here
 """
 
 from __future__ import annotations
@@ -329,6 +329,16 @@ def put_segment(transaction: Transaction, dataset: DatasetId, bundle: SealedSegm
     """Keep a bundle; a later one with more receipts replaces it."""
     id_ = bundle.certificate.segment
     transaction.put(b"S" + dataset + id_, encode(bundle))
+
+
+def is_learnt(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
+    """Return whether everything that a segment lists is known to have come here."""
+    return view.get(b"y" + dataset + id_) is not None
+
+
+def put_learnt(transaction: Transaction, dataset: DatasetId, id_: SegmentId) -> None:
+    """Remember that everything that a segment lists came here."""
+    transaction.put(b"y" + dataset + id_, b"")
 
 
 def put_mark(
