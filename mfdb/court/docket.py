@@ -4,7 +4,8 @@
     CaseOpened by anybody  -> DemandVerdict, once the deadline has passed (the accuser first)
     CaseClosed as guilty   -> Convicted: the survivors repair
 
-Everything follows from the chain's events, so a restart only reads them again.
+Everything follows from the chain's events, so a restart only reads again those since the oldest
+case that is not settled.
 """
 
 from __future__ import annotations
@@ -66,6 +67,17 @@ def on_chain_saw(docket: Docket, event: ChainEvent) -> tuple[Docket, tuple[Effec
             return _on_closed(docket, closed)
         case _:
             return docket, ()
+
+
+def on_taken_back(docket: Docket, event: ChainEvent) -> Docket:
+    """Return the docket after a reorganisation took an event back that was seen.
+
+    A verdict that is taken back comes again; until then there is nothing to do about its case.
+    """
+    if not isinstance(event, CaseOpened):
+        return docket
+    left = {case: other for case, other in docket.open.items() if case != event.case}
+    return replace(docket, open=left)
 
 
 def on_ticked(docket: Docket, now_s: int) -> tuple[Effect, ...]:

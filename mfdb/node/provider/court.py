@@ -5,21 +5,39 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, assert_never
 
-from mfdb.chain.port import AnswerCase, OpenCase, PushVerdict, RecordBeacon
-from mfdb.court.docket import Answer, Convicted, DemandVerdict, Docket, on_chain_saw, on_ticked
+from mfdb.chain.port import (
+    AnswerCase,
+    CaseClosed,
+    CaseOpened,
+    OpenCase,
+    PushVerdict,
+    RecordBeacon,
+)
+from mfdb.court.docket import (
+    Answer,
+    Convicted,
+    DemandVerdict,
+    Docket,
+    on_chain_saw,
+    on_taken_back,
+    on_ticked,
+)
 from mfdb.kernel.errors import MfdbError, ShardMissing, TransactionReverted
+from mfdb.node.provider import shelf
 from replication.repair import elect
 from replication.shard import ShardTree
 
 if TYPE_CHECKING:
-    from mfdb.chain.port import CaseOpened
+    from mfdb.chain.port import Seen
     from mfdb.court.docket import Effect
-    from mfdb.kernel.ids import Hash
+    from mfdb.kernel.ids import CaseId, Hash
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.shards import Shards
     from replication.segment import SignedStoreReceipt
 
 log = logging.getLogger(__name__)
+REORG_BLOCKS = 256
+"""How deep a branch may be that another one replaces; as deep as the chain's own cursor goes."""
 
 
 class Court:
@@ -28,10 +46,14 @@ class Court:
     def __init__(self, context: Context, shards: Shards) -> None:
         self._context = context
         self._shards = shards
-        self._since_block = 0
         self._docket = Docket(me=context.me)
+        self._recent: dict[Seen, None] = {}
+        self._unsettled: dict[CaseId, int] = {}
+        """In which block each case was opened about which something may still have to be done."""
         self.convicted: list[Convicted] = []
-        """Convictions that the repairer has not yet taken."""
+        """Convictions that the repairer has not yet taken; it says when they are settled."""
+        with context.store.snapshot() as view:
+            self._since_block = shelf.events_read(view)
 
     # ---- beacons
 
@@ -58,15 +80,54 @@ class Court:
 
     async def look(self) -> None:
         """Take in new events, answer what accuses us, push verdicts that are due."""
-        for seen in await self._context.chain.events(since_block=self._since_block):
-            self._since_block = max(self._since_block, seen.block + 1)
-            self._docket, effects = on_chain_saw(self._docket, seen.event)
-            for effect in effects:
-                await self._carry_out(effect)
+        seen = await self._context.chain.events(since_block=self._since_block)
+        now = frozenset(seen)
+        for gone in [one for one in self._recent if one not in now]:
+            del self._recent[gone]
+            self._take_back(gone)
+        for one in seen:
+            if one not in self._recent:
+                self._recent[one] = None
+                await self._take(one)
+        await self._move_on()
         if self._docket.open:
             head = await self._context.chain.head()
             for effect in on_ticked(self._docket, head.time_s):
                 await self._carry_out(effect)
+
+    def settled(self, case: CaseId) -> None:
+        """Take note that nothing has to be done about a case any more."""
+        self._unsettled.pop(case, None)
+
+    async def _take(self, seen: Seen) -> None:
+        self._docket, effects = on_chain_saw(self._docket, seen.event)
+        if isinstance(seen.event, CaseOpened):
+            self._unsettled[seen.event.case] = seen.block
+        if isinstance(seen.event, CaseClosed) and not effects:
+            self.settled(seen.event.case)
+        for effect in effects:
+            await self._carry_out(effect)
+
+    def _take_back(self, gone: Seen) -> None:
+        """Forget what another branch of the chain does not hold."""
+        self._docket = on_taken_back(self._docket, gone.event)
+        if isinstance(gone.event, CaseOpened):
+            self.settled(gone.event.case)
+
+    async def _move_on(self) -> None:
+        """Never again read events that no branch takes back and that say nothing of open cases.
+
+        The place is kept, so that a start does not depend on how long the chain is.
+        """
+        newest = max((seen.block for seen in self._recent), default=0)
+        since = min([newest - REORG_BLOCKS, *self._unsettled.values()])
+        if since <= self._since_block:
+            return
+        self._since_block = since
+        self._recent = {seen: None for seen in self._recent if seen.block >= since}
+        await self._context.committer.submit(
+            lambda transaction: shelf.put_events_read(transaction, since)
+        )
 
     async def _carry_out(self, effect: Effect) -> None:
         match effect:

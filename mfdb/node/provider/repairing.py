@@ -6,7 +6,7 @@
 
 Survivors lead in rendezvous order, each later one only if the placement has not changed by then.
 A conviction is due until the escrow holds nothing for it, so that whatever fails is tried again;
-after a restart the chain's events tell of it anew.
+after a restart the chain's events tell of it anew, from before the oldest case that is not settled.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Repairing:
             state = await self._context.chain.case(case)
             if state is None or state.compensation == 0:
                 del self._due[case]
+                self._court.settled(case)
                 continue
             if self._still_placed(due.dataset, due.opened):
                 await self._lead(due.dataset, due.opened, due.closed)
@@ -74,10 +75,11 @@ class Repairing:
 
     def _note(self, convicted: Convicted) -> None:
         found = self._dataset_of(convicted.opened)
+        case = convicted.closed.case
         if found is None:
+            self._court.settled(case)
             return
         dataset, survivors = found
-        case = convicted.closed.case
         ranked = rank((Candidate(provider=p) for p in survivors), case)
         place = [candidate.provider for candidate in ranked].index(self._context.me)
         self._due[case] = _Due(

@@ -12,6 +12,7 @@ S dataset segment     sealed segment
 D segment shard       shard bytes              B                 -> last receipt batch
 k dataset segment no  ids marked for it        c ...             -> certificate signed
 u dataset             bytes that lie here      i ...             -> ids it lists
+e                     chain events read so far
 t case                a take-over begun          y dataset segment     all of it came here
 """
 
@@ -419,6 +420,20 @@ def _use(transaction: Transaction, dataset: DatasetId, more_bytes: int) -> None:
 def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:
     """Return which shards of a segment lie here."""
     return tuple(int.from_bytes(key[-2:], "big") for key, _ in view.scan(b"D" + id_))
+
+
+# ---- the chain
+
+
+def events_read(view: View) -> int:
+    """Return from which block on the chain's events must be read."""
+    data = view.get(b"e")
+    return int.from_bytes(data, "big") if data else 0
+
+
+def put_events_read(transaction: Transaction, block: int) -> None:
+    """Remember from which block on the chain's events must be read."""
+    transaction.put(b"e", _number(block))
 
 
 # ---- take-overs begun

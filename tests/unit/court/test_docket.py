@@ -12,6 +12,7 @@ from mfdb.court.docket import (
     DemandVerdict,
     Docket,
     on_chain_saw,
+    on_taken_back,
     on_ticked,
 )
 from mfdb.kernel.ids import Address, AgreementId, CaseId, Wei
@@ -92,6 +93,15 @@ def test_an_acquittal_ends_a_case_quietly() -> None:
     docket, effects = on_chain_saw(with_open(opened(ME, OTHER)), closed(CaseStatus.NOT_GUILTY))
     assert effects == ()
     assert on_ticked(docket, 0) == ()
+
+
+def test_a_case_that_a_reorganisation_took_back_asks_nothing_of_anybody() -> None:
+    case = opened(ME, OTHER)
+    docket = on_taken_back(with_open(case), case)
+    assert on_ticked(docket, 0) == ()
+    again, _ = on_chain_saw(docket, case)
+    assert on_ticked(again, 0) == (Answer(opened=case),)
+    assert on_taken_back(again, closed(CaseStatus.GUILTY)) == again
 
 
 def test_cases_are_kept_apart() -> None:
