@@ -92,6 +92,10 @@ class Committer:
         self._queue: list[_Submitted[Any]] = []
         self._wake = asyncio.Event()
         self._is_over = False
+        self.commits = 0
+        """Groups that were made durable."""
+        self.changes = 0
+        """Changes in them."""
 
     async def submit(self, change: Callable[[Transaction], T]) -> T:
         """Return what a change returns, once it is durable.
@@ -144,6 +148,8 @@ class Committer:
             if not isinstance(error, Exception):
                 raise
             return
+        self.commits += bool(writes)
+        self.changes += len(done)
         for submitted, result in done:
             if not submitted.future.done():
                 submitted.future.set_result(result)

@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.errors import InterfaceError
 from mfdb.kernel.ids import show, show_mft
 from mfdb.node.keystore import Keystore, read_passphrase_file
+from mfdb.node.log_format import FORMATS, set_up_log
 from mfdb.node.network_file import NetworkFile
 from mfdb.node.system import SystemEntropy
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import AsyncIterator
 
     from mfdb.kernel.seed import IdentityKeys
+    from mfdb.node.provider.node import ProviderNode
+
+log = logging.getLogger(__name__)
 
 IDENTITY = "provider"
 
@@ -37,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--announce",
         metavar="HOST:PORT",
         help="the address that others reach it at, if that is not the one it listens on",
+    )
+    run_.add_argument(
+        "--metrics",
+        metavar="127.0.0.1:PORT",
+        help="serve figures for Prometheus there, under /metrics (default: nowhere)",
+    )
+    run_.add_argument(
+        "--log-format", choices=FORMATS, default="text", help="how the log looks (default text)"
     )
     show_ = actions.add_parser("show", help="deposit, earnings and cases")
     for action in (run_, show_):
@@ -55,9 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             hint="its own directory, and the network.json of the network that it serves",
         )
     if arguments.action == "run":
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-        )
+        set_up_log(arguments.log_format)
         asyncio.run(_serve(arguments))
         return 0
     figures = asyncio.run(_figures(arguments))
@@ -93,11 +104,23 @@ async def _serve(arguments: argparse.Namespace) -> None:
             loop.add_signal_handler(number, stop.set)
         try:
             bound = await node.start(arguments.listen, announce=arguments.announce)
-            sys.stdout.write(f"ready {show(keys.address)} {bound}\n")
-            sys.stdout.flush()
-            await stop.wait()
+            async with contextlib.AsyncExitStack() as stack:
+                if arguments.metrics is not None:
+                    await stack.enter_async_context(_metrics(arguments.metrics, node))
+                sys.stdout.write(f"ready {show(keys.address)} {bound}\n")
+                sys.stdout.flush()
+                await stop.wait()
         finally:
             await node.close()
+
+
+@contextlib.asynccontextmanager
+async def _metrics(address: str, node: ProviderNode) -> AsyncIterator[None]:
+    from mfdb.node.provider.metrics import serving_metrics
+
+    async with serving_metrics(address, node.figures) as bound:
+        log.info("metrics served address=%s", bound)
+        yield
 
 
 async def _figures(arguments: argparse.Namespace) -> dict[str, object]:

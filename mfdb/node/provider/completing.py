@@ -71,6 +71,8 @@ class Completing:
     def __init__(self, context: Context, sealing: Sealing) -> None:
         self._context = context
         self._sealing = sealing
+        self.lacking: dict[DatasetId, int] = {}
+        """How many segments of a dataset had not all their shards promised when last looked at."""
 
     async def look(self, dataset: DatasetId) -> None:
         """Complete the segments of a dataset, if this replica is the one to do so.
@@ -79,14 +81,14 @@ class Completing:
             StripeLost: neither hot copies nor k shards of a segment can be had at present.
         """
         placement = self._context.placement(dataset)
-        if placement.replica_set[0] != self._context.me:
-            return
         with self._context.store.snapshot() as view:
             bundles = shelf.segments(view, dataset)
-        for bundle in bundles:
-            lacking = _lacking(bundle, placement)
-            if lacking:
-                await self._complete(dataset, bundle, lacking, placement)
+        due = [(b, lacking) for b in bundles if (lacking := _lacking(b, placement))]
+        self.lacking[dataset] = len(due)
+        if placement.replica_set[0] != self._context.me:
+            return
+        for bundle, lacking in due:
+            await self._complete(dataset, bundle, lacking, placement)
 
     async def _complete(
         self, dataset: DatasetId, bundle: SealedSegment, lacking: list[int], placement: Placement

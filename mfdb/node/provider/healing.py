@@ -49,6 +49,11 @@ class Healing:
         self._duties = duties
         self._sealing = sealing
         self._completing = completing
+        self._done_s = context.clock.monotonic_s()
+
+    def age_s(self) -> float:
+        """Return how long ago every dataset was reconciled last, in seconds."""
+        return self._context.clock.monotonic_s() - self._done_s
 
     async def look(self) -> None:
         """Reconcile every dataset with its other replicas, then seal what is due."""
@@ -69,6 +74,7 @@ class Healing:
             await self._complete(dataset)
             if replicas[0] == self._context.me and self._sealing.is_due(dataset):
                 await self._seal(dataset)
+        self._done_s = self._context.clock.monotonic_s()
 
     async def _seal(self, dataset: DatasetId) -> None:
         try:

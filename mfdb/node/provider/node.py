@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.chain.port import Delegate, RecordKind, SetRecord, Stake
 from mfdb.kernel.codec import Record, encode
-from mfdb.kernel.errors import MfdbError
+from mfdb.kernel.errors import InterfaceError, MfdbError
 from mfdb.kernel.ids import Wei
 from mfdb.net.address import parse_host_port
 from mfdb.node import messages
@@ -24,6 +24,7 @@ from mfdb.node.provider.court import Court
 from mfdb.node.provider.duties import Duties
 from mfdb.node.provider.earnings import Earnings
 from mfdb.node.provider.feed import Feed
+from mfdb.node.provider.figures import Gauges
 from mfdb.node.provider.healing import Healing
 from mfdb.node.provider.intake import Acknowledger, Intake
 from mfdb.node.provider.repairing import Repairing
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.net.port import Transport
     from mfdb.node.ports import Ports
+    from mfdb.node.provider.figures import Figures
     from mfdb.node.settings import NodeSettings, ProviderSettings
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class ProviderNode:
         )
         self._server = Server(self._sessions, self._accounts)
         self._transport: Transport | None = None
+        self._gauges: Gauges | None = None
 
     async def start(self, address: str, *, announce: str | None = None) -> str:
         """Serve on "host:port" and return the address bound, once the chain duties are done.
@@ -107,6 +110,16 @@ class ProviderNode:
         self._serve(me, self._transport)
         log.info("provider ready identity=0x%s address=%s", self._keys.account.address.hex(), bound)
         return bound
+
+    def figures(self) -> Figures:
+        """Return what this provider tells of itself in numbers.
+
+        Raises:
+            InterfaceError: it has not been started.
+        """
+        if self._gauges is None:
+            raise InterfaceError("the provider has not been started")
+        return self._gauges.read()
 
     async def close(self) -> None:
         """Stop working; everything acknowledged is on disk already."""
@@ -176,10 +189,19 @@ class ProviderNode:
         serving = Serving(context, feed)
         shards = Shards(context)
         sealing = Sealing(context, intake)
-        healing = Healing(context, duties, sealing, Completing(context, sealing))
+        completing = Completing(context, sealing)
+        healing = Healing(context, duties, sealing, completing)
         court = Court(context, shards)
         repairing = Repairing(context, court)
         taking_over = TakingOver(context, duties, sealing)
+        self._gauges = Gauges(
+            store=self._ports.store,
+            committer=self._committer,
+            server=self._server,
+            completing=completing,
+            healing=healing,
+            repairing=repairing,
+        )
         answering = {
             **_reading(duties, serving, shards, healing),
             **_writing(duties, intake, sealing, taking_over),

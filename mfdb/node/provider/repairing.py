@@ -44,6 +44,7 @@ class _Due:
     closed: CaseClosed
     dataset: DatasetId
     survivors: int
+    noted_s: float
     at_s: float
 
 
@@ -54,6 +55,20 @@ class Repairing:
         self._context = context
         self._court = court
         self._due: dict[CaseId, _Due] = {}
+        self.repaired = 0
+        """Convictions that were settled since the start."""
+        self.repair_s = 0.0
+        """How long that took, in all."""
+
+    @property
+    def due(self) -> int:
+        """How many convictions are not settled."""
+        return len(self._due)
+
+    def lag_s(self) -> float:
+        """Return how long the oldest conviction that is not settled waits, in seconds."""
+        noted = [due.noted_s for due in self._due.values()]
+        return self._context.clock.monotonic_s() - min(noted) if noted else 0.0
 
     async def look(self) -> None:
         """Act on every conviction whose turn has come."""
@@ -67,6 +82,8 @@ class Repairing:
             state = await self._context.chain.case(case)
             if state is None or state.compensation == 0:
                 del self._due[case]
+                self.repaired += 1
+                self.repair_s += self._context.clock.monotonic_s() - due.noted_s
                 self._court.settled(case)
                 continue
             if self._still_placed(due.dataset, due.opened):
@@ -87,6 +104,7 @@ class Repairing:
             closed=convicted.closed,
             dataset=dataset,
             survivors=len(survivors),
+            noted_s=self._context.clock.monotonic_s(),
             at_s=self._context.clock.monotonic_s() + place * STEP_S,
         )
 

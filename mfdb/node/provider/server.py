@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.codec import Record, encode
-from mfdb.kernel.errors import MalformedMessage, NotSupportedError
+from mfdb.kernel.errors import MalformedMessage, MfdbError, NotSupportedError
 from mfdb.kernel.ids import Address
 from mfdb.node.messages import (
     VERSION,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from mfdb.net.port import Peer
     from mfdb.node.accounts import Accounts
-    from mfdb.node.messages import LogPage, Offer
+    from mfdb.node.messages import LogPage, Offer, Request
     from mfdb.node.sessions import Sessions
     from mfdb.rules.records import SignedNodeRecord
 
@@ -42,6 +43,8 @@ class Server:
         self._me: SignedNodeRecord | None = None
         self._offer: Callable[[], Offer] | None = None
         self._answering: Mapping[type[Record], Answering] = {}
+        self.answered: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self._following: Callable[[Follow, Address], AsyncIterator[LogPage]] | None = None
 
     def serve(
@@ -60,6 +63,16 @@ class Server:
     async def on_request(self, peer: Peer, body: bytes) -> bytes:
         """Return the answer to one request."""
         request = open_request(body)
+        kind = type(request).__name__
+        try:
+            answer = await self._answer(peer, body, request)
+        except MfdbError:
+            self.refused[kind] += 1
+            raise
+        self.answered[kind] += 1
+        return answer
+
+    async def _answer(self, peer: Peer, body: bytes, request: Request) -> bytes:
         if isinstance(request, Hello):
             return encode(self._on_hello(peer, request))
         caller = self._sessions.of(peer)
