@@ -222,9 +222,14 @@ class Schedule:
         return self.faults.are_over and self._simulation.world.chain.available
 
     async def heal(self) -> None:
-        """End every fault and start every machine."""
+        """End every fault and start every machine, with a spare for each that may be convicted."""
         self._trace.add("all faults stop")
         self.faults.end()
+        simulation = self._simulation
+        placed = simulation.checkers.scene.placement().providers
+        spares = sum(machine.address not in placed for machine in simulation.providers)
+        for _ in range(len(simulation.damaged | simulation.lost.keys()) + 1 - spares):
+            simulation.add_provider()
         for machine in self._simulation.providers:
             if not machine.is_up:
                 self._start(machine)
