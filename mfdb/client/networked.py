@@ -447,10 +447,23 @@ class Networked:
         if statement.of is not None:
             await self._find(statement.of)
             dataset = self._local.ground.known(statement.of).manifest.dataset
+        if statement.what == "health":
+            return show.liked(await self._health(statement), statement.like)
         names, rows = await self._remote.status(statement.what, dataset)
         columns = tuple(Column(name, "TEXT") for name in names)
         found = Result(tag=f"SHOW {len(rows)}", columns=columns, rows=rows, count=len(rows))
         return show.liked(found, statement.like)
+
+    async def _health(self, statement: st.Show) -> Result:
+        """Return the readings of one dataset, or of all that are known here."""
+        from mfdb.client.health import show_health
+
+        if statement.of is not None:
+            known = [self._local.ground.known(statement.of)]
+        else:
+            with self._state.replica.reading() as reading:
+                known = [one for one in reading.datasets() if not is_given_up(one.manifest)]
+        return await show_health(self._state, self._remote, known)
 
 
 def _read_by(change: st.Insert | st.Update | st.Delete) -> Iterator[st.TableName]:

@@ -67,6 +67,10 @@ class Remote(Protocol):
         """Apply what comes to the replica; yield after each batch, for as long as one listens."""
         ...
 
+    async def lag_s(self, dataset: DatasetId, replica: Replica) -> float:
+        """Return how old the oldest changeset is that providers have and the replica has not."""
+        ...
+
     async def seal(self, dataset: DatasetId) -> SealOutcome:
         """Erasure-code what was written so far."""
         ...

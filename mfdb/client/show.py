@@ -43,6 +43,8 @@ OF_NETWORK = (
     "cheques",
     "deposits",
     "court cases",
+    "health",
+    "repairs",
     "peers",
 )
 """What SHOW asks the node for."""

@@ -266,6 +266,10 @@ class NodeRemote:
         """Yield after each batch that reached the replica; see `Syncing.follow`."""
         return self._syncing.follow(dataset, replica)
 
+    async def lag_s(self, dataset: DatasetId, replica: Replica) -> float:
+        """Return how far the replica is behind; see `Syncing.lag_s`."""
+        return await self._syncing.lag_s(dataset, replica)
+
     async def seal(self, dataset: DatasetId) -> SealOutcome:
         """Have the unsealed changesets of a dataset sealed and coded.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import CaseClosed, CaseOpened
 from mfdb.kernel.errors import NotSupportedError, ProgrammingError
 from mfdb.kernel.ids import show, show_mft
+from mfdb.node.client.health import Health
 from mfdb.node.messages import GetReceipts, LogPage, ReadLog, Receipts
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Reports:
         self._context = context
         self._lookup = lookup
         self._accounts = accounts
+        self._health = Health(context, lookup)
         self._tables: dict[str, Callable[[DatasetId | None], Awaitable[Table]]] = {
             "providers": self._providers,
             "peers": self._providers,
@@ -39,6 +41,8 @@ class Reports:
             "cheques": self._cheques,
             "deposits": self._deposits,
             "court cases": self._cases,
+            "health": self._readings,
+            "repairs": self._repairs,
         }
 
     async def table(self, what: str, dataset: DatasetId | None) -> Table:
@@ -156,6 +160,28 @@ class Reports:
             elif isinstance(seen.event, CaseClosed):
                 closed[seen.event.case] = seen.event
         rows = [_case_row(case, closed.get(id_)) for id_, case in opened.items()]
+        return columns, rows
+
+    async def _readings(self, dataset: DatasetId | None) -> Table:
+        columns = ["check", "state", "value", "limit", "hint"]
+        rows: list[tuple[object, ...]] = [
+            (check, "ALARM" if alarms else "ok", value, limit, hint)
+            for check, alarms, value, limit, hint in await self._health.readings(_needed(dataset))
+        ]
+        return columns, rows
+
+    async def _repairs(self, dataset: DatasetId | None) -> Table:
+        columns = ["case", "convicted", "segment", "shard", "state", "repaired by"]
+        found = await self._lookup.look(_needed(dataset))
+        rows: list[tuple[object, ...]] = []
+        for case, (opened, paid) in (await self._health.repairs(found)).items():
+            repaired = paid is not None and paid.to_repairer > 0
+            state = "repaired" if repaired else "owner paid" if paid else "under way"
+            receipt = opened.receipt
+            by = show(paid.repairer) if paid is not None and repaired else ""
+            rows.append(
+                (show(case), show(opened.provider), show(receipt.segment), receipt.shard, state, by)
+            )
         return columns, rows
 
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.outcome import Incoming
+from mfdb.kernel.clock import hlc_seconds
 from mfdb.kernel.errors import (
     AccessDenied,
     BadProof,
@@ -226,6 +227,33 @@ class Syncing:
                 _set_cursor(replica, dataset, provider, after)
             if not page.more or not page.items:
                 return applied, is_complete
+
+    async def lag_s(self, dataset: DatasetId, replica: Replica) -> float:
+        """Return how old the oldest changeset is that a provider has and the replica has not.
+
+        Raises:
+            NetworkError: no replica answers.
+        """
+        found = await self._lookup.get(dataset)
+        stamps: list[float] = []
+        reasons: list[MfdbError] = []
+        for provider in found.placement.replica_set:
+            after = _cursor(replica, dataset, provider)
+            try:
+                correspondent = await self._context.directory.reach(provider)
+                request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES)
+                page = await correspondent.ask(request, LogPage)
+            except MfdbError as error:
+                reasons.append(error)
+                continue
+            stamps += [
+                hlc_seconds(open_changeset(item.data).header.stamp)
+                for item in page.items
+                if item.data and not replica.has(dataset, item.changeset)
+            ]
+        if len(reasons) == len(found.placement.replica_set):
+            raise reasons[0]
+        return max(0.0, self._context.clock.now_s() - min(stamps)) if stamps else 0.0
 
     # ---- following
 

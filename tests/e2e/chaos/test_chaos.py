@@ -102,7 +102,7 @@ async def _lacking(town: Town) -> str:
         return f"{len(missing)} acknowledged rows cannot be read: {min(missing)}"
     if not await town.try_seal():
         return "the mailbox cannot be sealed"
-    segments = await town.bob.fetch("SHOW SEGMENTS inbox")
+    segments = await town.bob.fetch("SHOW SEGMENTS FOR inbox")
     for _, number, *_, code, stored in segments:
         if stored != int(str(code).partition("/")[2]):
             return f"segment {number} has {stored} shards of {code}"

@@ -365,6 +365,40 @@ def test_a_dropped_mailbox_takes_nothing_any_more(alice: User, bob: User) -> Non
     asyncio.run(main())
 
 
+def test_health_tells_of_the_outbox_the_feed_and_the_network(
+    alice: User, bob: User, world: FakeNetwork
+) -> None:
+    def later(seconds: float) -> None:
+        for clock in (alice.world, bob.world):
+            clock.seconds += seconds
+        world.now_s += seconds
+
+    async def health(user: User) -> dict[str, str]:
+        return {str(row[1]): str(row[2]) for row in (await user.run("SHOW HEALTH")).rows}
+
+    async def main() -> None:
+        await mailbox(bob)
+        bob.now("CREATE DATASET here (id INT PRIMARY KEY) WITH (local = true)")
+        fine = {"outbox age": "ok", "feed lag": "ok", "replicas reachable": "ok"}
+        assert await health(bob) == fine
+        world.reachable = 1
+        with pytest.raises(QuorumNotReached):
+            await alice.run(MAIL, "waits", b"")
+        assert (await health(alice))["outbox age"] == "ok"
+        later(100)
+        told = await health(alice)
+        assert (told["outbox age"], told["replicas reachable"]) == ("ALARM", "ALARM")
+        world.reachable = 3
+        await alice.run(MAIL, "now", b"")
+        assert (await health(alice))["outbox age"] == "ok"
+        later(100)
+        assert (await health(bob))["feed lag"] == "ALARM"
+        await bob.run("SELECT * FROM mailbox")
+        assert await health(bob) == fine
+
+    asyncio.run(main())
+
+
 def test_what_only_the_network_knows_is_asked_there(bob: User) -> None:
     async def main() -> None:
         await mailbox(bob)

@@ -1,0 +1,103 @@
+"""What is wrong with a dataset on the network, as its providers and the chain tell it.
+
+A reading is (what was looked at, whether it alarms, its value, the limit, what to do). A fault that
+repairs itself alarms too: an operator wants to see it begin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, CompensationPaid
+from mfdb.kernel.errors import MfdbError
+from mfdb.kernel.ids import show
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mfdb.kernel.ids import Address, AgreementId, CaseId, DatasetId
+    from mfdb.node.client.context import ClientContext
+    from mfdb.node.client.lookup import Lookup
+    from mfdb.node.whereabouts import Whereabouts
+
+Reading = tuple[str, bool, str, str, str]
+REPAIR_LAG_S = 600
+"""Suspicion begins a repair after ten minutes; one that waits longer needs a look."""
+
+
+class Health:
+    """Looks at a dataset's providers, segments and repairs."""
+
+    def __init__(self, context: ClientContext, lookup: Lookup) -> None:
+        self._context = context
+        self._lookup = lookup
+
+    async def readings(self, dataset: DatasetId) -> list[Reading]:
+        """Return what the network tells of a dataset.
+
+        Raises:
+            NetworkError: no provider of it answers.
+        """
+        found = await self._lookup.look(dataset)
+        return [await self._reachable(found), _spread(found), await self._repairing(found)]
+
+    async def _reachable(self, found: Whereabouts) -> Reading:
+        replicas = found.placement.replica_set
+        answers = await asyncio.gather(*(self._answers(replica) for replica in replicas))
+        silent = [show(who) for who, does in zip(replicas, answers, strict=True) if not does]
+        value = f"{len(replicas) - len(silent)} of {len(replicas)}"
+        hint = f"no answer from {', '.join(silent)}" if silent else ""
+        return "replicas reachable", bool(silent), value, str(len(replicas)), hint
+
+    async def _answers(self, provider: Address) -> bool:
+        try:
+            await self._context.directory.reach(provider)
+        except MfdbError:
+            return False  # the answer asked for
+        return True
+
+    async def _repairing(self, found: Whereabouts) -> Reading:
+        repairs = await self.repairs(found)
+        now_s = (await self._context.chain.head()).time_s
+        waiting = [now_s - opened.deadline for opened, paid in repairs.values() if paid is None]
+        lag_s = max(0, *waiting) if waiting else 0
+        hint = "SHOW REPAIRS tells which" if waiting else ""
+        return "repair lag", lag_s > REPAIR_LAG_S, f"{lag_s} s", f"{REPAIR_LAG_S} s", hint
+
+    async def repairs(
+        self, found: Whereabouts
+    ) -> Mapping[CaseId, tuple[CaseOpened, CompensationPaid | None]]:
+        """Return the convictions of a dataset's providers, and what the escrow paid for each."""
+        agreements = _ever_agreed(found)
+        opened: dict[CaseId, CaseOpened] = {}
+        repairs: dict[CaseId, tuple[CaseOpened, CompensationPaid | None]] = {}
+        for seen in await self._context.chain.events():
+            match seen.event:
+                case CaseOpened() as one if one.agreement in agreements:
+                    opened[one.case] = one
+                case CaseClosed(case=case, status=CaseStatus.GUILTY) if case in opened:
+                    repairs[case] = (opened[case], None)
+                case CompensationPaid(case=case) as paid if case in repairs:
+                    repairs[case] = (opened[case], paid)
+        return repairs
+
+
+def _ever_agreed(found: Whereabouts) -> frozenset[AgreementId]:
+    return frozenset(
+        made.agreement.id for signed in found.placements for made in signed.entry.agreements
+    )
+
+
+def _spread(found: Whereabouts) -> Reading:
+    """Count the segments of which somebody placed on a shard has not promised it."""
+    placement = found.placement
+    due = {(slot, placement.agreement_of(holder)) for slot, holder in placement.shards.items()}
+    lacking = [
+        bundle
+        for bundle in found.segments
+        if due - {(one.receipt.shard, one.receipt.agreement) for one in bundle.receipts}
+    ]
+    value = f"{len(lacking)} of {len(found.segments)} segments"
+    hint = "SHOW SEGMENTS tells which; replicas complete them when they reconcile"
+    return "under-replicated", bool(lacking), value, "0", hint if lacking else ""
