@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from bench.replicated_limits import commit_s, echo_s
 from bench.replicated_town import Town, open_town
-from bench.report import Result, bounded, show
+from bench.report import Result, add_options, bounded, finish
 from mfdb.node.messages import Follow
 from mfdb.store.lmdb_store import LmdbStore
 
@@ -330,9 +330,9 @@ async def run_all(directory: Path, plan: Plan) -> list[Result]:
 
 
 def main() -> None:
-    """Print the report; exit 1 if a goal is missed."""
+    """Print the report."""
     parser = argparse.ArgumentParser(prog="python -m bench.replicated", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    add_options(parser)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, for CI")
     parser.add_argument("--directory", type=Path, help="on which disk (default: the temporary one)")
     given = parser.parse_args()
@@ -341,9 +341,7 @@ def main() -> None:
         results = asyncio.run(run_all(directory, QUICK if given.quick else Plan()))
     finally:
         shutil.rmtree(directory)
-    show("replicated", results, as_json=given.json)
-    if not all(result.ok for result in results):
-        raise SystemExit(1)
+    finish("replicated", results, given)
 
 
 if __name__ == "__main__":
