@@ -9,7 +9,7 @@ from mfdb.client.bulk_change import BulkChange
 from mfdb.client.plans import make_room
 from mfdb.client.results import Column, Result, columns_of
 from mfdb.client.state import Batch
-from mfdb.client.tables import LocalTables, note
+from mfdb.client.tables import note
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import DuplicateRow, NetworkError, ProgrammingError, StaleWrite
 from mfdb.rules.evidence import EMBEDDED
@@ -99,7 +99,7 @@ class Changes:
             if bulk is not None and bulk.known is known:
                 count = bulk.plan(many, reading, pending, keyring)
                 return Result(tag=f"{name} {count}", count=count)
-            tables = LocalTables(reading, batch.tables, self._ground.state.watch)
+            tables = self._ground.tables(reading, catalogue, batch)
             context = self._ground.context()
             for self.noted, params in enumerate(many):
                 mutation = compiled.plan(tables, params, context)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client.names import LocalCatalogue
+from mfdb.client.tables import LocalTables
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import NotSupportedError
 from mfdb.rules.manifest import Action
@@ -16,9 +18,12 @@ from mfdb.sql.relational.engine import Engine
 from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
-    from mfdb.client.state import SessionState
+    from mfdb.client.measured import Counted
+    from mfdb.client.state import Batch, SessionState
+    from mfdb.client.told import Told
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
+    from mfdb.sql.tables import Tables
 
 
 class Ground:
@@ -27,6 +32,14 @@ class Ground:
     def __init__(self, state: SessionState) -> None:
         self.state = state
         self.engine = Engine(state.watch.check)
+        self.counted: Counted | None = None
+
+    @cached_property
+    def told(self) -> Told:
+        """The relations that tell what SHOW tells."""
+        from mfdb.client.told import Told
+
+        return Told(self.state)
 
     def known(self, name: st.TableName) -> Known:
         """Return the dataset that a name means.
@@ -55,7 +68,17 @@ class Ground:
 
     def catalogue(self, reading: Reading) -> LocalCatalogue:
         """Return the datasets of one committed state, as names find them."""
-        return LocalCatalogue(reading, self.state.me, self.state.identities)
+        return LocalCatalogue(reading, self.state.me, self.state.identities, lambda: self.told)
+
+    def tables(self, reading: Reading, catalogue: LocalCatalogue, batch: Batch | None) -> Tables:
+        """Return the rows of one committed state, with those of a batch and what is told."""
+        changes = batch.tables if batch is not None else {}
+        tables: Tables = LocalTables(reading, changes, self.state.watch)
+        if catalogue.relations:
+            from mfdb.client.told import ToldTables
+
+            tables = ToldTables(tables, catalogue.relations)
+        return tables if self.counted is None else self.counted.over(tables)
 
     def routed(self, statement: st.Statement, catalogue: LocalCatalogue) -> Any:
         """Return a statement bound for the route that the session wants.
@@ -83,4 +106,6 @@ class Ground:
             AccessDenied: it may not.
         """
         for read in bound.tables:
+            if read.told:
+                continue
             demand(reading.known(read.dataset).manifest, Action.SELECT, self.state.me)

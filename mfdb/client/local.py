@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mfdb.client.changes import Changes
     from mfdb.client.copying.copies import Copies
     from mfdb.client.defining import Defining
+    from mfdb.client.explaining import Explaining
     from mfdb.client.prepared import Prepared
     from mfdb.client.queries import Queries
     from mfdb.client.standing import Standing
@@ -81,6 +82,13 @@ class Local:
         return Telling(self.ground)
 
     @cached_property
+    def explaining(self) -> Explaining:
+        """EXPLAIN."""
+        from mfdb.client.explaining import Explaining
+
+        return Explaining(self.ground, self.changes, self.queries)
+
+    @cached_property
     def prepared(self) -> Prepared:
         """PREPARE, EXECUTE and DEALLOCATE."""
         from mfdb.client.prepared import Prepared
@@ -112,15 +120,17 @@ class Local:
             case st.Subscribe():
                 raise InterfaceError("use subscribe() for SUBSCRIBE", hint="it gives a stream")
             case _:
-                return self._of_session(statement, text)
+                return self._of_session(statement, params, text)
 
-    def _of_session(self, statement: st.Statement, text: str) -> Result:
+    def _of_session(self, statement: st.Statement, params: Given, text: str) -> Result:
         """Carry out what tells of the session or changes it; definitions are the rest."""
         match statement:
             case st.Show():
                 return self.telling.show(statement)
-            case st.Describe() | st.Explain():
-                return self.telling.about(statement)
+            case st.Describe():
+                return self.telling.describe(statement)
+            case st.Explain():
+                return self.explaining.run(statement, params, text)
             case st.Prepare() | st.Deallocate():
                 return self.prepared.run(statement, text)
             case st.SetOption():

@@ -10,13 +10,23 @@ from mfdb.kernel.errors import UnknownIdentity
 from mfdb.sql.catalogue import IndexSchema, TableSchema, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mfdb.client.identities import Identities
+    from mfdb.client.told import Told, ToldRelation
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
-    from mfdb.kernel.ids import Address
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.sql.statement import TableName
+
+
+SCHEMAS = ("mf", "information_schema")
+"""Owners whose relations tell what is there (`told`); no petname can mean them."""
+
+
+def is_told(name: TableName) -> bool:
+    """Return whether a name means a relation that tells something."""
+    return name.owner in SCHEMAS
 
 
 def owner_of(name: TableName, me: Address, identities: Identities) -> Address:
@@ -37,18 +47,32 @@ def owner_of(name: TableName, me: Address, identities: Identities) -> Address:
 class LocalCatalogue:
     """`mfdb.sql.catalogue.Catalogue` over a reading of the replica."""
 
-    def __init__(self, reading: Reading, me: Address, identities: Identities) -> None:
+    def __init__(
+        self, reading: Reading, me: Address, identities: Identities, told: Callable[[], Told]
+    ) -> None:
         self._reading = reading
         self._me = me
         self._identities = identities
+        self._told = told
+        self.relations: dict[DatasetId, ToldRelation] = {}
 
     def known(self, name: TableName) -> Known | None:
         """Return what is known of the dataset of that name, or None."""
+        if is_told(name):
+            return None
         known = self._reading.find(owner_of(name, self._me, self._identities), name.name)
         return None if known is None or is_given_up(known.manifest) else known
 
     def table(self, name: TableName) -> TableSchema | None:
-        """Return the dataset of that name, or None."""
+        """Return the dataset of that name, or None; what is told is kept for `relations`.
+
+        Raises:
+            UnknownDataset, NetworkError: a relation that tells something is not there.
+        """
+        if is_told(name):
+            relation = self._told().relation(name, self._reading)
+            self.relations[relation.schema.dataset] = relation
+            return relation.schema
         known = self.known(name)
         return None if known is None else self.schema(known)
 

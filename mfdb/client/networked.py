@@ -14,11 +14,12 @@ from mfdb.client import show
 from mfdb.client.changes import CHANGES
 from mfdb.client.definitions import is_given_up, readers
 from mfdb.client.home import HomeDataset
-from mfdb.client.names import owner_of
+from mfdb.client.names import is_told, owner_of
 from mfdb.client.options import parse_options
 from mfdb.client.outbox import Outbox
 from mfdb.client.results import Column, Result
 from mfdb.client.state import Batch, SessionState
+from mfdb.client.told import asked_of_network
 from mfdb.dataset.keyring import EVERYBODY
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import (
@@ -97,8 +98,9 @@ class Networked:
                     or self._is_on_network(statement.table)
                     or any(map(self._is_to_sync, _read_by(statement)))
                 )
-            case st.Explain():
-                return any(map(self._is_elsewhere, tables_named(statement)))
+            case st.Explain(analyse=analyse):
+                look = self._is_to_sync if analyse else self._is_elsewhere
+                return any(map(look, tables_named(statement)))
             case st.Describe():
                 return self._is_elsewhere(statement.table)
             case _:
@@ -133,7 +135,10 @@ class Networked:
                 return self._local.run(statement, params, text)
             case st.Explain():
                 for name in tables_named(statement):
-                    await self._find(name)
+                    if statement.analyse or is_told(name):
+                        await self._prepare(name, Action.SELECT)
+                    else:
+                        await self._find(name)
                 return self._local.run(statement, params, text)
         if isinstance(statement, _OF_RULES):
             return await self._rules(statement)
@@ -237,7 +242,9 @@ class Networked:
     # ---- finding and syncing
 
     def _is_elsewhere(self, name: st.TableName | None) -> bool:
-        return name is not None and self._local.ground.lookup(name) is None
+        if name is None or is_told(name):
+            return False
+        return self._local.ground.lookup(name) is None
 
     def _is_remote(self, dataset: DatasetId) -> bool:
         return self._state.replica.known(dataset).manifest.network != EMBEDDED
@@ -253,7 +260,9 @@ class Networked:
         return self._is_due(known.manifest)
 
     def _is_to_sync(self, name: st.TableName) -> bool:
-        return self._is_elsewhere(name) or self._is_stale(name)
+        return (
+            asked_of_network(name) is not None or self._is_elsewhere(name) or self._is_stale(name)
+        )
 
     def _is_due(self, manifest: Manifest) -> bool:
         synced = self._synced_s.get(manifest.dataset)
@@ -266,6 +275,9 @@ class Networked:
         """Know a dataset, judge by its rules, and have its rows here as fresh as was asked for."""
         if name is None:
             return
+        if is_told(name):
+            await self._ask(name)
+            return
         known = await self._find(name)
         if known is None:
             return  # the binder says so, and points at the name
@@ -276,6 +288,13 @@ class Networked:
         reads = action is not Action.INSERT or manifest.ordering is Ordering.OWNER
         if reads and action is not Action.SUBSCRIBE and self._is_due(manifest):
             await self._sync(manifest)
+
+    async def _ask(self, name: st.TableName) -> None:
+        """Let the network tell what a relation of schema `mf` shows."""
+        word = asked_of_network(name)
+        if word is not None:
+            asked = st.Show(position=name.position, what=word)
+            self._local.ground.told.keep(word, await self._status(asked))
 
     async def _find(self, name: st.TableName) -> Known | None:
         known = self._local.ground.lookup(name)
@@ -468,7 +487,7 @@ class Networked:
 
 def _read_by(change: st.Insert | st.Update | st.Delete) -> Iterator[st.TableName]:
     """Yield the datasets that a change reads besides the one it changes."""
-    return tables_named(change.query) if isinstance(change, st.Insert) else iter(())
+    return (name for name in tables_named(change) if name is not change.table)
 
 
 def _named(statement: st.Statement) -> st.TableName:

@@ -9,7 +9,6 @@ from mfdb.client.plans import make_room
 from mfdb.client.quick import shortcut
 from mfdb.client.results import Result, columns_of
 from mfdb.client.streams import Stream
-from mfdb.client.tables import LocalTables
 from mfdb.dataset.indexes import span
 from mfdb.dataset.visibility import demand
 from mfdb.rules.manifest import Action
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from mfdb.sql.execute import Result as Answer
     from mfdb.sql.parameters import Given
     from mfdb.sql.relational.run import CompiledRelational
+    from mfdb.sql.tables import Tables
 
 
 LARGE_ROWS = 8_192
@@ -151,7 +151,7 @@ class Queries:
                 if known is not None:
                     self._learn(text, bound, known, reading, state)
         batch = self._ground.state.batch
-        tables = LocalTables(reading, batch.tables if batch else {}, self._ground.state.watch)
+        tables = self._ground.tables(reading, catalogue, batch)
         if isinstance(compiled, CompiledSelect) and is_large(compiled, tables, route):
             compiled = self._relational(statement, catalogue, reading, ("large", text, state))
         return compiled.run(tables, params, self._ground.context())
@@ -181,13 +181,13 @@ class Queries:
 
         self._ground.demand_all(bound, reading)
         compiled = CompiledRelational(bound, self._ground.engine)
-        if not asked[2] & 1:
+        if not asked[2] & 1 and not any(table.told for table in bound.tables):
             make_room(self._relationals)
             self._relationals[asked] = compiled
         return compiled
 
 
-def is_large(compiled: CompiledSelect, tables: LocalTables, route: str) -> bool:
+def is_large(compiled: CompiledSelect, tables: Tables, route: str) -> bool:
     """Return whether the relational route is quicker, though the row route would do."""
     if route != "auto" or not compiled.wants_columns:
         return False

@@ -1,28 +1,21 @@
-"""SHOW, DESCRIBE and EXPLAIN, as far as this machine knows the answer."""
+"""SHOW and DESCRIBE, as far as this machine knows the answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mfdb.client import show
 from mfdb.client.definitions import is_given_up
-from mfdb.client.queries import is_large
-from mfdb.client.results import Result, table
-from mfdb.client.tables import LocalTables
 from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.errors import NetworkError, ProgrammingError
 from mfdb.rules.evidence import EMBEDDED
-from mfdb.sql import statement as st
-from mfdb.sql.bound import BoundSelect
-from mfdb.sql.execute import CompiledSelect
-from mfdb.sql.explain import explain
-from mfdb.sql.query import tables_named
 
 if TYPE_CHECKING:
     from mfdb.client.ground import Ground
-    from mfdb.client.names import LocalCatalogue
+    from mfdb.client.results import Result
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
+    from mfdb.sql import statement as st
 
 
 class Telling:
@@ -62,38 +55,13 @@ class Telling:
                     raise _unknown_show(statement)
         return show.liked(found, statement.like)
 
-    def about(self, statement: st.Describe | st.Explain) -> Result:
-        """Return the columns of a dataset, or how a statement would be carried out.
+    def describe(self, statement: st.Describe) -> Result:
+        """Return the columns of a dataset.
 
         Raises:
-            ProgrammingError: the dataset is not known, or the statement means nothing.
+            UnknownDataset: it is not known.
         """
-        if isinstance(statement, st.Describe):
-            return show.show_columns(self._ground.known(statement.table))
-        with self._ground.state.replica.reading() as reading:
-            catalogue = self._ground.catalogue(reading)
-            bound = self._preferred(statement.statement, catalogue, LocalTables(reading, {}))
-            lines = explain(bound)
-            found = [catalogue.known(name) for name in tables_named(statement.statement)]
-            if any(line.endswith("full scan") for line in lines):
-                lines += [told for known in found if known for told in _blocks(reading, known)]
-        lines += dict.fromkeys(_where(known) for known in found if known is not None)
-        rows: list[tuple[object, ...]] = [(line,) for line in lines]
-        made = table("EXPLAIN", {"plan": "TEXT"}, rows)
-        return Result(tag="EXPLAIN", columns=made.columns, rows=rows, count=len(rows))
-
-    def _preferred(
-        self, statement: st.Statement, catalogue: LocalCatalogue, tables: LocalTables
-    ) -> Any:
-        """Return a statement bound for the route that it would take now."""
-        bound = self._ground.routed(statement, catalogue)
-        if isinstance(bound, BoundSelect) and bound.source is not None:
-            route = self._ground.state.settings.route
-            if is_large(CompiledSelect(bound), tables, route):
-                from mfdb.sql.relational.bind_query import bind_relational
-
-                return bind_relational(statement, catalogue)  # type: ignore[arg-type] # a query
-        return bound
+        return show.show_columns(self._ground.known(statement.table))
 
     def _all(self, statement: st.Show, reading: Reading) -> list[Known]:
         """Return the one dataset that is named, else all that are known."""
@@ -113,24 +81,6 @@ class Telling:
                 position=statement.position,
             )
         return self._ground.known(statement.of)
-
-
-def _blocks(reading: Reading, known: Known) -> list[str]:
-    scan = reading.columns(known)
-    if scan is None:
-        return []
-    return [f"blocks: {scan.rows} rows by column, newer ones row by row"]
-
-
-def _where(known: Known) -> str:
-    manifest = known.manifest
-    if manifest.network == EMBEDDED:
-        return "place: this machine only"
-    profile = manifest.profile
-    return (
-        f"place: {profile.replicas} providers, a write waits for {profile.write_quorum}, "
-        f"sealed {profile.k} of {profile.n}"
-    )
 
 
 def _unknown_show(statement: st.Show) -> Exception:

@@ -70,6 +70,9 @@ class Copies:
         from mfdb.client.copying.unload import Unload
 
         unload = Unload(statement)
-        answer = self._queries.select(statement.query, given, f"\0{text}")
-        count = unload.write(answer, stream, progress)
+        answer = self._queries.stream(statement.query, given, f"\0{text}")
+        try:
+            count = unload.write(answer, stream, progress)
+        finally:
+            answer.close()
         return Result(tag=f"COPY {count}", count=count)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from mfdb.client.copying.load import Progress
     from mfdb.client.copying.streams import Sink
-    from mfdb.client.results import Result
+    from mfdb.client.streams import Stream
     from mfdb.sql import statement as st
 
 PAGE = 1_000
@@ -35,7 +36,7 @@ class Unload:
         self._statement = statement
         self._options = copy_options(statement.options, statement.path)
 
-    def write(self, answer: Result, stream: Any, progress: Progress | None) -> int:
+    def write(self, answer: Stream, stream: Any, progress: Progress | None) -> int:
         """Write the rows of an answer to the file, or to a stream; return how many.
 
         Raises:
@@ -43,16 +44,16 @@ class Unload:
         """
         if self._options.form == "parquet":
             return self._parquet(answer, stream)
+        count = written = 0
         with opened_sink(self._statement.path, stream) as sink:
-            written = 0
             for count, data in self._pages(answer):
                 sink.write(data)
                 written += len(data)
                 if progress is not None:
                     progress(count, written)
-        return len(answer.rows)
+        return count
 
-    def _pages(self, answer: Result) -> Iterator[tuple[int, bytes]]:
+    def _pages(self, answer: Stream) -> Iterator[tuple[int, bytes]]:
         names = [column.name for column in answer.columns]
         kinds = [column.type for column in answer.columns]
         encode = _encoder(self._options.encoding)
@@ -62,15 +63,14 @@ class Unload:
         else:
             writer = JsonWriter(names, kinds, array=self._options.form == "json")
             row_of = writer.row
-        waiting = writer.begin()
-        for start in range(0, len(answer.rows), PAGE):
-            page = answer.rows[start : start + PAGE]
-            text = waiting + "".join(map(row_of, page))
-            yield start + len(page), encode(text)
+        waiting, count = writer.begin(), 0
+        while page := list(islice(answer.rows, PAGE)):
+            count += len(page)
+            yield count, encode(waiting + "".join(map(row_of, page)))
             waiting = ""
-        yield len(answer.rows), encode(waiting + writer.end())
+        yield count, encode(waiting + writer.end())
 
-    def _parquet(self, answer: Result, stream: Any) -> int:
+    def _parquet(self, answer: Stream, stream: Any) -> int:
         from mfdb.client.copying.parquet_form import write_parquet
 
         names = [column.name for column in answer.columns]
@@ -79,12 +79,12 @@ class Unload:
             target = Path(self._statement.path).expanduser().resolve()
             try:
                 with replacing(target) as part:
-                    return write_parquet(part, names, kinds, iter(answer.rows))
+                    return write_parquet(part, names, kinds, answer.rows)
             except OSError as error:
                 raise OperationalError(f"cannot write {target}: {error.strerror}") from error
         with tempfile.TemporaryDirectory(prefix="mfdb-") as directory:
             part = Path(directory).resolve() / "stdout.parquet"
-            count = write_parquet(part, names, kinds, iter(answer.rows))
+            count = write_parquet(part, names, kinds, answer.rows)
             with opened_sink(None, stream) as sink:
                 _pass_on(part, sink)
         return count
