@@ -297,7 +297,7 @@ class Connection:
                 found = self._session.quick(operation, parameters)
                 if found is not None:
                     return found
-            statement = parse(operation)
+            statement = self._session.read(operation, parameters if many is None else (None,))
             if ends(statement):
                 self._end("COMMIT")
             elif opens(statement) and not self.autocommit and not self._session.in_batch:

@@ -17,6 +17,7 @@ from mfdb.kernel.errors import (
     InterfaceError,
     MfdbError,
     NotSupportedError,
+    OperationalError,
     ProgrammingError,
 )
 from mfdb.sql import query as qu
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import CaseId, Hash
     from mfdb.kernel.seed import IdentityKeys
+    from mfdb.sql.fingerprint import Lifter, Ready
     from mfdb.sql.parameters import Given
 
 
@@ -60,6 +62,8 @@ class Session:
         self._local = Local(self.state)
         self._networked = _networked(self.state, self._local, remote) if remote else None
         self._is_embedded = self._networked is None
+        self._lifter: Lifter | None = None
+        self._last: tuple[str, Ready | None] = ("", None)
         self._open = True
 
     @property
@@ -89,10 +93,53 @@ class Session:
         """
         self._need_open()
         self.state.watch.start()
+        ready = self._lifted(text, params)
+        if ready is not None:
+            found = self._from_template(ready)
+            if found is not None:
+                return found
         statement = parse(text)
         if isinstance(statement, st.Execute | st.Explain):
             return self._start_prepared(statement, params, text)
         return self._start(statement, params, text)
+
+    def read(self, text: str, params: Given = ()) -> st.Statement:
+        """Return a statement as parsed; where its literals are lifted, a template of it.
+
+        Raises:
+            SqlSyntax: the text is no statement.
+        """
+        ready = self._lifted(text, params)
+        return parse(text) if ready is None else ready.statement
+
+    def _lifted(self, text: str, params: Given) -> Ready | None:
+        """Return a statement without parameters as a template, if it makes one here."""
+        if params or not self._is_embedded:
+            return None
+        if self._last[0] is not text:
+            if self._lifter is None:
+                from mfdb.sql.fingerprint import Lifter
+
+                self._lifter = Lifter()
+            self._last = (text, self._lifter.lift(text))
+        return self._last[1]
+
+    def _from_template(self, ready: Ready) -> Result | None:
+        """Return what a template gives, or None if the statement itself has to say it."""
+        batch = self.state.batch
+        if batch is not None and batch.failed:
+            return None
+        found = self._local.queries.quick(ready.key, ready.values)
+        if found is not None:
+            return found
+        try:
+            return self._local.run(ready.statement, ready.values, ready.key)
+        except OperationalError:
+            if batch is not None:
+                batch.failed = True
+            raise
+        except MfdbError:
+            return None
 
     def _start(
         self, statement: st.Statement, params: Given, text: str

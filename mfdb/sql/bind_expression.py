@@ -203,6 +203,10 @@ def _parameter(node: st.Parameter, scope: Scope) -> Bound:
     return scope.parameters.saw(node)
 
 
+def _lifted(node: st.Lifted, scope: Scope) -> Bound:
+    return scope.parameters.lifted(node)
+
+
 def _column(node: st.ColumnRef, scope: Scope) -> Bound:
     return scope.column(node)
 
@@ -508,6 +512,7 @@ def _window(node: qu.WindowCall, scope: Scope) -> Bound:
 _BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
     st.Constant: _constant,
     st.Parameter: _parameter,
+    st.Lifted: _lifted,
     st.ColumnRef: _column,
     st.Unary: _unary,
     st.Binary: _binary,

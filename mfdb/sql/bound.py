@@ -31,10 +31,14 @@ class Value(Bound, frozen=True, kw_only=True):
 
 
 class Slot(Bound, frozen=True, kw_only=True):
-    """A parameter; `index` counts (parameter, type) pairs, see `Parameters`, -1 while untyped."""
+    """A parameter; `index` counts (parameter, type) pairs, see `Parameters`, -1 while untyped.
+
+    `literal` says that it was a literal of the text, which takes just the type of its place.
+    """
 
     key: int | str
     index: int = -1
+    literal: bool = False
 
 
 class Field(Bound, frozen=True, kw_only=True):

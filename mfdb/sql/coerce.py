@@ -13,7 +13,10 @@ from mfdb.sql.bound import Bound, Slot, Strict, Value
 from mfdb.sql.convert import caster, parse_text, placed
 from mfdb.sql.functions import RESULT_OF
 from mfdb.sql.types import (
+    BIGINT,
     BOOLEAN,
+    DECIMAL,
+    INTEGER,
     NUMBERS,
     TEXT,
     TIMES,
@@ -49,7 +52,17 @@ class ParameterList:
         """Return the parameter with a type."""
         entry = (slot.key, kind, slot.position)
         index = self.slots.setdefault(entry, len(self.slots))
-        return Slot(type=kind, position=slot.position, key=slot.key, index=index)
+        return Slot(
+            type=kind, position=slot.position, key=slot.key, index=index, literal=slot.literal
+        )
+
+    def lifted(self, node: st.Lifted) -> Slot:
+        """Return a literal that was taken out of the text, as the parameter that it became."""
+        self.style = "?"
+        self.count = max(self.count, node.key + 1)
+        slot = Slot(type=UNKNOWN, position=node.position, key=node.key, literal=True)
+        kind = _OF_LITERALS.get(node.kind)
+        return slot if kind is None else self.typed(slot, kind)
 
 
 def strict(
@@ -159,6 +172,7 @@ def _wider(left: SqlType, right: SqlType) -> SqlType | None:
     return None
 
 
+_OF_LITERALS = {"integer": INTEGER, "bigint": BIGINT, "decimal": DECIMAL}
 _LOOSE = {**RESULT_OF, "text": TEXT}
 """A parameter beside an INTEGER may be any integer: comparing is no storing."""
 
@@ -171,10 +185,12 @@ def unify(
     if kind.family == "unknown":
         kind = TEXT
     loose = _LOOSE.get(kind.family, kind)
-    converted = [
-        coerce(node, loose if isinstance(node, Slot) else kind, parameters) for node in nodes
-    ]
+    converted = [coerce(node, loose if _is_parameter(node) else kind, parameters) for node in nodes]
     return converted, kind
+
+
+def _is_parameter(node: Bound) -> bool:
+    return isinstance(node, Slot) and not node.literal
 
 
 def boolean(node: Bound, parameters: ParameterList, what: str) -> Bound:

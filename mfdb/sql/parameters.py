@@ -10,7 +10,7 @@ import msgspec
 
 from mfdb.kernel.errors import MfdbError, WrongParameters
 from mfdb.sql.compile import Environment
-from mfdb.sql.convert import placed, to_working
+from mfdb.sql.convert import parse_text, placed, to_working
 from mfdb.sql.types import fit
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 Given = Sequence[object] | Mapping[str, object]
 """Values for `?` and `$1` in order, or for `:name` by name."""
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+class LiteralText(str):
+    """A text that stood in a statement: it is read as the type of its place, as literals are."""
+
+    __slots__ = ()
 
 
 class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +58,9 @@ def slot_value(slot: tuple[int | str, Any, int], given: Given) -> Any:
     """
     key, kind, position = slot
     value = given[key]  # type: ignore[index] # _check_given matched key and container
+    if type(value) is LiteralText:
+        plain = str(value)
+        return plain if kind.family == "unknown" else parse_text(plain, kind)
     try:
         return fit(to_working(value, kind), kind)
     except MfdbError as error:

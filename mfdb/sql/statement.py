@@ -67,6 +67,13 @@ class Parameter(Expression, frozen=True, kw_only=True):
     key: int | str
 
 
+class Lifted(Expression, frozen=True, kw_only=True):
+    """A literal that was taken out of a text: the `key`-th value given, of a literal's type."""
+
+    kind: Literal["integer", "bigint", "decimal", "string"]
+    key: int
+
+
 class ColumnRef(Expression, frozen=True, kw_only=True):
     """A column, perhaps with dataset and owner in front."""
 
