@@ -90,7 +90,7 @@ def whole() -> list[Result]:
                 assert len(database.execute(text).fetchall()) == 1
 
         lifted = median_us(read, fresh)
-        database._session._lifted = lambda _text, _params: None  # type: ignore[method-assign] # off
+        database._session._lifted = lambda _text, _params: None  # type: ignore[method-assign,assignment] # off
         plain = median_us(read, fresh)
     return [
         Result(
