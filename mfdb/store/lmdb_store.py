@@ -16,6 +16,7 @@ import threading
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from weakref import WeakSet
 
 import lmdb
 
@@ -45,6 +46,10 @@ FORMAT_VERSION = 1
 MAP_BYTES = 2**40
 """Address space reserved for the file, not disk: 1 TiB, so that the map never has to grow."""
 
+SNAPSHOT_AGE_BYTES = 2**30
+"""How much others may write while a snapshot is held: it keeps every page from being used again."""
+_CHECK_COMMITS = 1_000
+"""After how many commits the table of readers is cleared of processes that died."""
 _READERS = 1024
 _FORMAT_LINE = re.compile(rb"mfdb-store (\d{1,9})\n")
 _FULL_HINT = "free some space on the disk and try again; the store itself is intact"
@@ -64,8 +69,18 @@ class LmdbStore:
         OperationalError: the directory cannot be used (rights, no disk).
     """
 
-    def __init__(self, path: Path | str, *, map_bytes: int = MAP_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        map_bytes: int = MAP_BYTES,
+        snapshot_age_bytes: int = SNAPSHOT_AGE_BYTES,
+    ) -> None:
         self._path = Path(path)
+        self._age_bytes = snapshot_age_bytes
+        self._written = 0
+        self._commits = 0
+        self._held: WeakSet[LmdbSnapshot] = WeakSet()
         self._map_bytes = map_bytes
         self._writing = threading.Lock()
         self._lock_fd = _take_directory(self._path)
@@ -95,7 +110,9 @@ class LmdbStore:
             except lmdb.Error as error:
                 raise _disk_failed(error) from error
             self._snapshots += 1
-        return LmdbSnapshot(txn, self)
+            snapshot = LmdbSnapshot(txn, self, self._written)
+            self._held.add(snapshot)
+        return snapshot
 
     def first(self, prefix: bytes) -> bytes | None:
         """Return the value of the first key that begins with a prefix, as committed now."""
@@ -175,6 +192,21 @@ class LmdbStore:
         except lmdb.Error as error:
             size = sum(batch_bytes(batch) for batch in group)
             raise _commit_failed(self._path, size, error) from error
+        self._age_readers(sum(batch_bytes(batch) for batch in group))
+
+    def _age_readers(self, size_bytes: int) -> None:
+        """Expire snapshots that have been held for too long while others write.
+
+        They end themselves when they are used next: nobody else can tell whether one is in use.
+        """
+        with self._state:
+            self._written += size_bytes
+            self._commits += 1
+            for snapshot in self._held:
+                if self._written - snapshot.since_bytes > self._age_bytes:
+                    snapshot.is_expired = True
+            if self._commits % _CHECK_COMMITS == 0:
+                self._env.reader_check()
 
 
 _first = itemgetter(0)
@@ -197,13 +229,25 @@ def _apply(txn: lmdb.Transaction, group: Sequence[Sequence[Write]]) -> None:
 class LmdbSnapshot:
     """`mfdb.store.port.Snapshot` over one LMDB read transaction; use it as a context."""
 
-    __slots__ = ("_cursor", "_done", "_store", "_txn")
+    __slots__ = (
+        "__weakref__",
+        "_cursor",
+        "_done",
+        "_store",
+        "_txn",
+        "is_expired",
+        "since_bytes",
+    )
 
-    def __init__(self, txn: lmdb.Transaction, store: LmdbStore) -> None:
+    def __init__(self, txn: lmdb.Transaction, store: LmdbStore, since_bytes: int) -> None:
+        """`since_bytes` is what the store had written when the snapshot was taken."""
         self._txn = txn
         self._store = store
         self._cursor: lmdb.Cursor | None = None
         self._done = False
+        self.since_bytes = since_bytes
+        self.is_expired = False
+        """Whether it was held for too long; whoever uses it next is told so."""
 
     def __enter__(self) -> LmdbSnapshot:
         return self
@@ -223,6 +267,8 @@ class LmdbSnapshot:
         """Return the value of a key, or None."""
         if not 0 < len(key) <= KEY_BYTES:
             return None
+        if self.is_expired:
+            raise self._expired()
         try:
             return cast("bytes | None", self._txn.get(key))
         except lmdb.Error as error:
@@ -233,14 +279,22 @@ class LmdbSnapshot:
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs with start <= key < stop in key order (or backwards)."""
         end = prefix_end(start) if stop is None else stop
+        if self.is_expired:
+            raise self._expired()
         try:
             cursor = self._txn.cursor()
-            yield from _backwards(cursor, start, end) if reverse else _forwards(cursor, start, end)
+            found = _backwards(cursor, start, end) if reverse else _forwards(cursor, start, end)
+            for pair in found:
+                yield pair
+                if self.is_expired:
+                    raise self._expired()
         except lmdb.Error as error:
             raise self._failed(error) from error
 
     def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
         """Return the last pair with start <= key < stop, or None."""
+        if self.is_expired:
+            raise self._expired()
         try:
             if not stop:
                 return None
@@ -260,6 +314,8 @@ class LmdbSnapshot:
         try:
             get = self._txn.get
             for _, value in _forwards(self._txn.cursor(), start, end):
+                if self.is_expired:
+                    raise self._expired()
                 yield cast("bytes | None", get(prefix + value))
         except lmdb.Error as error:
             raise self._failed(error) from error
@@ -272,6 +328,14 @@ class LmdbSnapshot:
         if not self._done:
             self._done = True
             self._store.left(self)
+
+    def _expired(self) -> MfdbError:
+        """End the snapshot, and return what its user is told."""
+        self._leave()
+        return OperationalError(
+            "the snapshot was held for too long while others wrote, and was given up",
+            hint="fetch faster, or ask again in smaller portions",
+        )
 
     def _failed(self, error: lmdb.Error) -> MfdbError:
         if self._done:

@@ -2,7 +2,8 @@
 
 Keys are 1..511 bytes, values up to 64 MiB. `write` applies all of a batch or nothing and returns
 only when it would survive the loss of power (SIGKILL, a crash) - the acknowledgement rule of
-DESIGN 6. A snapshot sees one committed state for its whole life.
+DESIGN 6. A snapshot sees one committed state for its whole life; a store may give one up that was
+held while very much was written, and then says so (OperationalError) instead of showing another.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -65,6 +65,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 3_900
 """Slots kept under one key: with their framing they fill one page of the store."""
 _FRAMING_BYTES = 3
+RECENT_ROWS = 1_024
+"""Deleted rows whose values stay at hand for live subscribers."""
 _Run = list[tuple[RowId, "Values | None"]]
 
 
@@ -181,16 +183,15 @@ class Book:
         self._working.delete_all([self._form.rows + handle for handle in handles])
         self._leave(handles, [old.values for old in before])
         self.tail.touch_all(handles)
-        operations = []
-        for sequence, old in enumerate(before, first):
-            parent, place = sequence_and_place(old.version)
-            self._shredder.destroy(parent)
-            self.gone[sequence] = old
-            kept: list[Any] = [None] * len(old.values)
-            for at in self._form.kept:
-                kept[at] = old.values[at]
-            operations.append(before_values(Kind.DELETE, parent, place) + encode(kept))
-        return operations
+        recent = max(0, len(before) - RECENT_ROWS)
+        self.gone.update(enumerate(before[recent:], first + recent))
+        versions = [sequence_and_place(old.version) for old in before]
+        self._shredder.destroy(parent for parent, _ in versions)
+        keep = self._form.keep
+        return [
+            before_values(Kind.DELETE, parent, place) + encode(keep(old.values))
+            for (parent, place), old in zip(versions, before, strict=True)
+        ]
 
     def enter(self, handles: Sequence[RowId], values: Sequence[Values]) -> None:
         """Put the index entries of rows."""

@@ -10,7 +10,11 @@ from mfdb.dataset.rows import row_reader
 from mfdb.dataset.schema import has_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.pending import Values
+    from mfdb.rules.manifest import Manifest
     from mfdb.store.port import Snapshot
 
 
@@ -21,7 +25,7 @@ class Form:
         "asks",
         "dataset",
         "indexes",
-        "kept",
+        "keep",
         "keyed",
         "known",
         "manifest",
@@ -41,6 +45,16 @@ class Form:
         self.read = row_reader(manifest)
         self.keyed = has_key(manifest)
         self.unique = [at for at, column in enumerate(manifest.columns) if column.unique]
-        self.kept = [at for at, column in enumerate(manifest.columns) if column.clear or column.key]
+        self.keep = _keeper(manifest)
         self.indexes = indexes_of(source, manifest)
         self.asks = [index for index in self.indexes if index.info.unique]
+
+
+def _keeper(manifest: Manifest) -> Callable[[Values], Values]:
+    """Return what leaves of a deleted row's values those of clear and key columns."""
+    wanted = [column.clear or bool(column.key) for column in manifest.columns]
+
+    def keep(values: Values) -> Values:
+        return tuple([value if kept else None for value, kept in zip(values, wanted, strict=True)])
+
+    return keep

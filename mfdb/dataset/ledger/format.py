@@ -154,13 +154,14 @@ def destroyed(slot: bytes, parent: int) -> bytes:
     return GONE + leaf_of(slot) + parent.to_bytes(8, "big")
 
 
+_KINDS = tuple(b"\x94" + bytes((kind,)) for kind in Kind)
 INSERTS = encode(LocalOperation(Kind.INSERT, 0, 0, ()))[:-1]
 """What stands before the values of every insert: its encoding up to them."""
 
 
 def before_values(kind: Kind, parent: int, place: int) -> bytes:
     """Return the encoding of an operation up to its values."""
-    return b"\x94" + bytes((kind,)) + encode(parent) + encode(place)
+    return _KINDS[kind] + encode(parent) + encode(place)
 
 
 def row_before_values(sequence: int, place: int, hlc: int) -> bytes:

@@ -10,6 +10,8 @@ from mfdb.dataset.ledger.journal import Journal
 from mfdb.kernel.codec import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mfdb.dataset.working import Working
     from mfdb.kernel.ids import DatasetId
 
@@ -24,20 +26,31 @@ class Shredder:
         self._journal = Journal(working.under, dataset)
         self._open: dict[int, list[bytes]] = {}
 
-    def destroy(self, sequence: int) -> None:
-        """Destroy an operation and all that it supersedes.
+    def destroy(self, sequences: Iterable[int]) -> None:
+        """Destroy operations and all that they supersede.
 
         Raises:
             CorruptRecord: one is missing or damaged.
         """
-        while sequence:
-            first, slots = self._chunk(sequence)
+        due: Iterable[int] = sequences
+        while due := sorted(due):
+            due = self._destroy(due)
+
+    def _destroy(self, sequences: Iterable[int]) -> list[int]:
+        """Destroy operations, in order; return what they supersede."""
+        first, slots = 0, list[bytes]()
+        parents: list[int] = []
+        for sequence in sequences:
+            if not first <= sequence < first + len(slots):
+                first, slots = self._chunk(sequence)
             slot = slots[sequence - first]
             if slot[:1] == GONE:
-                return
+                continue
             parent = parent_in(slot)
             slots[sequence - first] = destroyed(slot, parent)
-            sequence = parent
+            if parent:
+                parents.append(parent)
+        return parents
 
     def finish(self) -> None:
         """Write what is left of the slots."""

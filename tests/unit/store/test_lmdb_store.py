@@ -274,3 +274,37 @@ def test_close_leaves_no_descriptor_behind(tmp_path: Path) -> None:
         with pytest.raises(OperationalError):
             LmdbStore(tmp_path / str(n) / "FORMAT")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_snapshot_that_is_held_while_much_is_written_is_given_up(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path, snapshot_age_bytes=50_000)
+    store.write([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
+    with store.snapshot() as idle, store.snapshot() as scanning:
+        rows = scanning.scan(b"")
+        assert next(rows) == (b"a", b"1")
+        store.write([(b"d", bytes(40_000))])
+        assert next(rows) == (b"b", b"2"), "young enough"
+        store.write([(b"d", bytes(40_000))])
+        for use in (lambda: next(rows), lambda: idle.get(b"a"), lambda: idle.last(b"a", b"z")):
+            with pytest.raises(OperationalError, match="held for too long"):
+                use()
+    with store.snapshot() as fresh:
+        assert fresh.get(b"a") == b"1"
+    store.close()
+
+
+def test_the_file_stops_growing_once_an_old_snapshot_is_given_up(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path, snapshot_age_bytes=200_000)
+    held = store.snapshot()
+
+    def overwrite(times: int) -> int:
+        for _ in range(times):
+            store.write([(b"key %d" % n, bytes(1_000)) for n in range(20)])
+        return (tmp_path / "data.mdb").stat().st_size
+
+    overwrite(20)
+    with pytest.raises(OperationalError):
+        held.get(b"key 1")
+    after_it = overwrite(20)
+    assert overwrite(60) == after_it, "pages are used again"
+    store.close()
