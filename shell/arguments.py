@@ -101,7 +101,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="run a script; - is standard input",
     )
-    add("--dsn", metavar="NAME", help="an alias, mfdb:///directory?identity=..., or a directory")
+    add("--dsn", metavar="NAME", help="an alias, mfdb:///DIR?identity=..., or a directory")
     add("-v", dest="variables", action="append", default=[], metavar="NAME=VALUE",
         help="set a variable, for :NAME and :'NAME'")  # fmt: skip
     add("-1", "--single-transaction", action="store_true", help="all of it in one batch")

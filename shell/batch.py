@@ -13,9 +13,14 @@ from shell.script import Entry, ScriptReader, entries_of, is_meta
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import IO, BinaryIO
 
     from shell.session import Session
+
+END_OF_ROWS = "\\."
+"""The line that ends the rows of a COPY FROM STDIN, as in psql."""
+ROWS_HELD_BYTES = 2**24
+"""More rows than this wait in a temporary file."""
 
 
 async def run_commands(session: Session, texts: Iterable[str], *, keep_going: bool) -> int:
@@ -64,13 +69,18 @@ async def run_script(session: Session, stream: BinaryIO, *, name: str, keep_goin
     The script is read as it is run, so that a pipe is answered statement by statement.
     """
     code = exit_codes.OK
-    async for entry in _script_entries(stream):
-        if not await run_entry(session, entry, name=name):
-            code = exit_codes.FAILED
-            if not keep_going:
-                return exit_codes.STOPPED
-        if session.leaving:
-            break
+    lines = lines_of(stream)
+    before, session.rows_in = session.rows_in, lambda: _rows_of(lines)
+    try:
+        async for entry in _script_entries(lines):
+            if not await run_entry(session, entry, name=name):
+                code = exit_codes.FAILED
+                if not keep_going:
+                    return exit_codes.STOPPED
+            if session.leaving:
+                break
+    finally:
+        session.rows_in = before
     return code
 
 
@@ -107,10 +117,23 @@ async def _failed(session: Session, error: MfdbError, text: str, place: str) -> 
     return False
 
 
-async def _script_entries(stream: BinaryIO) -> AsyncIterator[Entry]:
+async def _rows_of(lines: AsyncIterator[str]) -> IO[bytes]:
+    r"""Return the lines that follow a COPY FROM STDIN in a script, up to a mere `\.`."""
+    import tempfile
+
+    held = tempfile.SpooledTemporaryFile(max_size=ROWS_HELD_BYTES)  # noqa: SIM115 - COPY reads it
+    async for line in lines:
+        if line.rstrip("\r\n") == END_OF_ROWS:
+            break
+        held.write(line.encode())
+    held.seek(0)
+    return held
+
+
+async def _script_entries(lines: AsyncIterator[str]) -> AsyncIterator[Entry]:
     """Yield the entries of a script, each as soon as it is complete."""
     reader = ScriptReader()
-    async for line in lines_of(stream):
+    async for line in lines:
         for entry in reader.feed(line):
             yield entry
     for entry in reader.finish():

@@ -115,7 +115,7 @@ def _aliases(value: object, name: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
         raise InvalidDefinition(
             f"{name}: {ALIASES} must be a table of texts",
-            hint='[aliases] then lines like: work = "mfdb:///srv/work?identity=alice"',
+            hint='[aliases] then lines like: work = "mfdb:////srv/work?identity=alice"',
         )
     return value
 

@@ -72,7 +72,7 @@ def example() -> Iterator[str]:
         yield f"\n# {meaning_of(name)} (or {variable_of(name)})\n"
         yield f"# {name} = {_toml('' if value is None else value)}\n"
     yield "\n# [aliases]\n"
-    yield '# work = "mfdb:///srv/work?identity=alice"\n'
+    yield '# work = "mfdb:////srv/work?identity=alice"\n'
 
 
 def _toml(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -101,6 +101,17 @@ class Connection(Protocol):
 
     async def execute(self, text: str, params: Sequence[object] = ()) -> Result:
         """Run one statement."""
+        ...
+
+    async def copy(
+        self,
+        text: str,
+        stream: Any = None,
+        params: Sequence[object] = (),
+        *,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Result:
+        """Run a COPY; its STDIN and STDOUT are `stream`, a file of bytes."""
         ...
 
     def subscribe(self, text: str) -> AsyncIterator[Change]:

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +24,7 @@ from shell.variables import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from mfdb.kernel.clock import Clock
     from shell.database import Connection, Opener, Result
@@ -82,8 +83,11 @@ class Session:
         self.who = connection.identity
         """What the identity is called here."""
         self._clock = clock
-        self._sink = Sink()
+        self.sink = Sink()
         self._failure = ""
+        self.is_streamed = False
+        self.rows_in: Callable[[], Awaitable[AbstractContextManager[IO[bytes]]]] = standard_input
+        """Gives the rows of COPY FROM STDIN as a file of bytes; scripts and the prompt set it."""
         self._subscriptions: set[asyncio.Task[None]] = set()
         self._reporting: asyncio.TimerHandle | None = None
 
@@ -129,7 +133,10 @@ class Session:
         if first_word(text) == "SUBSCRIBE":
             await self._subscribe(text)
             return
+        self.is_streamed = False
         result = await self.ask(text)
+        if self.is_streamed:
+            return  # its rows are what was to be shown
         display = self.display
         await self.show(
             written(result, display.chosen, display.look(self._columns(), _named(text)))
@@ -146,8 +153,13 @@ class Session:
         """
         started_s = self._clock.monotonic_s()
         try:
-            with self._progress():
-                result = await self.connection.execute(text)
+            if first_word(text) == "COPY":
+                from shell.copy_run import copied
+
+                result = await copied(self, text)
+            else:
+                with self.progress(None):
+                    result = await self.connection.execute(text)
         except MfdbError as error:
             self._remember(error, text)
             raise
@@ -182,12 +194,19 @@ class Session:
         self.say("Not run.\n")
         return False
 
-    def _progress(self) -> contextlib.AbstractContextManager[object]:
+    def progress(
+        self, fraction: Callable[[], float | None] | None
+    ) -> AbstractContextManager[object]:
+        """Return a context that shows how far long work is, where somebody sees it."""
         if not self.options.progress or self.display.quiet or not sys.stderr.isatty():
             return contextlib.nullcontext()
         from shell.progress import Progress
 
-        return Progress(self._clock.monotonic_s, is_shown=lambda: not self.feed.paused)
+        return Progress(
+            self._clock.monotonic_s,
+            fraction=fraction or (lambda: None),
+            is_shown=lambda: not self.feed.paused,
+        )
 
     def _remember(self, error: MfdbError, text: str) -> None:
         self._failure = report.error_whole(error, text)
@@ -203,7 +222,7 @@ class Session:
 
     async def show(self, pieces: Iterable[str]) -> None:
         """Write pieces of text where results go, through the pager if a person would want it."""
-        is_paged = self.interactive and self._sink.is_screen and sys.stdout.isatty()
+        is_paged = self.interactive and self.sink.is_screen and sys.stdout.isatty()
         if not is_paged or self.options.paging == "never":
             for piece in pieces:
                 self.write(piece)
@@ -226,7 +245,7 @@ class Session:
 
     def write(self, text: str) -> None:
         """Write text where results go."""
-        self._sink.write(text)
+        self.sink.write(text)
 
     def say(self, text: str) -> None:
         """Write text to standard output, wherever results go."""
@@ -239,22 +258,22 @@ class Session:
 
     def flush(self) -> None:
         """Hand on what is written."""
-        self._sink.flush()
+        self.sink.flush()
         sys.stdout.flush()
 
     def redirect(self, sink: Sink) -> None:
         """Send results to a sink from now on."""
-        self._sink.close()
-        self._sink = sink
+        self.sink.close()
+        self.sink = sink
 
     @contextlib.contextmanager
     def sent_to(self, sink: Sink) -> Iterator[None]:
         """Send results to a sink inside `with`, and close it."""
-        before, self._sink = self._sink, sink
+        before, self.sink = self.sink, sink
         try:
             yield
         finally:
-            self._sink = before
+            self.sink = before
             sink.close()
 
     def show_error(self, error: MfdbError, statement: str = "", *, place: str = "") -> None:
@@ -287,7 +306,7 @@ class Session:
 
     def _columns(self) -> int:
         """Return the width of the screen results go to, 0 if they go elsewhere."""
-        is_screen = self._sink.is_screen and sys.stdout.isatty()
+        is_screen = self.sink.is_screen and sys.stdout.isatty()
         return shutil.get_terminal_size().columns if is_screen else 0
 
     # ---- the connection
@@ -339,7 +358,7 @@ class Session:
     async def _stream(self, text: str) -> None:
         async for change in self.connection.subscribe(text):
             self.write(change_json(change) + "\n")
-            self._sink.flush()
+            self.sink.flush()
 
     async def _announce(self, text: str) -> None:
         """Print changes above the prompt until the subscription ends or the session closes."""
@@ -362,6 +381,11 @@ class Session:
         line = self.feed.report()
         if line:
             sys.stdout.write(line + "\n")
+
+
+async def standard_input() -> AbstractContextManager[IO[bytes]]:
+    """Return a context with the standard input of the process, which stays open after it."""
+    return contextlib.nullcontext(sys.stdin.buffer)
 
 
 def _count(result: Result) -> int:

@@ -41,6 +41,18 @@ class Sink:
         except OSError as error:
             raise OperationalError(f"cannot write: {error.strerror}") from error
 
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes, behind the text written so far; raises as `write`."""
+        stream = self._stream or sys.stdout
+        below: IO[bytes] | None = getattr(stream, "buffer", None)
+        if below is None:  # a stream that takes text only
+            self.write(data.decode("utf-8", "replace"))
+            return
+        stream.flush()
+        with contextlib.suppress(BrokenPipeError):
+            below.write(data)
+            below.flush()
+
     def flush(self) -> None:
         """Hand on what is written."""
         (self._stream or sys.stdout).flush()

@@ -31,7 +31,7 @@ async def show_connection(session: Session, _call: Call) -> None:
 
 @command(
     "\\c",
-    "open another database (directory, mfdb: name or alias), or be somebody else (\\c - NAME)",
+    "open another database: a directory, mfdb:///... or alias; - NAME is somebody else",
     group=_GROUP,
     alias=".open",
     argument="[DATABASE] [IDENTITY]",

@@ -6,8 +6,9 @@ printed above the prompt while it is being typed at, without disturbing the line
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app_or_none
@@ -21,10 +22,10 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from mfdb.kernel.errors import MfdbError
+from mfdb.kernel.errors import MfdbError, StatementCancelled
 from mfdb.node.system import SystemClock
 from shell import exit_codes
-from shell.batch import run_entry
+from shell.batch import END_OF_ROWS, run_entry
 from shell.completion import Catalogue
 from shell.completion.catalogue import counted
 from shell.interrupts import Interrupted, interruptible
@@ -61,6 +62,10 @@ _STYLE = Style.from_dict(
 _PLAIN = Style.from_dict({"bottom-toolbar": "noreverse"})
 
 
+class _Stopped(Exception):
+    """Ctrl-C while rows are typed."""
+
+
 class Repl:
     """A session at a terminal."""
 
@@ -74,7 +79,11 @@ class Repl:
         self._question: PromptSession[str] = PromptSession(
             interrupt_exception=EOFError, color_depth=self._depth()
         )
+        self._row: PromptSession[str] = PromptSession(
+            interrupt_exception=_Stopped, color_depth=self._depth()
+        )
         session.confirm = self._confirm
+        session.rows_in = self._rows_typed
 
     @property
     def catalogue(self) -> Catalogue:
@@ -150,6 +159,24 @@ class Repl:
         except EOFError:
             return False
         return answer.strip().lower() in ("y", "yes")
+
+    async def _rows_typed(self) -> IO[bytes]:
+        """Return the rows that are typed for COPY FROM STDIN.
+
+        Raises:
+            StatementCancelled: Ctrl-C.
+        """
+        self._session.say("Type the rows, then a line with \\. or Ctrl-D alone.\n")
+        rows = io.BytesIO()
+        try:
+            while (line := await self._row.prompt_async("rows> ")) != END_OF_ROWS:
+                rows.write(line.encode() + b"\n")
+        except _Stopped as error:
+            raise StatementCancelled("no rows were copied") from error
+        except EOFError:
+            pass  # as a line that says so
+        rows.seek(0)
+        return rows
 
     async def _refresh(self) -> None:
         """Ask the local catalogue for names; completion does without what it refuses to tell."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import AccessDenied, SqlSyntax, UnknownDataset
 
@@ -110,6 +111,33 @@ class FakeConnection:
             self.publish({"body": text})
         return FakeResult(tag=f"{word} {max(cursor.rowcount, 0)}")
 
+    async def copy(
+        self,
+        text: str,
+        stream: Any = None,
+        params: Sequence[object] = (),
+        *,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> FakeResult:
+        """Copy csv rows: `COPY t FROM STDIN`, `COPY t FROM 'f'`, `COPY t TO STDOUT`."""
+        assert params == ()
+        self.executed.append(text)
+        words = text.split()
+        if words[2].upper() == "TO":
+            rows = self._sqlite.execute(f"SELECT * FROM {words[1]}").fetchall()
+            stream.write("".join(",".join(map(str, row)) + "\n" for row in rows).encode())
+            return FakeResult(tag=f"COPY {len(rows)}")
+        path = words[3].strip("'")
+        data = stream.read() if stream is not None else _read(path)
+        lines = data.decode().splitlines()[1 if "HEADER" in text else 0 :]
+        for line in lines:
+            cells = line.split(",")
+            marks = ", ".join("?" * len(cells))
+            self._sqlite.execute(f"INSERT INTO {words[1]} VALUES ({marks})", cells)
+        if progress is not None:
+            progress(len(lines), len(data))
+        return FakeResult(tag=f"COPY {len(lines)}")
+
     def publish(self, row: Mapping[str, object]) -> None:
         """Deliver an insert to every subscriber."""
         self._cursor += 1
@@ -132,6 +160,10 @@ class FakeConnection:
     async def close(self) -> None:
         self.closed = True
         self._sqlite.close()
+
+
+def _read(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 @dataclass

@@ -151,6 +151,48 @@ def test_a_failed_subscription_is_a_failed_statement(command: Command) -> None:
     assert command("-c", "SUBSCRIBE TO nowhere").code == 1
 
 
+def test_files_and_texts_run_in_order(command: Command, tmp_path: Path) -> None:
+    script = tmp_path / "s.sql"
+    script.write_text("SELECT 'f' AS a;")
+    ran = command(
+        "-f", str(script), "-c", "SELECT 'c' AS a", "-f", "-", "-t", stdin="SELECT 'i' AS a"
+    )
+    assert ran.out == " f\n c\n i\n"
+
+
+def test_variables_and_output_of_the_command_line(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    ran = command("-v", "who=O'Neil", "-o", str(out), "--format", "csv", "-c", "SELECT :'who' AS w")
+    assert (ran.code, ran.out) == (0, "")
+    assert out.read_text() == "w\nO'Neil\n"
+    assert command("-v", "1=2", "-c", "SELECT 1").code == 2
+    assert command("-o", str(tmp_path), "-c", "SELECT 1").code == 2
+
+
+def test_quiet_and_timing(command: Command) -> None:
+    assert command("-q", "-c", MAKE).out == ""
+    assert "Time: " in command("--timing", "-c", "SELECT 1").out
+    assert "Time: " not in command("-c", "SELECT 1").out
+
+
+def test_one_batch_around_everything(command: Command) -> None:
+    good = command("-1", "-c", "SELECT 1", "-c", "SELECT 2")
+    assert good.connection.executed == ["BEGIN", "SELECT 1", "SELECT 2", "COMMIT"]
+    bad = command("-1", "-c", "SELECT 1", "-c", "SELEC")
+    assert bad.code == 1
+    assert bad.connection.executed[-1] == "ROLLBACK"
+
+
+def test_habits_of_other_shells_get_a_hint_in_scripts(command: Command) -> None:
+    ran = command("-c", "show tables")
+    assert ran.code == 1
+    assert "HINT: here that is \\dt" in ran.err
+
+
+def test_nobody_is_asked_in_batch_mode(command: Command) -> None:
+    assert command("-c", f"{MAKE}; DELETE FROM m").code == 0
+
+
 def test_no_colour_where_there_is_no_terminal(command: Command) -> None:
     ran = command("-c", "SELECT 1", "-c", "SELEC")
     assert "\x1b" not in ran.out + ran.err

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,14 +19,15 @@ from prompt_toolkit.output import DummyOutput
 
 from mfdb.node.system import SystemClock
 from shell.options import Options
+from shell.prompt.keys import Modes
 from shell.prompt.repl import Repl
+from shell.script import lacks_only_its_end
 from shell.session import Session, Surroundings
 from shell.settings import Display, Target
-from tests.unit.shell.fake_database import FakeConnection
+from tests.unit.shell.fake_database import FakeConnection, FakeOpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 CTRL_C = "\x03"
 CTRL_D = "\x04"
@@ -133,6 +135,112 @@ def test_the_history_is_kept_for_its_owner_only(tmp_path: Path) -> None:
     with _terminal(history.parent) as second:
         second.run("\x1b[A", ENTER, CTRL_D)  # arrow up, Enter
         assert second.statements() == ["SELECT 'remember me'"]
+
+
+def test_what_destroys_is_asked_about(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make = "CREATE TABLE m (id INTEGER);"
+    terminal.run(
+        make, ENTER, "DROP TABLE m;", ENTER, "n", ENTER, "DELETE FROM m;", ENTER, "y", ENTER, CTRL_D
+    )
+    assert terminal.statements() == [make[:-1], "DELETE FROM m"]
+    assert "Not run." in capsys.readouterr().out
+
+
+def test_leaving_an_open_batch_is_asked_about(terminal: Terminal) -> None:
+    assert terminal.run("BEGIN;", ENTER, CTRL_D, "n", ENTER, "ROLLBACK;", ENTER, CTRL_D) == 0
+    assert terminal.statements() == ["BEGIN", "ROLLBACK"]
+
+
+def test_words_of_other_shells_are_done(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.run("show tables;", ENTER, "use shop;", ENTER, CTRL_D)
+    told = capsys.readouterr()
+    assert "(here that is \\dt)" in told.out
+    assert "HINT: a directory is a database" in told.err
+
+
+def test_enter_explains_what_is_missing(terminal: Terminal) -> None:
+    terminal.run("SELECT 1", ENTER, ";", ENTER, CTRL_D)
+    modes = Modes(multi_line=True, completion="tab")
+    assert modes.hint == ""
+    assert lacks_only_its_end("SELECT 1")
+    assert not lacks_only_its_end("SELECT (1")
+    assert not lacks_only_its_end("SELECT 1;")
+    assert not lacks_only_its_end("SELECT 'a")
+    assert not lacks_only_its_end("CREATE TABLE")
+
+
+def test_f3_lets_enter_run_everything(terminal: Terminal) -> None:
+    terminal.run("\x1bOR", "SELECT 1", ENTER, CTRL_D)
+    assert terminal.statements() == ["SELECT 1"]
+
+
+def test_tab_completes(terminal: Terminal) -> None:
+    terminal.run("CREATE TABLE letters (id INTEGER);", ENTER, CTRL_D)
+    completer = terminal.repl._prompt.completer
+    assert completer is not None
+    asked = CompleteEvent(completion_requested=True)
+    found = [one.text for one in completer.get_completions(Document("SELECT * FROM "), asked)]
+    assert found == ["letters"]
+
+
+def test_rows_are_typed_at_the_prompt(terminal: Terminal) -> None:
+    terminal.run(
+        "CREATE TABLE m (id INTEGER, body TEXT);", ENTER,
+        "COPY m FROM STDIN;", ENTER, "1,a", ENTER, "2,b", ENTER, "\\.", ENTER,
+        "SELECT id FROM m;", ENTER, CTRL_D,
+    )  # fmt: skip
+    assert terminal.statements()[-1] == "SELECT id FROM m"
+    assert terminal.session.variables["ROW_COUNT"] == "2"
+
+
+def test_secrets_are_not_kept(tmp_path: Path) -> None:
+    with _terminal(tmp_path / "data") as first:
+        first.run("\\set password hidden", ENTER, "SELECT 'kept';", ENTER, CTRL_D)
+    kept = (tmp_path / "data" / "history").read_text()
+    assert "hidden" not in kept
+    assert "kept" in kept
+
+
+def test_a_long_history_is_cut(tmp_path: Path) -> None:
+    with _terminal(tmp_path / "data", history_size=5) as first:
+        first.run(*[key for n in range(20) for key in (f"SELECT {n};", ENTER)], CTRL_D)
+    with _terminal(tmp_path / "data", history_size=5) as second:
+        assert second.session.past == [f"SELECT {n};" for n in range(15, 20)]
+    path = tmp_path / "data" / "history"
+    assert "SELECT 14" not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_editor_gives_the_next_prompt_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i s/1/2/ $1\n")
+    editor.chmod(0o755)
+    with _terminal(tmp_path / "data", editor=str(editor)) as terminal:
+        terminal.run("SELECT 1 \\e", ENTER, ENTER, CTRL_D)
+        assert terminal.statements() == ["SELECT 2"]
+
+
+def test_another_database_is_opened(tmp_path: Path, terminal: Terminal) -> None:
+    opener = FakeOpener()
+    around = Surroundings(
+        interactive=True,
+        target=Target(data=tmp_path / "one"),
+        opener=opener,
+        aliases={"two": "x/2"},
+    )
+    session = Session(terminal.connection, Display(), clock=SystemClock(), around=around)
+    terminal.session, terminal.repl = session, Repl(session)
+    terminal.run("\\c two", ENTER, "SELECT 1;", ENTER, CTRL_D)
+    assert opener.target == Target(data=Path("x/2"))
+    assert opener.connection is not None
+    assert terminal.connection.closed
+    assert "SELECT 1" in opener.connection.executed
 
 
 def test_ctrl_c_cancels_the_statement_that_runs(
