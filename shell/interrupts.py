@@ -50,8 +50,8 @@ class _Watch(Generic[T]):
 
     def hear(self, _number: int, _frame: FrameType | None) -> None:
         """Cancel, or give up. Runs on the loop's own thread, perhaps amid the work."""
-        if self._session.feed.paused:
-            return  # a pager owns the screen, and the key
+        if self._session.is_paging:
+            return  # the pager owns the screen, and the key
         now_s = self._now()
         is_again, self._last_s = now_s - self._last_s < AGAIN_S, now_s
         self.count += 1

@@ -19,9 +19,17 @@ def pager_command(text: str) -> list[str]:
 
 
 def page(
-    pieces: Iterable[str], *, height: int, command: list[str], write: Callable[[str], object]
+    pieces: Iterable[str],
+    *,
+    height: int,
+    command: list[str],
+    write: Callable[[str], object],
+    owns: Callable[[bool], object] = lambda _owns: None,
 ) -> None:
-    """Write the pieces, or give them to the pager once they do not fit into `height` lines."""
+    """Write the pieces, or give them to the pager once they do not fit into `height` lines.
+
+    `owns` is told when the pager has the screen, and when it no longer has.
+    """
     source = iter(pieces)
     held: list[str] = []
     lines = 0
@@ -33,24 +41,32 @@ def page(
     else:
         write("".join(held))
         return
-    if not _paged(held, source, command):
+    if not _paged(held, source, command, owns):
         write("".join(held))
         for piece in source:
             write(piece)
 
 
-def _paged(held: Iterable[str], rest: Iterable[str], command: list[str]) -> bool:
+def _paged(
+    held: Iterable[str],
+    rest: Iterable[str],
+    command: list[str],
+    owns: Callable[[bool], object],
+) -> bool:
     """Return False if the pager could not be started; leaving it early is no failure."""
     try:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8")
     except OSError:
         return False
     assert process.stdin is not None
+    owns(True)  # noqa: FBT003 - what is told
     try:
         with process.stdin as pipe:
             pipe.writelines(held)
             pipe.writelines(rest)
     except BrokenPipeError:
         pass  # the reader has seen enough
-    process.wait()
+    finally:
+        process.wait()
+        owns(False)  # noqa: FBT003 - what is told
     return True

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -85,6 +87,10 @@ class Session:
         self._clock = clock
         self.sink = Sink()
         self._failure = ""
+        self.screen_columns: Callable[[], int] = self._terminal_columns
+        """How wide the screen is that results go to; 0 if they go elsewhere."""
+        self.is_paging = False
+        """Whether a pager owns the screen and the keys."""
         self.is_streamed = False
         self.rows_in: Callable[[], Awaitable[AbstractContextManager[IO[bytes]]]] = standard_input
         """Gives the rows of COPY FROM STDIN as a file of bytes; scripts and the prompt set it."""
@@ -133,14 +139,16 @@ class Session:
         if first_word(text) == "SUBSCRIBE":
             await self._subscribe(text)
             return
+        self.screen_columns: Callable[[], int] = self._terminal_columns
+        """How wide the screen is that results go to; 0 if they go elsewhere."""
+        self.is_paging = False
+        """Whether a pager owns the screen and the keys."""
         self.is_streamed = False
         result = await self.ask(text)
         if self.is_streamed:
             return  # its rows are what was to be shown
+        await self.show_result(result, _named(text))
         display = self.display
-        await self.show(
-            written(result, display.chosen, display.look(self._columns(), _named(text)))
-        )
         if display.timing and display.chosen in FOR_PEOPLE and self.taken_s is not None:
             self.write(f"Time: {self.taken_s * 1000:.3f} ms\n")
         self.show_notices()
@@ -231,17 +239,34 @@ class Session:
 
         is_always = self.options.paging == "always"
         self.feed.pause()
-        try:
-            await asyncio.to_thread(
+        stopped = threading.Event()
+        writing = asyncio.ensure_future(
+            asyncio.to_thread(
                 page,
-                pieces,
+                itertools.takewhile(lambda _piece: not stopped.is_set(), pieces),
                 height=1 if is_always else shutil.get_terminal_size().lines - 1,
                 command=pager_command(self.options.pager),
                 write=sys.stdout.write,
+                owns=self._note_pager,
             )
+        )
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            stopped.set()
+            await writing
+            raise
         finally:
             for line in self.feed.resume(self._clock.monotonic_s()):
                 sys.stdout.write(line + "\n")
+
+    def _note_pager(self, owns: bool) -> None:  # noqa: FBT001 - what is told
+        self.is_paging = owns
+
+    async def show_result(self, result: Result, dataset: str = "") -> None:
+        """Write a result in the format in force; `dataset` is where INSERTs of it would go."""
+        look = self.display.look(self.screen_columns(), dataset)
+        await self.show(written(result, self.display.chosen, look))
 
     def write(self, text: str) -> None:
         """Write text where results go."""
@@ -304,7 +329,7 @@ class Session:
         moment = datetime.datetime.fromtimestamp(self._clock.now_s()).astimezone()
         return moment.strftime("%a %d %b %Y %H:%M:%S")
 
-    def _columns(self) -> int:
+    def _terminal_columns(self) -> int:
         """Return the width of the screen results go to, 0 if they go elsewhere."""
         is_screen = self.sink.is_screen and sys.stdout.isatty()
         return shutil.get_terminal_size().columns if is_screen else 0

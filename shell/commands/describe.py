@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shell.commands.registry import command
 from shell.literals import quoted_name, quoted_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shell.commands.registry import Call
+    from shell.database import Column, Result
     from shell.session import Session
 
 _GROUP = "Datasets"
+_IN_SHORT = ("name", "kind", "place", "owner")
+
+
+class _Part(NamedTuple):
+    """Some columns of a result."""
+
+    columns: Sequence[Column]
+    rows: Sequence[tuple[object, ...]]
+    tag: str
 
 
 @command(
@@ -23,7 +35,7 @@ _GROUP = "Datasets"
     completes="dataset",
 )
 async def describe(session: Session, call: Call) -> None:
-    """Run DESCRIBE or SHOW DATASETS.
+    """Run DESCRIBE, and show the indexes; with + grants and the statement that makes it too.
 
     Raises:
         MfdbError: there is no such dataset.
@@ -33,22 +45,84 @@ async def describe(session: Session, call: Call) -> None:
         return
     name = name_of(call.argument)
     await session.run(f"DESCRIBE {name}")
+    indexes = await session.connection.execute(f"SHOW INDEXES FROM {name}")
+    if indexes.rows:
+        session.inform("Indexes:\n")
+        await session.show_result(indexes)
     if call.plus:
+        session.inform("Grants:\n")
         await session.run(f"SHOW GRANTS ON {name}")
-        await session.run(f"SHOW CREATE DATASET {name}")
+        created = await session.connection.execute(f"SHOW CREATE DATASET {name}")
+        session.write(f"{created.rows[0][-1]}\n")
 
 
 @command(
     "\\dt",
-    "list the datasets; a PATTERN may hold *",
+    "list the datasets; a PATTERN may hold *; + shows more",
     group=_GROUP,
     alias=".tables",
     argument="[PATTERN]",
     completes="dataset",
 )
 async def list_datasets(session: Session, call: Call) -> None:
-    """Run SHOW DATASETS."""
-    await session.run(f"SHOW DATASETS{_like(call.argument)}")
+    """Run SHOW DATASETS; without + only what fits on every screen is shown."""
+    result = await session.ask(f"SHOW DATASETS{_like(call.argument)}")
+    if not result.rows and not call.argument:
+        session.inform("There are no datasets yet; CREATE TABLE makes one.\n")
+        return
+    await session.show_result(result if call.plus else _in_short(session, result))
+
+
+@command(
+    "\\di",
+    "list the indexes, of one dataset or all",
+    group=_GROUP,
+    alias=".indexes",
+    argument="[NAME]",
+    completes="dataset",
+)
+async def list_indexes(session: Session, call: Call) -> None:
+    """Run SHOW INDEXES."""
+    of = f" FROM {name_of(call.argument)}" if call.argument else ""
+    await session.run(f"SHOW INDEXES{of}")
+
+
+@command(
+    "\\dp",
+    "list who may do what with a dataset",
+    group=_GROUP,
+    argument="NAME",
+    completes="dataset",
+)
+async def list_grants(session: Session, call: Call) -> None:
+    """Run SHOW GRANTS.
+
+    Raises:
+        SqlSyntax: no dataset is named.
+    """
+    (name,) = call.words(1, 1, "\\dp NAME")
+    await session.run(f"SHOW GRANTS ON {name_of(name)}")
+
+
+@command("\\df", "list the functions; a PATTERN may hold *", group=_GROUP, argument="[PATTERN]")
+async def list_functions(session: Session, call: Call) -> None:
+    """Write every function with what it takes."""
+    import fnmatch
+
+    from shell.completion.catalogue import built_in
+
+    pattern = call.argument or "*"
+    found = [
+        (name, takes)
+        for name, takes in sorted(built_in().functions.items())
+        if fnmatch.fnmatchcase(name, pattern)
+    ]
+    heads = (_Head("function"), _Head("takes"))
+    await session.show_result(_Part(heads, found, f"SHOW {len(found)}"))
+
+
+class _Head(NamedTuple):
+    name: str
 
 
 def name_of(text: str) -> str:
@@ -62,3 +136,15 @@ def _like(pattern: str) -> str:
     if not pattern:
         return ""
     return f" LIKE {quoted_text(pattern.replace('*', '%').replace('?', '_'))}"
+
+
+def _in_short(session: Session, result: Result) -> Result:
+    """Return the columns that matter most; oneself by name."""
+    names = [column.name for column in result.columns]
+    kept = [names.index(name) for name in _IN_SHORT if name in names]
+    me = session.connection.identity
+    rows = [
+        tuple(session.who if row[place] == me else row[place] for place in kept)
+        for row in result.rows
+    ]
+    return _Part([result.columns[place] for place in kept], rows, result.tag)

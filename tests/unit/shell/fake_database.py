@@ -80,6 +80,8 @@ class FakeConnection:
             row = ("alice", self.identity, False, True)
             names = ("name", "address", "protected", "current")
             return FakeResult(tuple(map(FakeColumn, names)), [row], "SHOW 1")
+        elif words[:2] == ["SHOW", "INDEXES"]:
+            return FakeResult((FakeColumn("index"),), [], "SHOW 0")
         elif words[0] == "DESCRIBE":
             return self._describe(words[1].strip('"'))
         elif words == ["SELECT", "slow"]:
