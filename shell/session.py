@@ -139,10 +139,6 @@ class Session:
         if first_word(text) == "SUBSCRIBE":
             await self._subscribe(text)
             return
-        self.screen_columns: Callable[[], int] = self._terminal_columns
-        """How wide the screen is that results go to; 0 if they go elsewhere."""
-        self.is_paging = False
-        """Whether a pager owns the screen and the keys."""
         self.is_streamed = False
         result = await self.ask(text)
         if self.is_streamed:

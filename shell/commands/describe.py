@@ -46,9 +46,10 @@ async def describe(session: Session, call: Call) -> None:
     name = name_of(call.argument)
     await session.run(f"DESCRIBE {name}")
     indexes = await session.connection.execute(f"SHOW INDEXES FROM {name}")
-    if indexes.rows:
+    made = _beside_the_key(indexes)
+    if made.rows:
         session.inform("Indexes:\n")
-        await session.show_result(indexes)
+        await session.show_result(made)
     if call.plus:
         session.inform("Grants:\n")
         await session.run(f"SHOW GRANTS ON {name}")
@@ -136,6 +137,19 @@ def _like(pattern: str) -> str:
     if not pattern:
         return ""
     return f" LIKE {quoted_text(pattern.replace('*', '%').replace('?', '_'))}"
+
+
+def _beside_the_key(indexes: Result) -> Result:
+    """Return the indexes that DESCRIBE has not told of already: all but the primary key's."""
+    names = [column.name for column in indexes.columns]
+    kept = [place for place, name in enumerate(names) if name != "dataset"]
+    kind = names.index("kind") if "kind" in names else None
+    rows = [
+        tuple(row[place] for place in kept)
+        for row in indexes.rows
+        if kind is None or row[kind] != "primary key"
+    ]
+    return _Part([indexes.columns[place] for place in kept], rows, f"SHOW {len(rows)}")
 
 
 def _in_short(session: Session, result: Result) -> Result:
