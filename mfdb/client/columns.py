@@ -27,6 +27,8 @@ class LocalColumns:
         self._named = named
         self.rows = scan.rows
         self.blocks = scan.blocks
+        self.runs = scan.runs
+        self.merged = scan.merged
         self.kept = scan.kept
 
     def column(self, block: Any, place: int) -> AnyColumn:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mfdb.sql.bound import Bound, BoundSelect
     from mfdb.sql.compile import Compiled, Environment
-    from mfdb.sql.tables import Column, ColumnScan
+    from mfdb.sql.tables import ColumnScan, Vector
 
 _TURNED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _SAFE = frozenset({*_TURNED, "not", "like"})
@@ -42,7 +42,7 @@ class _Condition:
         self._ask = compile_expression(node)
         self._sign, self._family, self._other = _comparison(node)
 
-    def asked(self, about: Environment) -> Callable[[Column], Any]:
+    def asked(self, about: Environment) -> Callable[[Vector], Any]:
         """Return what tells, as a numpy array, for which rows of a block the condition is true."""
         place, ask = self.place, self._ask
         known = _Answers(lambda value: ask({place: value}, about) is True)
@@ -70,7 +70,7 @@ class _Answers(dict[Any, bool]):
         return answer
 
 
-def _looked_up(column: Column, known: _Answers) -> Any:
+def _looked_up(column: Vector, known: _Answers) -> Any:
     """Ask once for each value of all blocks where blocks have dictionaries, else for each row."""
     import numpy as np
 
@@ -118,9 +118,9 @@ class Sieve:
 
     def rows(self, scan: ColumnScan, about: Environment) -> Iterator[StoredRow]:
         """Yield the rows of blocks that WHERE keeps, with the columns that the query needs."""
-        for block, at in self._found(scan, about):
+        for run, at in self._found(scan, about):
             columns: list[Any] = [
-                scan.column(block, place).at(at) if place in self._needed else repeat(None)
+                scan.merged(run, place).at(at) if place in self._needed else repeat(None)
                 for place in range(self._width)
             ]
             for values in zip(*columns, strict=False):
@@ -132,26 +132,26 @@ class Sieve:
     ) -> Iterator[tuple[Any, ...]]:
         """Yield these columns of the rows of blocks that WHERE keeps; it has to be whole."""
         assert self.is_whole
-        for block, at in self._found(scan, about):
-            yield from zip(*(scan.column(block, place).at(at) for place in places), strict=True)
+        for run, at in self._found(scan, about):
+            yield from zip(*(scan.merged(run, place).at(at) for place in places), strict=True)
 
     def _found(self, scan: ColumnScan, about: Environment) -> Iterator[tuple[Any, Any]]:
         """Yield blocks with the positions, as a numpy array, that every condition keeps."""
         import numpy as np
 
         conditions = [(one.place, one.asked(about)) for one in self._conditions]
-        for block in scan.blocks:
+        for run in scan.runs:
             mask: Any = None
             for place, condition in conditions:
-                found = condition(scan.column(block, place))
+                found = condition(scan.merged(run, place))
                 mask = found if mask is None else mask & found
                 if not mask.any():
                     break
-            if block.outdated:
-                mask[list(block.outdated)] = False
+            if run.outdated:
+                mask[list(run.outdated)] = False
             at = np.flatnonzero(mask)
             if len(at):
-                yield block, at
+                yield run, at
 
 
 _NO_ID = RowId(b"")

@@ -94,13 +94,8 @@ class FullScan(msgspec.Struct, frozen=True):
 Access = KeyLookup | KeyRange | IndexRange | ValueLookup | FullScan
 
 
-class Column(Protocol):
-    """A column of a block of rows, in the form that suits; Arrow and numpy are typed as Any."""
-
-    @property
-    def arrow(self) -> Any:
-        """The stored values as an Arrow array, perhaps with a dictionary."""
-        ...
+class Vector(Protocol):
+    """A column of many rows, in the form that suits; Arrow and numpy are typed as Any."""
 
     @property
     def is_coded(self) -> bool:
@@ -110,10 +105,6 @@ class Column(Protocol):
     @property
     def size_bytes(self) -> int:
         """Bytes in memory."""
-        ...
-
-    def values(self) -> list[Any]:
-        """Return the stored values."""
         ...
 
     def codes(self) -> tuple[Any, list[Any]]:
@@ -126,6 +117,19 @@ class Column(Protocol):
 
     def numbers(self) -> tuple[Any, Any]:
         """Return a number column as numpy values, and where they are NULL (None: nowhere)."""
+        ...
+
+
+class Column(Vector, Protocol):
+    """A column of one block."""
+
+    @property
+    def arrow(self) -> Any:
+        """The stored values as an Arrow array, perhaps with a dictionary."""
+        ...
+
+    def values(self) -> list[Any]:
+        """Return the stored values."""
         ...
 
 
@@ -154,6 +158,15 @@ class ColumnScan(Protocol):
     @property
     def blocks(self) -> Sequence[RowBlock]:
         """The blocks."""
+        ...
+
+    @property
+    def runs(self) -> Sequence[RowBlock]:
+        """The same blocks, several taken as one."""
+        ...
+
+    def merged(self, run: Any, place: int) -> Vector:
+        """Return a column of a run: of the dataset only."""
         ...
 
     def column(self, block: Any, place: int) -> Column:

@@ -49,13 +49,14 @@ _REPEATS = 2
 class Column:
     """One column of one block, in the forms that its readers want; each is made once."""
 
-    __slots__ = ("_codes", "_is_number", "_numbers", "_values", "arrow", "is_coded")
+    __slots__ = ("_codes", "_numbers", "_values", "arrow", "is_coded", "is_number")
 
     def __init__(self, array: Any) -> None:
         self.arrow = array
         self.is_coded = is_coded(array)
         """Whether values are kept once, in a dictionary."""
-        self._is_number = not array.null_count and _is(array, "numeric", "boolean")
+        self.is_number = not array.null_count and _is(array, "numeric", "boolean")
+        """Whether it is a number or a truth in every row."""
         self._values: list[Any] | None = None
         self._codes: tuple[Any, list[Any]] | None = None
         self._numbers: tuple[Any, Any] | None = None
@@ -82,7 +83,7 @@ class Column:
         if self.is_coded:
             codes, values = self.codes()
             return [values[code] for code in codes[positions].tolist()]
-        if self._is_number:
+        if self.is_number:
             return list(self.numbers()[0][positions].tolist())
         import arro3.core as arrow
 

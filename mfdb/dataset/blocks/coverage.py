@@ -18,6 +18,7 @@ from mfdb.dataset.blocks.records import (
     coverage_key,
     tail_key,
 )
+from mfdb.dataset.blocks.run import Run, runs_of
 from mfdb.dataset.layout import of_dataset
 from mfdb.dataset.visible import row_at, rows_after
 from mfdb.dataset.working import load, parse
@@ -62,6 +63,7 @@ class Covered:
     high: bytes
     rows: int
     """How many rows stand in blocks."""
+    runs: tuple[Run, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -102,7 +104,13 @@ def read_covered(source: Snapshot, dataset: DatasetId, cache: BlockCache) -> Cov
             if at < len(blocks):
                 blocks[at] = _outdated(source, dataset, blocks[at], found, cache)
     high = blocks[-1].high if blocks else b""
-    return Covered(tuple(blocks), tuple(tail), high, sum(block.rows for block in blocks))
+    return Covered(
+        tuple(blocks),
+        tuple(tail),
+        high,
+        sum(block.rows for block in blocks),
+        tuple(runs_of(blocks)),
+    )
 
 
 def _outdated(

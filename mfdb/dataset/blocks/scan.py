@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset.blocks.coverage import fresh_rows, load_column
+from mfdb.dataset.blocks.run import MergedColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.blocks.cache import BlockCache
     from mfdb.dataset.blocks.columns import Column
     from mfdb.dataset.blocks.coverage import Block, Covered
+    from mfdb.dataset.blocks.run import Run
     from mfdb.dataset.layout import StoredRow
     from mfdb.rules.manifest import Manifest
     from mfdb.store.port import Snapshot
@@ -42,6 +44,11 @@ class BlockScan:
         return self._covered.blocks
 
     @property
+    def runs(self) -> tuple[Run, ...]:
+        """The same blocks, several taken as one."""
+        return self._covered.runs
+
+    @property
     def rows(self) -> int:
         """How many rows stand in blocks."""
         return self._covered.rows
@@ -53,6 +60,17 @@ class BlockScan:
             CorruptRecord: it is missing or damaged.
         """
         return load_column(self._source, self._dataset, block, place, self._cache)
+
+    def merged(self, run: Run, place: int) -> MergedColumn:
+        """Return a column of a run with all its rows, outdated ones too.
+
+        Raises:
+            CorruptRecord: it is missing or damaged.
+        """
+        key = (self._dataset, "run", run.numbers, place)
+        return self._cache.get(
+            key, lambda: MergedColumn([self.column(block, place) for block in run.blocks])
+        )
 
     def derived(self, block: Block, place: int, name: str, make: Callable[[Column], Any]) -> Any:
         """Return what is made of a column of a block, kept by name."""

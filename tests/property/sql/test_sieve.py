@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfdb.dataset.blocks.columns import Column, array_of, coded
+from mfdb.dataset.blocks.run import MergedColumn
 from mfdb.kernel.ids import Address
 from mfdb.sql import bound as bd
 from mfdb.sql.bind import bind
@@ -97,6 +98,13 @@ class Blocks:
         array = array_of([row.values[place] for row in block.part], KINDS[place])
         return Column(coded(array) if KINDS[place] == "utf8" and block.coded else array)
 
+    @property
+    def runs(self) -> list[Group]:
+        return [Group(self.blocks[at : at + 2]) for at in range(0, len(self.blocks), 2)]
+
+    def merged(self, run: Group, place: int) -> MergedColumn:
+        return MergedColumn([self.column(part, place) for part in run.parts])
+
     def derived(self, block: Part, place: int, name: str, make: Any) -> Any:
         del name
         return make(self.column(block, place))
@@ -118,6 +126,15 @@ class Part:
     @property
     def size(self) -> int:
         return len(self.part)
+
+
+class Group:
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        self.size = sum(part.size for part in parts)
+        self.outdated = tuple(
+            4 * number + at for number, part in enumerate(parts) for at in part.outdated
+        )
 
 
 class WithBlocks(MemoryTables):
