@@ -33,6 +33,7 @@ from mfdb.rules.changeset import (
     free_row_id,
     operations_root,
 )
+from mfdb.rules.clauses import Check, ForeignKey, Layout, Policy, Unique, plain
 from mfdb.rules.columns import (
     SealedRow,
     author_digest,
@@ -218,7 +219,7 @@ def manifest(**changes: Any) -> Manifest:
             column("body", "BYTEA", not_null=True),
             column("stars", "INTEGER", clear=True, default=["value", 0]),
         ),
-        "checks": (["<=", ["column", "stars"], ["value", 5]],),
+        "clauses": (["<=", ["column", "stars"], ["value", 5]],),
         "grants": (
             grant(Grantee.OWNER),
             grant(
@@ -239,6 +240,24 @@ def manifest(**changes: Any) -> Manifest:
         "options": (("seal_after", "1048576"),),
     }
     return Manifest(**(values | changes))
+
+
+FORMAT_2: dict[str, Any] = {
+    "format": 2,
+    "ordering": Ordering.OWNER,
+    "kind": Kind.DATASET,
+    "clauses": tuple(
+        plain(clause)
+        for clause in (
+            Check("rated", ["<=", ["column", "stars"], ["value", 5]]),
+            Unique("once", ("body", "stars")),
+            ForeignKey("of", ("stars",), DATASET, ("stars",), "CASCADE", "NO ACTION"),
+            Layout(3, (0, 2), (None, 1)),
+            Policy("own", True, 7, ((int(Grantee.PUBLIC), b""),), ["value", True], None),  # noqa: FBT003 - the record's order
+        )
+    ),
+}
+"""What makes a manifest one of format 2, with a clause of each kind but a view's."""
 
 
 def signed_manifest(signer: Account = OWNER, /, **changes: Any) -> SignedManifest:

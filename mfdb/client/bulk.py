@@ -1,9 +1,9 @@
 """Many rows by one INSERT: parameters are judged column by column, rows keyed and noted in one go.
 
 What qualifies: INSERT of one row of parameters (and defaults of NULL) into a dataset that this
-identity owns and orders, with a primary key and without UNIQUE columns or indexes, CHECKs and
-RETURNING. A column whose values are not of just the expected type goes through the general
-conversion value by value, so that errors are the general ones.
+identity owns and orders, with a primary key and without UNIQUE columns or indexes, foreign keys,
+CHECKs and RETURNING. A column whose values are not of just the expected type goes through the
+general conversion value by value, so that errors are the general ones.
 
     sets of parameters -> columns -> checked, converted -> rows -> row ids -> nobody has them yet
 """
@@ -68,7 +68,7 @@ class BulkInsert:
         plain = len(bound.rows) == 1 and not bound.returning and not table.checks
         if not plain or manifest.owner != keyring.address or bound.parameters.style == ":":
             return None
-        if any(index.unique for index in table.indexes):
+        if table.foreign_keys or any(index.unique for index in table.indexes):
             return None
         if getattr(bound, "on_conflict", None) is not None or getattr(bound, "query", None):
             return None

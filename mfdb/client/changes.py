@@ -16,8 +16,10 @@ from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
-from mfdb.sql.bound import BoundInsert, query_of
+from mfdb.sql.bound import BoundInsert, Parameters, query_of
 from mfdb.sql.dml import CompiledChange
+from mfdb.sql.foreign import ForeignKeys
+from mfdb.sql.parameters import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from mfdb.client.ground import Ground
     from mfdb.client.plans import Plans
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.reading import Reading
     from mfdb.sql.parameters import Given
+    from mfdb.sql.tables import Mutation
 
 ATTEMPTS = 5
 """How often a statement is planned anew when another thread changed its rows meanwhile."""
@@ -95,18 +99,29 @@ class Changes:
             pending = batch.table(known.manifest.dataset)
             keyring = self._ground.state.replica.keyring
             pending.begin(reading, known, keyring)
+            tied = compiled.table.foreign_keys or reading.referring(known.manifest.dataset)
             bulk = self._bulks.get(text) if len(many) >= LEAST else None
+            if tied and not isinstance(bulk, BulkInsert):
+                bulk = None  # rows that refer would have to be asked
             if bulk is not None and bulk.known is known:
                 count = bulk.plan(many, reading, pending, keyring)
                 return Result(tag=f"{name} {count}", count=count)
             tables = self._ground.tables(reading, catalogue, batch)
             context = self._ground.context()
+            mutations = []
             for self.noted, params in enumerate(many):
                 mutation = compiled.plan(tables, params, context)
-                note(mutation, pending)
+                self._note(mutation, reading, batch)
+                mutations.append(mutation)
                 count += mutation.count
                 rows += mutation.rows
                 columns = columns_of(mutation.columns)
+            if tied:
+                about = environment(Parameters("", 0, ()), (), context)
+                keys = ForeignKeys(
+                    catalogue, tables, lambda one: self._note(one, reading, batch), about
+                )
+                keys.enforce(mutations)
         return Result(tag=f"{name} {count}", columns=columns, rows=rows, count=count)
 
     def _demand_more(self, bound: Any, known: Known | None) -> None:
@@ -117,6 +132,12 @@ class Changes:
         demand(known.manifest, Action.UPDATE, self._ground.state.me)
         if conflict.action == "replace":
             demand(known.manifest, Action.DELETE, self._ground.state.me)
+
+    def _note(self, mutation: Mutation, reading: Reading, batch: Batch) -> None:
+        known = reading.known(mutation.table.dataset)
+        pending = batch.table(known.manifest.dataset)
+        pending.begin(reading, known, self._ground.state.replica.keyring)
+        note(mutation, pending)
 
     def commit(self, batch: Batch) -> None:
         """Make the changes of a batch durable: all or none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client import definitions
@@ -10,12 +11,15 @@ from mfdb.client.options import parse_options
 from mfdb.kernel.errors import (
     AccessDenied,
     DuplicateDataset,
+    DuplicateObject,
     InvalidDefinition,
     NotSupportedError,
     UnknownIdentity,
+    UnknownObject,
 )
 from mfdb.kernel.ids import Hash, show
 from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.rules.clauses import Policy, plain
 from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action, Grant, Grantee, Manifest, dataset_id
 
@@ -24,9 +28,10 @@ if TYPE_CHECKING:
 
     from mfdb.client.options import DatasetOptions
     from mfdb.client.state import SessionState
+    from mfdb.rules.clauses import View
     from mfdb.rules.manifest import SignedManifest, WrappedKey
     from mfdb.sql import statement as st
-    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundRevoke
+    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundPolicy, BoundRevoke
 
 SALT_BYTES = 32
 _GRANTEES = {
@@ -53,15 +58,8 @@ class Definer:
             AccessDenied: the name has another owner.
         """
         node, state = bound.statement, self._state
-        self._own_name(node.table)
-        if state.replica.find(state.me, node.table.name) is not None:
-            if node.if_not_exists:
-                return None
-            raise DuplicateDataset(
-                f"dataset {node.table.name} exists already",
-                hint="choose another name, or CREATE ... IF NOT EXISTS",
-                position=node.table.position,
-            )
+        if not self.is_free(node.table, if_not_exists=node.if_not_exists):
+            return None
         manifest = definitions.first_manifest(
             bound,
             options,
@@ -71,6 +69,49 @@ class Definer:
             salt=Hash(state.entropy.token(SALT_BYTES)),
         )
         return self.sign(manifest)
+
+    def is_free(self, name: st.TableName, *, if_not_exists: bool) -> bool:
+        """Return whether a name may be taken; False if it is, and IF NOT EXISTS was said.
+
+        Raises:
+            DuplicateDataset: the name is taken.
+            AccessDenied: the name has another owner.
+        """
+        self._own_name(name)
+        taken = self._state.replica.find(self._state.me, name.name)
+        if taken is None:
+            return True
+        if if_not_exists:
+            return False
+        raise DuplicateDataset(
+            f"{taken.manifest.kind.name.lower()} {name.name} exists already",
+            hint="choose another name, or CREATE ... IF NOT EXISTS",
+            position=name.position,
+        )
+
+    def view(
+        self,
+        name: st.TableName,
+        columns: Sequence[tuple[str, str]],
+        view: View,
+        replaces: Manifest | None,
+    ) -> SignedManifest:
+        """Return the manifest of a new view, or the next one of the view that it replaces."""
+        state = self._state
+        if replaces is not None:
+            changes = {"columns": definitions.plain_columns(columns), "clauses": (plain(view),)}
+            return self.sign(definitions.successor(replaces, **changes))
+        return self.sign(
+            definitions.view_manifest(
+                name.name,
+                columns,
+                view,
+                keyring=state.replica.keyring,
+                network=EMBEDDED,
+                nonce=self._free_nonce(name.name, mailbox=False),
+                salt=Hash(state.entropy.token(SALT_BYTES)),
+            )
+        )
 
     def grants(self, bound: BoundGrant) -> list[Grant]:
         """Return the grants that a statement gives.
@@ -127,6 +168,63 @@ class Definer:
                 frontier_of=lambda signer: reading.frontier(known, signer),
                 keyring=replica.keyring,
             )
+
+    def policy(self, manifest: Manifest, bound: BoundPolicy) -> SignedManifest:
+        """Return the manifest with a policy more; what was written before it stays.
+
+        Raises:
+            AccessDenied: the dataset is somebody else's.
+            DuplicateObject: it has a policy of that name.
+            NotSupportedError: providers cannot keep it.
+        """
+        self.own(manifest)
+        node = bound.statement
+        if any(one.name == node.name.text for one in manifest.of_kind(Policy)):
+            raise DuplicateObject(
+                f"dataset {manifest.name} has a policy {node.name.text} already",
+                hint="choose another name, or DROP POLICY",
+                position=node.name.position,
+            )
+        reads = bound.actions & int(Action.SELECT | Action.SUBSCRIBE)
+        if reads and manifest.network != EMBEDDED:
+            raise NotSupportedError(
+                "a right to read some of the rows cannot be kept by providers yet",
+                hint="FOR INSERT, UPDATE or DELETE; or put such rows into a dataset of their own",
+                position=node.position,
+            )
+        policy = Policy(
+            node.name.text,
+            node.restrictive,
+            bound.actions,
+            tuple((int(_GRANTEES[one.kind]), self._identity(one)) for one in node.grantees),
+            bound.using,
+            bound.check,
+        )
+        replica = self._state.replica
+        with replica.reading() as reading:
+            known = reading.known(manifest.dataset)
+            after = definitions.with_policy(manifest, policy, lambda: reading.frontier(known, None))
+        return self.sign(after)
+
+    def without_policy(self, manifest: Manifest, node: st.DropPolicy) -> SignedManifest | None:
+        """Return the manifest without a policy, None if there is none and IF EXISTS was said.
+
+        Raises:
+            AccessDenied: the dataset is somebody else's.
+            UnknownObject: it has no such policy.
+        """
+        self.own(manifest)
+        names = [one.name for one in manifest.of_kind(Policy)]
+        if node.name.text in names:
+            return self.sign(definitions.without_policy(manifest, node.name.text))
+        if node.if_exists:
+            return None
+        near = get_close_matches(node.name.text, names, n=1)
+        raise UnknownObject(
+            f"dataset {manifest.name} has no policy {node.name.text}",
+            hint=f"did you mean {near[0]}?" if near else f"SHOW POLICIES ON {manifest.name}",
+            position=node.name.position,
+        )
 
     def alter(self, manifest: Manifest, node: st.AlterOptions) -> SignedManifest:
         """Return the manifest with other options.

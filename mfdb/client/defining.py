@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client.definer import Definer
+from mfdb.client.dropping import drop
 from mfdb.client.options import parse_options
 from mfdb.client.results import Result, table
 from mfdb.client.upkeep import create_index
-from mfdb.kernel.errors import NetworkError, NotSupportedError, UnknownDataset
+from mfdb.kernel.errors import NetworkError, NotSupportedError
 from mfdb.kernel.ids import show as show_id
 from mfdb.rules.evidence import EMBEDDED
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
-from mfdb.sql.bound import BoundCreate, BoundGrant, BoundIndex, BoundRevoke
+from mfdb.sql.bound import BoundCreate, BoundGrant, BoundIndex, BoundPolicy, BoundRevoke
 
 if TYPE_CHECKING:
     from mfdb.client.ground import Ground
+    from mfdb.client.options import DatasetOptions
     from mfdb.dataset.catalogue import Known
 
 
@@ -39,25 +41,33 @@ class Defining:
             bound = bind(statement, self._ground.catalogue(reading))
         match bound:
             case BoundCreate():
-                options = parse_options(bound.statement.options, creates=True)
-                return self.created(bound, self.definer.create(bound, options, EMBEDDED))
+                signed = self.definer.create(bound, self.options(bound), EMBEDDED)
+                return self.created(bound, signed)
             case BoundIndex():
                 return create_index(self._ground.state.replica, bound)
             case BoundGrant():
-                manifest = self._own(bound.statement.table).manifest
+                manifest = self.own(bound.statement.table).manifest
                 signed = self.definer.grant(manifest, self.definer.grants(bound), ())
                 self._take(signed)
                 return Result(tag="GRANT")
             case BoundRevoke():
-                manifest = self._own(bound.statement.table).manifest
+                manifest = self.own(bound.statement.table).manifest
                 after = self.definer.revoke(manifest, bound)
                 self._take(self.definer.sign(after) if after is not manifest else None)
                 return Result(tag="REVOKE")
+            case BoundPolicy():
+                manifest = self.own(bound.statement.table).manifest
+                self._take(self.definer.policy(manifest, bound))
+                return Result(tag="CREATE POLICY")
+            case st.DropPolicy():
+                manifest = self.own(bound.table).manifest
+                self._take(self.definer.without_policy(manifest, bound))
+                return Result(tag="DROP POLICY")
             case st.AlterOptions():
-                self._take(self.definer.alter(self._own(bound.table).manifest, bound))
+                self._take(self.definer.alter(self.own(bound.table).manifest, bound))
                 return Result(tag="ALTER DATASET")
             case st.DropDataset():
-                return self._drop(bound)
+                return drop(self._ground, self, bound)
             case st.SealDataset():
                 name = self._ground.known(bound.table).manifest.name
                 raise NotSupportedError(
@@ -66,6 +76,14 @@ class Defining:
                 )
             case _:
                 raise NotSupportedError(f"{type(statement).__name__} is not supported")
+
+    def options(self, bound: BoundCreate) -> DatasetOptions:
+        """Return the options of a CREATE.
+
+        Raises:
+            InvalidDefinition: one is none.
+        """
+        return parse_options(bound.statement.options, creates=True)
 
     def created(self, bound: BoundCreate, signed: object) -> Result:
         """Keep a new dataset's manifest and return the result of its CREATE."""
@@ -94,8 +112,12 @@ class Defining:
         if signed is not None:
             self._ground.state.replica.add_manifests([signed])
 
-    def _own(self, name: st.TableName) -> Known:
-        """Return a dataset whose rules are changed here; on a network that is not enough."""
+    def own(self, name: st.TableName) -> Known:
+        """Return a dataset whose rules are changed here; on a network that is not enough.
+
+        Raises:
+            UnknownDataset, AccessDenied, NetworkError: it is not.
+        """
         known = self._ground.known(name)
         self.definer.own(known.manifest)
         if known.manifest.network != EMBEDDED:
@@ -104,13 +126,3 @@ class Defining:
                 hint="connect with network=...",
             )
         return known
-
-    def _drop(self, statement: st.DropDataset) -> Result:
-        try:
-            known = self._own(statement.table)
-        except UnknownDataset:
-            if statement.if_exists:
-                return Result(tag="DROP DATASET")
-            raise
-        self._ground.state.replica.forget(known.manifest.dataset, reason="dropped")
-        return Result(tag="DROP DATASET")

@@ -8,8 +8,9 @@ import msgspec
 
 from mfdb.dataset.acceptance import EVERYBODY
 from mfdb.kernel.errors import InvalidDefinition, NotSupportedError
-from mfdb.kernel.ids import ZERO_HASH, Address, Hash, Wei
+from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.kernel.seed import MAILBOX_NONCE
+from mfdb.rules.clauses import AnyClause, ForeignKey, Policy, View, plain
 from mfdb.rules.manifest import (
     ALL_ACTIONS,
     FORMAT,
@@ -20,11 +21,13 @@ from mfdb.rules.manifest import (
     Kind,
     Manifest,
     Ordering,
+    Profile,
     Revocation,
     SignedManifest,
     dataset_id,
 )
 from mfdb.rules.signing import sign
+from mfdb.sql.bind_definition import SELF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -70,13 +73,14 @@ def first_manifest(
     ordering = options.ordering
     if ordering is None:
         ordering = Ordering.FREE if mailbox else Ordering.OWNER
-    columns = bound.columns if node.elements or not mailbox else _mailbox_columns()
+    columns = bound.columns if node.elements or not mailbox else plain_columns(MAILBOX_COLUMNS)
     _check_ordering(columns, ordering, mailbox=mailbox)
     owner = keyring.address
+    dataset = dataset_id(owner, nonce)
     return Manifest(
         format=FORMAT,
         network=network,
-        dataset=dataset_id(owner, nonce),
+        dataset=dataset,
         owner=owner,
         nonce=nonce,
         number=0,
@@ -85,7 +89,7 @@ def first_manifest(
         kind=Kind.MAILBOX if mailbox else Kind.DATASET,
         ordering=ordering,
         columns=columns,
-        checks=bound.checks,
+        clauses=tuple(plain(own(clause, dataset)) for clause in bound.clauses),
         grants=_first_grants(mailbox=mailbox),
         acl_epoch=0,
         revocations=(),
@@ -95,6 +99,44 @@ def first_manifest(
         salt=salt,
         price_ceiling=options.price_ceiling or Wei(0),
         retention_s=options.retention_s or RETENTION_S,
+        options=(),
+    )
+
+
+def view_manifest(
+    name: str,
+    columns: Sequence[tuple[str, str]],
+    view: View,
+    *,
+    keyring: Keyring,
+    network: Hash,
+    nonce: Hash,
+    salt: Hash,
+) -> Manifest:
+    """Return the first manifest of a view; its columns are (name, type) pairs."""
+    owner = keyring.address
+    return Manifest(
+        format=FORMAT,
+        network=network,
+        dataset=dataset_id(owner, nonce),
+        owner=owner,
+        nonce=nonce,
+        number=0,
+        previous=ZERO_HASH,
+        name=name,
+        kind=Kind.VIEW,
+        ordering=Ordering.OWNER,
+        columns=plain_columns(columns),
+        clauses=(plain(view),),
+        grants=owner_grants(),
+        acl_epoch=0,
+        revocations=(),
+        read_keys=(keyring.public_read_key(nonce, 0),),
+        wrapped_keys=(),
+        profile=Profile(),
+        salt=salt,
+        price_ceiling=Wei(0),
+        retention_s=RETENTION_S,
         options=(),
     )
 
@@ -118,10 +160,19 @@ def free_nonce(
 
 
 def successor(manifest: Manifest, **changes: object) -> Manifest:
-    """Return the next version of a manifest."""
+    """Return the next version of a manifest, in the format of this release."""
+    if manifest.format != FORMAT and "clauses" not in changes:
+        changes["clauses"] = tuple(plain(clause) for clause in manifest.parsed_clauses)
     return msgspec.structs.replace(
-        manifest, number=manifest.number + 1, previous=manifest.hash, **changes
+        manifest, format=FORMAT, number=manifest.number + 1, previous=manifest.hash, **changes
     )
+
+
+def own(clause: AnyClause, dataset: DatasetId) -> AnyClause:
+    """Return a clause with the dataset's id where it refers to itself."""
+    if isinstance(clause, ForeignKey) and clause.dataset == SELF:
+        return msgspec.structs.replace(clause, dataset=dataset)
+    return clause
 
 
 def signed(manifest: Manifest, account: Account) -> SignedManifest:
@@ -205,6 +256,38 @@ def revoked(
     return successor(manifest, **changes)
 
 
+def with_policy(
+    manifest: Manifest, policy: Policy, frontier: Callable[[], tuple[Hash, ...]]
+) -> Manifest:
+    """Return the manifest with a policy more, which takes rights away as a REVOKE does.
+
+    What others wrote inside the frontier that is known here stays; nobody can back-date more.
+    """
+    revocations: tuple[Revocation, ...] = ()
+    if policy.actions & WRITES and manifest.ordering is Ordering.FREE:
+        revocations = (Revocation(EVERYBODY, frontier()),)
+    clauses = (*manifest.parsed_clauses, policy)
+    return successor(
+        manifest,
+        clauses=tuple(map(plain, clauses)),
+        acl_epoch=manifest.acl_epoch + 1,
+        revocations=revocations,
+    )
+
+
+def without_policy(manifest: Manifest, name: str) -> Manifest:
+    """Return the manifest without a policy."""
+    kept = [
+        one for one in manifest.parsed_clauses if not (isinstance(one, Policy) and one.name == name)
+    ]
+    return successor(
+        manifest,
+        clauses=tuple(map(plain, kept)),
+        acl_epoch=manifest.acl_epoch + 1,
+        revocations=(),
+    )
+
+
 def readers(manifest: Manifest) -> list[tuple[Grantee, bytes]]:
     """Return who, besides the owner, is granted SELECT."""
     found = [
@@ -215,10 +298,11 @@ def readers(manifest: Manifest) -> list[tuple[Grantee, bytes]]:
     return list(dict.fromkeys(found))
 
 
-def _mailbox_columns() -> tuple[Column, ...]:
+def plain_columns(columns: Iterable[tuple[str, str]]) -> tuple[Column, ...]:
+    """Return columns of a name and a type each, and nothing else."""
     return tuple(
         Column(name=name, type=kind, clear=False, not_null=False, key=0, default=None, unique=False)
-        for name, kind in MAILBOX_COLUMNS
+        for name, kind in columns
     )
 
 

@@ -10,10 +10,13 @@ from mfdb.client.names import LocalCatalogue
 from mfdb.client.tables import LocalTables
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import NotSupportedError
+from mfdb.rules.clauses import View
 from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind, table_of
 from mfdb.sql.parameters import ExecutionContext
+from mfdb.sql.parse import parse
+from mfdb.sql.query import tables_named
 from mfdb.sql.relational.engine import Engine
 from mfdb.sql.relational.tree import BoundRelational
 
@@ -51,6 +54,24 @@ class Ground:
             catalogue = self.catalogue(reading)
             return reading.known(table_of(name, catalogue).dataset)
 
+    def behind(self, statement: object) -> list[st.TableName]:
+        """Return the datasets that a statement names, and those behind the views that it names."""
+        found: list[st.TableName] = []
+        left = list(tables_named(statement))
+        seen: set[str] = set()
+        while left:
+            name = left.pop(0)
+            if str(name) in seen:
+                continue
+            seen.add(str(name))
+            known = self.lookup(name)
+            views = known.manifest.of_kind(View) if known is not None else ()
+            if views:
+                left += tables_named(parse(views[0].query))
+            else:
+                found.append(name)
+        return found
+
     def lookup(self, name: st.TableName) -> Known | None:
         """Return the dataset that a name means, or None."""
         with self.state.replica.reading() as reading:
@@ -64,7 +85,7 @@ class Ground:
     def context(self) -> ExecutionContext:
         """Return who runs statements here, and when."""
         now = datetime.datetime.fromtimestamp(self.state.clock.now_s(), datetime.UTC)
-        return ExecutionContext(identity=self.state.me, now=now)
+        return ExecutionContext(identity=self.state.me, now=now, token=self.state.entropy.token)
 
     def catalogue(self, reading: Reading) -> LocalCatalogue:
         """Return the datasets of one committed state, as names find them."""

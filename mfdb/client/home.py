@@ -115,7 +115,7 @@ class HomeDataset:
                 _column("name", "TEXT"),
                 _column("providers", "BYTEA"),
             ),
-            checks=(),
+            clauses=(),
             grants=owner_grants(),
             acl_epoch=0,
             revocations=(),

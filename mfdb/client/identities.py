@@ -48,7 +48,7 @@ class Identities(Protocol):
         """Make an identity.
 
         Raises:
-            DuplicateIdentity: the name is taken.
+            DuplicateObject: the name is taken.
         """
         ...
 

@@ -19,10 +19,12 @@ from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
+    from mfdb.client.altering import Altering
     from mfdb.client.batches import Batches
     from mfdb.client.changes import Changes
     from mfdb.client.copying.copies import Copies
     from mfdb.client.defining import Defining
+    from mfdb.client.deriving import Deriving
     from mfdb.client.explaining import Explaining
     from mfdb.client.prepared import Prepared
     from mfdb.client.queries import Queries
@@ -75,6 +77,20 @@ class Local:
         return Defining(self.ground)
 
     @cached_property
+    def deriving(self) -> Deriving:
+        """CREATE VIEW, CREATE TABLE AS and TRUNCATE."""
+        from mfdb.client.deriving import Deriving
+
+        return Deriving(self.ground, self.defining, self.changes)
+
+    @cached_property
+    def altering(self) -> Altering:
+        """ALTER."""
+        from mfdb.client.altering import Altering
+
+        return Altering(self.ground, self.defining)
+
+    @cached_property
     def telling(self) -> Telling:
         """SHOW, DESCRIBE and EXPLAIN."""
         from mfdb.client.telling import Telling
@@ -115,8 +131,6 @@ class Local:
                 return self.changes.run_many(statement, [params], text)
             case st.CopyFrom() | st.CopyTo():
                 return self.copies.run(statement, params, text)
-            case st.DropIndex() | st.Vacuum() | st.CheckDatabase():
-                return self._upkeep(statement)
             case st.Subscribe():
                 raise InterfaceError("use subscribe() for SUBSCRIBE", hint="it gives a stream")
             case _:
@@ -136,10 +150,25 @@ class Local:
             case st.SetOption():
                 self.ground.state.settings.set(statement)
                 return Result(tag="SET")
-            case st.CreateIdentity():
-                return self.defining.create_identity(statement)
             case _ if isinstance(statement, BATCHES):
                 return self.batches.run(statement)
+            case _:
+                return self._define(statement, params, text)
+
+    def _define(self, statement: st.Statement, params: Given, text: str) -> Result:
+        match statement:
+            case st.DropIndex() | st.Vacuum() | st.CheckDatabase():
+                return self._upkeep(statement)
+            case st.CreateView():
+                return self.deriving.view(statement, text)
+            case st.CreateAs():
+                return self.deriving.table_as(statement, params)
+            case st.Alter():
+                return self.altering.run(statement)
+            case st.Truncate():
+                return self.deriving.truncate(statement)
+            case st.CreateIdentity():
+                return self.defining.create_identity(statement)
             case _:
                 return self.defining.run(statement)
 

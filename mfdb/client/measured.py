@@ -35,6 +35,11 @@ class Counted:
             self.in_blocks += found.rows
         return found
 
+    def greatest(self, table: TableSchema, place: int) -> int | None:
+        """Return the greatest integer that a column holds; that is no row that is read."""
+        assert self._tables is not None, "`over` comes first"
+        return self._tables.greatest(table, place)
+
     def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
         """Yield the rows that an access describes, counted as they are taken."""
         assert self._tables is not None, "`over` comes first"

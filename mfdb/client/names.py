@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from mfdb.client.definitions import is_given_up
 from mfdb.client.identities import address_of
 from mfdb.kernel.errors import UnknownIdentity
-from mfdb.sql.catalogue import IndexSchema, TableSchema, schema_of
+from mfdb.kernel.ids import DatasetId
+from mfdb.rules.clauses import View
+from mfdb.sql.catalogue import ForeignSchema, IndexSchema, TableSchema, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from mfdb.client.told import Told, ToldRelation
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.ids import Address
     from mfdb.sql.statement import TableName
 
 
@@ -51,7 +53,7 @@ class LocalCatalogue:
         self, reading: Reading, me: Address, identities: Identities, told: Callable[[], Told]
     ) -> None:
         self._reading = reading
-        self._me = me
+        self.me = me
         self._identities = identities
         self._told = told
         self.relations: dict[DatasetId, ToldRelation] = {}
@@ -60,7 +62,7 @@ class LocalCatalogue:
         """Return what is known of the dataset of that name, or None."""
         if is_told(name):
             return None
-        known = self._reading.find(owner_of(name, self._me, self._identities), name.name)
+        known = self._reading.find(owner_of(name, self.me, self._identities), name.name)
         return None if known is None or is_given_up(known.manifest) else known
 
     def table(self, name: TableName) -> TableSchema | None:
@@ -86,6 +88,22 @@ class LocalCatalogue:
                 for one in ready
             ),
         )
+
+    def by_id(self, dataset: DatasetId) -> TableSchema:
+        """Return a dataset that is known."""
+        return self.schema(self._reading.known(dataset))
+
+    def referring(self, dataset: DatasetId) -> list[tuple[TableSchema, ForeignSchema]]:
+        """Return the foreign keys that refer to a dataset, with their datasets."""
+        tables = map(self.schema, self._reading.referring(dataset))
+        return [
+            (table, key) for table in tables for key in table.foreign_keys if key.dataset == dataset
+        ]
+
+    def reads(self, dataset: DatasetId) -> list[DatasetId]:
+        """Return what a view reads; a dataset reads nothing."""
+        views = self._reading.known(dataset).manifest.of_kind(View)
+        return [DatasetId(one) for view in views for one in view.reads]
 
     def names(self) -> Iterable[str]:
         """Return the names of all known datasets."""

@@ -24,6 +24,7 @@ from mfdb.dataset.keyring import EVERYBODY
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import (
     AccessDenied,
+    DependentObjects,
     MfdbError,
     NetworkError,
     NotSupportedError,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.catalogue import Known
     from mfdb.kernel.ids import CaseId, DatasetId, Hash
     from mfdb.rules.manifest import Grant, SignedManifest, WrappedKey
-    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundRevoke
+    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundPolicy, BoundRevoke
     from mfdb.sql.parameters import Given
 
 _ACTION = {
@@ -59,7 +60,16 @@ _ACTION = {
     st.Delete: Action.DELETE,
 }
 _ATTEMPTS = 3
-_OF_RULES = st.Grant | st.Revoke | st.AlterOptions | st.DropDataset | st.SealDataset
+_OF_RULES = (
+    st.Grant
+    | st.Revoke
+    | st.AlterOptions
+    | st.Alter
+    | st.DropDataset
+    | st.SealDataset
+    | st.CreatePolicy
+    | st.DropPolicy
+)
 
 
 class Networked:
@@ -89,7 +99,7 @@ class Networked:
             case st.Show(what=what):
                 return what in show.OF_NETWORK or self._is_elsewhere(statement.of)
             case st.Select() | qu.Query() | st.CopyTo():
-                return any(map(self._is_to_sync, tables_named(statement)))
+                return any(map(self._is_to_sync, self._local.ground.behind(statement)))
             case st.CopyFrom():
                 return self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
             case st.Insert() | st.Update() | st.Delete():
@@ -130,11 +140,11 @@ class Networked:
             case st.Show(what=what) if what in show.OF_NETWORK:
                 return await self._status(statement)
             case st.Select() | qu.Query():
-                for name in tables_named(statement):
+                for name in self._local.ground.behind(statement):
                     await self._prepare(name, Action.SELECT)
                 return self._local.run(statement, params, text)
             case st.Explain():
-                for name in tables_named(statement):
+                for name in self._local.ground.behind(statement):
                     if statement.analyse or is_told(name):
                         await self._prepare(name, Action.SELECT)
                     else:
@@ -161,7 +171,7 @@ class Networked:
         with self._state.guarded(statement):
             copies = self._local.copies
             if isinstance(statement, st.CopyTo):
-                for name in tables_named(statement):
+                for name in self._local.ground.behind(statement):
                     await self._prepare(name, Action.SELECT)
                 return copies.run(statement, params, text, stream, progress)
             await self._prepare(statement.table, Action.INSERT)
@@ -396,9 +406,42 @@ class Networked:
             case st.AlterOptions():
                 await self._publish(definer.alter(manifest, statement))
                 return Result(tag="ALTER DATASET")
+            case st.Alter():
+                await self._sync(manifest)  # what is new must hold for every row
+                current = self._state.replica.known(manifest.dataset)
+                signed, _ = self._local.altering.altered(statement, current)
+                await self._publish(signed)
+                return Result(tag="ALTER DATASET")
+            case st.CreatePolicy():
+                await self._sync(manifest)  # the frontier is what is known here
+                newest = self._state.replica.known(manifest.dataset).manifest
+                policy: BoundPolicy = self._local.ground.bound(statement)
+                await self._publish(definer.policy(newest, policy))
+                return Result(tag="CREATE POLICY")
+            case st.DropPolicy():
+                await self._publish(definer.without_policy(manifest, statement))
+                return Result(tag="DROP POLICY")
             case st.DropDataset():
+                self._refuse_dependents(statement, manifest)
                 await self._publish(definer.drop(manifest))
                 return Result(tag="DROP DATASET")
+
+    def _refuse_dependents(self, statement: st.DropDataset, manifest: Manifest) -> None:
+        if statement.more:
+            raise NotSupportedError(
+                "datasets on a network are dropped one at a time",
+                position=statement.more[0].position,
+            )
+        with self._state.replica.reading() as reading:
+            dataset = manifest.dataset
+            built = [*reading.referring(dataset), *reading.viewing(dataset)]
+        others = [one.manifest.name for one in built if one.manifest.dataset != dataset]
+        if others:
+            raise DependentObjects(
+                f"{others[0]} is built on {manifest.name}",
+                hint="drop that first",
+                position=statement.table.position,
+            )
 
     async def _publish(self, signed: SignedManifest | None) -> None:
         if signed is not None:

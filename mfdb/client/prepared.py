@@ -14,6 +14,7 @@ from mfdb.kernel.errors import (
     UnknownStatement,
     WrongParameters,
 )
+from mfdb.kernel.ids import ZERO_ADDRESS
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
@@ -135,6 +136,8 @@ def _holds_query(value: st.Expression) -> bool:
 class _Nothing:
     """No datasets: the values of EXECUTE are constants."""
 
+    me = ZERO_ADDRESS
+
     def table(self, _name: st.TableName) -> None:
         """There is none."""
 
@@ -149,6 +152,10 @@ class _Nothing:
     def scan(self, table: Any, access: Any) -> Any:
         """Nothing names a dataset that could be read."""
         raise AssertionError(f"{table} is not read: {access}")
+
+    def greatest(self, table: Any, place: int) -> Any:
+        """Nothing names a dataset that could be read."""
+        raise AssertionError(f"{table} is not read: {place}")
 
 
 def _typed(node: Any, types: tuple[st.TypeName, ...]) -> Any:

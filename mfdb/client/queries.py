@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mfdb.client.quick import Shortcut
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
+    from mfdb.sql.bound import BoundSelect
     from mfdb.sql.execute import Result as Answer
     from mfdb.sql.parameters import Given
     from mfdb.sql.relational.run import CompiledRelational
@@ -92,6 +93,15 @@ class Queries:
         if found is not None and not state & 1:
             self._shortcuts[text] = found
 
+    def _base(self, bound: BoundSelect, known: Known | None, reading: Reading) -> Known | None:
+        """Return the dataset that is read: behind a view it is another one than is named."""
+        if bound.source is None or known is None:
+            return known
+        base = reading.known(bound.source.table.dataset)
+        if base is not known:
+            demand(base.manifest, Action.SELECT, self._ground.state.me)
+        return base
+
     def select(self, statement: st.Select | qu.Query, params: Given, text: str) -> Result:
         """Return the answer to a query.
 
@@ -148,8 +158,9 @@ class Queries:
                 compiled = self._keep(asked, bound, reading)
             else:
                 compiled = self._plans.remember(text, known, CompiledSelect(bound))
-                if known is not None:
-                    self._learn(text, bound, known, reading, state)
+                base = self._base(bound, known, reading)
+                if base is not None:
+                    self._learn(text, bound, base, reading, state)
         batch = self._ground.state.batch
         tables = self._ground.tables(reading, catalogue, batch)
         if isinstance(compiled, CompiledSelect) and is_large(compiled, tables, route):

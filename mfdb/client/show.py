@@ -10,9 +10,16 @@ from mfdb.client.results import Result, table
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.ids import show
-from mfdb.rules.manifest import Action, Grantee, Kind, Ordering
+from mfdb.rules.manifest import (
+    DEFAULT_ALWAYS_NEXT,
+    DEFAULT_NEXT,
+    Action,
+    Grantee,
+    Ordering,
+)
 from mfdb.rules.pattern import like_matcher
-from mfdb.sql.show_expression import show_expression
+from mfdb.sql.show_expression import show_constant, show_expression
+from mfdb.sql.types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +36,7 @@ LOCAL = (
     "columns",
     "indexes",
     "grants",
+    "policies",
     "identities",
     "settings",
     "conflicts",
@@ -49,7 +57,7 @@ OF_NETWORK = (
 )
 """What SHOW asks the node for."""
 
-_ACTIONS = (Action.SELECT, Action.INSERT, Action.UPDATE, Action.DELETE, Action.SUBSCRIBE)
+ACTIONS = (Action.SELECT, Action.INSERT, Action.UPDATE, Action.DELETE, Action.SUBSCRIBE)
 
 
 def show_datasets(reading: Reading, me: Address, embedded: Hash) -> Result:
@@ -76,7 +84,7 @@ def _dataset_row(manifest: Manifest, embedded: Hash) -> tuple[object, ...]:
     return (
         manifest.name,
         show(manifest.owner),
-        "mailbox" if manifest.kind is Kind.MAILBOX else "dataset",
+        manifest.kind.name.lower(),
         "owner" if manifest.ordering is Ordering.OWNER else "free",
         "local" if local else "network",
         None if local else profile.replicas,
@@ -101,12 +109,25 @@ def show_columns(known: Known) -> Result:
             column.type,
             not column.not_null,
             f"primary {column.key}" if column.key else "unique" if column.unique else "",
-            None if column.default is None else show_expression(column.default),
+            show_default(column),
             column.clear,
         )
         for column in known.manifest.columns
     ]
     return table("SHOW", names, rows)
+
+
+def show_default(column: Column) -> str | None:
+    """Return a column's default as SQL, None if it has none."""
+    if column.default is None:
+        return None
+    if column.default in (DEFAULT_NEXT, DEFAULT_ALWAYS_NEXT):
+        how = "ALWAYS" if column.default == DEFAULT_ALWAYS_NEXT else "BY DEFAULT"
+        return f"GENERATED {how} AS IDENTITY"
+    operator, *operands = column.default
+    if operator == "value":
+        return show_constant(operands[0], parse_type(column.type))
+    return show_expression(column.default)
 
 
 def show_grants(known: Known) -> Result:
@@ -119,9 +140,15 @@ def show_grants(known: Known) -> Result:
         "until": "TIMESTAMPTZ",
     }
     rows = [
-        (action.name, _grantee(grant), ", ".join(grant.columns), _condition(grant), _until(grant))
+        (
+            action.name,
+            grantee_name(grant),
+            ", ".join(grant.columns),
+            _condition(grant),
+            ends_at(grant),
+        )
         for grant in known.manifest.grants
-        for action in _ACTIONS
+        for action in ACTIONS
         if grant.actions & action
     ]
     return table("SHOW", names, rows)
@@ -174,54 +201,6 @@ def show_conflicts(reading: Reading, datasets: Sequence[Known], me: Address) -> 
     return table("SHOW", names, rows)
 
 
-def show_create(known: Known) -> Result:
-    """Return the statements that would make a dataset like this one."""
-    return table("SHOW", {"statement": "TEXT"}, [(text,) for text in _statements(known.manifest)])
-
-
-def _statements(manifest: Manifest) -> list[str]:
-    name = _quoted(manifest.name)
-    mailbox = manifest.kind is Kind.MAILBOX
-    parts = [_definition(column) for column in manifest.columns]
-    if manifest.key_columns:
-        keys = ", ".join(_quoted(column.name) for column in manifest.key_columns)
-        parts.append(f"PRIMARY KEY ({keys})")
-    parts += [f"CHECK ({show_expression(check)})" for check in manifest.checks]
-    profile = manifest.profile
-    options = [
-        f"replicas = {profile.replicas}",
-        f"write_quorum = {profile.write_quorum}",
-        f"read_quorum = {profile.read_quorum}",
-        f"erasure = '{profile.k}/{profile.n}'",
-    ]
-    if manifest.ordering is Ordering.FREE and not mailbox:
-        options.append("ordering = 'free'")
-    kind = "MAILBOX" if mailbox else "DATASET"
-    create = f"CREATE {kind} {name} ({', '.join(parts)}) WITH ({', '.join(options)});"
-    return [create, *(_grant_statement(name, grant) for grant in manifest.grants)]
-
-
-def _definition(column: Column) -> str:
-    words = [_quoted(column.name), column.type]
-    words += ["CLEAR"] if column.clear else []
-    words += ["NOT NULL"] if column.not_null and not column.key else []
-    words += ["UNIQUE"] if column.unique else []
-    if column.default is not None:
-        words.append(f"DEFAULT {show_expression(column.default)}")
-    return " ".join(words)
-
-
-def _grant_statement(name: str, grant: Grant) -> str:
-    columns = f" ({', '.join(map(_quoted, grant.columns))})" if grant.columns else ""
-    actions = ", ".join(f"{action.name}{columns}" for action in _ACTIONS if grant.actions & action)
-    where = f" WHERE {show_expression(grant.condition)}" if grant.condition is not None else ""
-    until = _until(grant)
-    ends = f" UNTIL '{until.isoformat()}'" if until is not None else ""
-    identity = grant.grantee is Grantee.IDENTITY
-    whom = f"'{_grantee(grant)}'" if identity else _grantee(grant)
-    return f"GRANT {actions} ON {name}{where} TO {whom}{ends};"
-
-
 def liked(result: Result, pattern: str | None) -> Result:
     """Return the rows whose first column is LIKE a pattern."""
     matcher = like_matcher(pattern, "\\", folded=False) if pattern is not None else None
@@ -231,7 +210,8 @@ def liked(result: Result, pattern: str | None) -> Result:
     return Result(tag=f"SHOW {len(rows)}", columns=result.columns, rows=rows, count=len(rows))
 
 
-def _grantee(grant: Grant) -> str:
+def grantee_name(grant: Grant) -> str:
+    """Return whom a grant is for: a role, or an address."""
     if grant.grantee is Grantee.IDENTITY:
         return show(grant.identity)
     return grant.grantee.name
@@ -241,7 +221,8 @@ def _condition(grant: Grant) -> str | None:
     return None if grant.condition is None else show_expression(grant.condition)
 
 
-def _until(grant: Grant) -> datetime.datetime | None:
+def ends_at(grant: Grant) -> datetime.datetime | None:
+    """Return when a grant ends, None if never."""
     if not grant.until:
         return None
     return datetime.datetime.fromtimestamp(grant.until, datetime.UTC)
@@ -249,8 +230,3 @@ def _until(grant: Grant) -> datetime.datetime | None:
 
 def _time(hlc: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(hlc_seconds(Hlc(hlc)), datetime.UTC)
-
-
-def _quoted(name: str) -> str:
-    plain = name.isidentifier() and name.isascii() and name == name.lower()
-    return name if plain else '"' + name.replace('"', '""') + '"'

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.dataset.indexes import KEPT_BYTES, Span
+from mfdb.dataset.indexes import KEPT_BYTES, Span, span
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.pending import Pending
 from mfdb.dataset.rows import handle_maker, lasting_id
@@ -73,6 +73,8 @@ class PendingTable(msgspec.Struct):
     """What an open batch did to one dataset: the changes to write, which its later reads see."""
 
     changes: Pending = msgspec.field(default_factory=Pending)
+    numbers: dict[int, int] = msgspec.field(default_factory=dict)
+    """The greatest values of columns that number themselves, by place."""
     _author: Address | None = None
     _naming: Naming | None = None
     _handle: Callable[[Values], RowId] | None = None
@@ -84,6 +86,7 @@ class PendingTable(msgspec.Struct):
         """Take note of what the changes of a statement start from."""
         if self.changes.is_empty:
             self.changes.seen = reading.newest(known)
+            self.changes.rules = known.manifest.number
             self._author = keyring.address
             self._naming = naming(known, keyring)
             self._handle = handle_maker(known.manifest, keyring)
@@ -251,6 +254,29 @@ class LocalTables:
 
         return LocalColumns(scan, naming(known, self._reading.keyring))
 
+    def greatest(self, table: TableSchema, place: int) -> int | None:
+        """Return the greatest integer that a column holds or held in this batch, None if none."""
+        known = self._known_of(table)
+        rows: Iterator[ReplicaRow]
+        index = self._index_of(known, place)
+        if has_key(known.manifest) and table.key[0] == place:
+            rows = self._reading.keyed(known, b"", _BEYOND, reverse=True)
+        elif index is not None:
+            start, stop = span(index.prefix, Span(), descending=index.places[0][1])
+            reverse = not index.places[0][1]
+            rows = self._reading.by_index(known, index, start, stop, reverse=reverse)
+        else:
+            found = (_whole(row, place) for row in self._reading.rows(known))
+            whole = max((one for one in found if one is not None), default=None)
+            return self._greater(table, place, whole)
+        first = next(rows, None)
+        return self._greater(table, place, None if first is None else _whole(first, place))
+
+    def _greater(self, table: TableSchema, place: int, stored: int | None) -> int | None:
+        pending = self._pending.get(table.dataset)
+        own = pending.numbers.get(place) if pending is not None else None
+        return max((one for one in (stored, own) if one is not None), default=None)
+
     def _with_pending(
         self,
         table: TableSchema,
@@ -378,6 +404,11 @@ def _sorted(waiting: list[tuple[bytes, ReplicaRow]], *, reverse: bool) -> Iterat
     return (row for _, row in waiting)
 
 
+def _whole(row: ReplicaRow, place: int) -> int | None:
+    value = row.values[place]
+    return value if isinstance(value, int) else None
+
+
 class OneRow:
     """Tables that hold a single row: filters and projects one change of a subscription."""
 
@@ -391,6 +422,11 @@ class OneRow:
         """Yield the row if the access describes it."""
         if matches(table, access, self._row.values):
             yield self._row
+
+    def greatest(self, _table: TableSchema, place: int) -> int | None:
+        """Return the row's own value, if it is an integer."""
+        value = self._row.values[place]
+        return value if isinstance(value, int) else None
 
 
 def matches(table: TableSchema, access: Access, values: Values) -> bool:
@@ -464,8 +500,14 @@ def _bounds(access: KeyRange) -> tuple[bytes, bytes | None]:
 
 def note(mutation: Mutation, pending: PendingTable) -> None:
     """Add what a statement changes to the batch, where its later reads see it."""
+    columns = mutation.table.columns
+    numbered = [place for place, column in enumerate(columns) if column.is_numbered]
     for change in mutation.changes:
         if isinstance(change, RowInsert):
+            for place in numbered:
+                value = change.values[place]
+                if isinstance(value, int):
+                    pending.numbers[place] = max(pending.numbers.get(place, value), value)
             pending.insert(change.values)
             continue
         old = change.old

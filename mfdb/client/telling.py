@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from mfdb.client import show
 from mfdb.client.definitions import is_given_up
+from mfdb.client.results import Result
+from mfdb.client.show_create import show_create, show_policies
 from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.errors import NetworkError, ProgrammingError
 from mfdb.rules.evidence import EMBEDDED
@@ -45,7 +47,9 @@ class Telling:
                 case "grants":
                     found = show.show_grants(self._of(statement))
                 case "create":
-                    found = show.show_create(self._of(statement))
+                    found = show_create(reading, self._of(statement))
+                case "policies":
+                    found = show_policies(self._all(statement, reading))
                 case "indexes" | "index" | "keys":
                     found = show_indexes(reading, self._all(statement, reading))
                 case "conflicts":

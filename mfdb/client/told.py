@@ -13,12 +13,14 @@ from mfdb.client import show
 from mfdb.client.definitions import is_given_up
 from mfdb.client.names import SCHEMAS
 from mfdb.client.results import Column, Result
+from mfdb.client.show_create import show_create, show_policies
 from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import NetworkError, UnknownDataset
 from mfdb.kernel.ids import DatasetId, RowId
 from mfdb.kernel.ids import show as show_id
 from mfdb.rules.evidence import EMBEDDED
+from mfdb.rules.manifest import Kind
 from mfdb.sql.catalogue import ColumnSchema, TableSchema
 from mfdb.sql.convert import to_stored
 from mfdb.sql.show_expression import show_expression
@@ -130,6 +132,10 @@ class ToldTables:
         """Return the rows by column, if the relation is a dataset that has them so."""
         return None if table.told else self._tables.columns(table)
 
+    def greatest(self, table: TableSchema, place: int) -> int | None:
+        """Return the greatest integer that a column of a dataset holds."""
+        return self._tables.greatest(table, place)
+
     def scan(self, table: TableSchema, access: Access) -> Iterator[StoredRow]:
         """Yield the rows that an access describes."""
         if not table.told:
@@ -178,9 +184,22 @@ _EMPTY: dict[Any, tuple[Column, ...]] = {
         Column("condition", "TEXT"),
         Column("until", "TIMESTAMPTZ"),
     ),
-    show.show_create: (Column("statement", "TEXT"),),
 }
 """The columns where there is no dataset to tell of."""
+
+
+def _definitions(_state: SessionState, reading: Reading) -> Result:
+    columns = (
+        Column("dataset", "TEXT"),
+        Column("owner", "IDENTITY"),
+        Column("statement", "TEXT"),
+    )
+    rows: list[tuple[object, ...]] = [
+        (known.manifest.name, show_id(known.manifest.owner), *row)
+        for known in _datasets(reading)
+        for row in show_create(reading, known).rows
+    ]
+    return Result("SHOW", columns, rows, len(rows))
 
 
 def _owned(state: SessionState, reading: Reading) -> Result:
@@ -194,7 +213,12 @@ def _tables(_state: SessionState, reading: Reading) -> Result:
         for name in ("table_catalog", "table_schema", "table_name", "table_type")
     )
     rows: list[tuple[object, ...]] = [
-        ("mfdb", show_id(known.manifest.owner), known.manifest.name, "BASE TABLE")
+        (
+            "mfdb",
+            show_id(known.manifest.owner),
+            known.manifest.name,
+            "VIEW" if known.manifest.kind is Kind.VIEW else "BASE TABLE",
+        )
         for known in _datasets(reading)
     ]
     rows += [("mfdb", schema, name, "VIEW") for schema in SCHEMAS for name in names_of(schema)]
@@ -228,7 +252,8 @@ _TELLERS: dict[tuple[str, str], Callable[[Any, Reading], Result]] = {
     (SCHEMA, "datasets"): lambda state, reading: show.show_datasets(reading, state.me, EMBEDDED),
     (SCHEMA, "columns"): _of_each(show.show_columns),
     (SCHEMA, "grants"): _of_each(show.show_grants),
-    (SCHEMA, "definitions"): _of_each(show.show_create),
+    (SCHEMA, "definitions"): _definitions,
+    (SCHEMA, "policies"): lambda _, reading: show_policies(list(_datasets(reading))),
     (SCHEMA, "indexes"): lambda _, reading: show_indexes(reading, list(_datasets(reading))),
     (SCHEMA, "identities"): lambda state, _: show.show_identities(state.identities, state.me),
     (SCHEMA, "settings"): lambda state, _: show.show_settings(state.settings),

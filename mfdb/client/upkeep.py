@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client.results import Result, table
-from mfdb.kernel.errors import DuplicateDataset, UnknownObject
+from mfdb.kernel.errors import DependentObjects, DuplicateDataset, UnknownObject
+from mfdb.rules.clauses import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,6 +60,12 @@ def drop_index(replica: Replica, node: st.DropIndex, known: Known | None) -> Res
     for manifest, name in names:
         right = known is None or known.manifest.dataset == manifest.dataset
         if name == node.name.text and right:
+            if any(name == clause.name for clause in manifest.of_kind(Unique)):
+                raise DependentObjects(
+                    f"constraint {name} of {manifest.name} needs index {name}",
+                    hint=f"ALTER TABLE {manifest.name} DROP CONSTRAINT {name}",
+                    position=node.name.position,
+                )
             replica.drop_index(manifest.dataset, name)
             return Result(tag="DROP INDEX")
     if node.if_exists:
@@ -138,7 +145,9 @@ def _rows(reading: Reading, known: Known) -> Iterator[tuple[object, ...]]:
         if column.unique:
             name = f"{manifest.name}_{column.name}_key"
             yield name, manifest.name, column.name, True, "unique", True
+    constraints = {clause.name for clause in manifest.of_kind(Unique)}
     for index in sorted(reading.indexes(known), key=lambda one: one.info.name):
         info = index.info
         columns = ", ".join(name + (" DESC" if down else "") for name, down in info.columns)
-        yield info.name, manifest.name, columns, info.unique, "index", info.is_ready
+        kind = "unique" if info.name in constraints else "index"
+        yield info.name, manifest.name, columns, info.unique, kind, info.is_ready

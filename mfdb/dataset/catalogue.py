@@ -54,6 +54,21 @@ def known_dataset(source: Snapshot, dataset: DatasetId) -> Known:
     return Known(chain=chain)
 
 
+def manifest_of(source: Snapshot, dataset: DatasetId) -> Manifest | None:
+    """Return the manifest that is in force, or None if nothing is known of a dataset."""
+    newest = source.scan(of_dataset(b"m", dataset), reverse=True)
+    return next((parse(SignedManifest, value).manifest for _, value in newest), None)
+
+
+def rename(working: Working, before: Manifest, now: Manifest) -> None:
+    """Let a dataset be found by its new name, and no longer by its old one."""
+    if before.name == now.name:
+        return
+    if find_dataset(working, before.owner, before.name) == now.dataset:
+        working.delete(name_key(before.owner, before.name))
+    working.put(name_key(now.owner, now.name), now.dataset)
+
+
 def is_dropped(source: Snapshot, dataset: DatasetId) -> bool:
     """Return whether a dataset was dropped here."""
     return source.get(dropped_key(dataset)) is not None

@@ -12,6 +12,7 @@ from mfdb.dataset.layout import (
     row_key,
     shown_key,
 )
+from mfdb.dataset.layouts import renamer
 from mfdb.dataset.opener import NO_KEY, Opened, Unreadable, open_changeset_rows
 from mfdb.dataset.salts import load_entry
 from mfdb.dataset.schema import fitter
@@ -82,11 +83,18 @@ class Contents:
             return _Nothing()
         header = envelope.changeset.header
         named = next((m for m in self._known.manifests if m.hash == header.manifest), manifest)
-        return open_changeset_rows(
+        rows = open_changeset_rows(
             envelope.changeset,
             load_entry(self._source, manifest.dataset, changeset),
             named,
             lambda epoch: self._private_key(manifest, epoch),
+        )
+        rename = renamer(named, manifest)
+        if rename is None:
+            return rows
+        return tuple(
+            Opened(values=rename(row.values), author=row.author) if isinstance(row, Opened) else row
+            for row in rows
         )
 
 

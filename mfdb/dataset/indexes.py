@@ -28,13 +28,14 @@ from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.rows import row_reader
 from mfdb.dataset.working import load, parse, save
 from mfdb.kernel.errors import DuplicateRow, ProgrammingError, UnknownColumn
+from mfdb.rules.clauses import Unique
 from mfdb.store.ordered import Desc, pack, pack_column, prefix_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfdb.dataset.working import Working
-    from mfdb.kernel.ids import DatasetId
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
     from mfdb.store.port import Snapshot
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 WHOLE_BYTES = 256
 KEPT_BYTES = 224
 COLUMNS = 16
+EVERY = 2**62
 ROW_ID_BYTES = 32
 _HANDLE_BYTES = 64
 """Longer handles of rows stand hashed at the end of an entry, because keys have a limit."""
@@ -226,6 +228,36 @@ def make_ready(working: Working, manifest: Manifest, name: str) -> None:
         _check_whole(working, manifest, index)
     ready = msgspec.structs.replace(index.info, is_ready=True)
     save(working, index_info_key(manifest.dataset, name), ready)
+
+
+def define_uniques(working: Working, manifest: Manifest, me: Address) -> list[str]:
+    """Define the index that each UNIQUE over columns stands on; return the names of new ones.
+
+    Rows of one's own are held to it, others' are taken as they are.
+    """
+    there = {index.info.name for index in indexes_of(working, manifest)}
+    fresh = [clause for clause in manifest.of_kind(Unique) if clause.name not in there]
+    for clause in fresh:
+        columns = [(name, False) for name in clause.columns]
+        define(working, manifest, clause.name, columns, unique=manifest.owner == me)
+    return [clause.name for clause in fresh]
+
+
+def follow(working: Working, before: Manifest, now: Manifest) -> None:
+    """Let indexes go on under other names of their columns; those of dropped columns go."""
+    numbers = dict(zip(before.layout.numbers, (one.name for one in before.columns), strict=True))
+    today = dict(zip(now.layout.numbers, (one.name for one in now.columns), strict=True))
+    names = {old: today.get(number) for number, old in numbers.items()}
+    gone = {one.name for one in before.of_kind(Unique)} - {one.name for one in now.of_kind(Unique)}
+    for _, value in list(working.scan(of_dataset(b"i", now.dataset))):
+        info = parse(IndexInfo, value)
+        columns = tuple((names.get(name), down) for name, down in info.columns)
+        if info.name in gone or any(name is None for name, _ in columns):
+            remove(working, now.dataset, info.name)
+        elif columns != info.columns:
+            renamed = tuple((name, down) for name, down in columns if name is not None)
+            after = msgspec.structs.replace(info, columns=renamed)
+            save(working, index_info_key(now.dataset, info.name), after)
 
 
 def _check_whole(source: Snapshot, manifest: Manifest, index: Index) -> None:

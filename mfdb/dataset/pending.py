@@ -55,12 +55,13 @@ class Pending(msgspec.Struct):
     `after` holds what each touched row will be (None: gone), in the order of first touch, `before`
     what those of them were that are there already. `seen` is the newest change that was known when
     the first of these was planned (-1: nobody knows), so that whoever writes can tell whether
-    anything came since.
+    anything came since; `rules` is the number of the manifest then.
     """
 
     after: dict[RowId, Values | None] = msgspec.field(default_factory=dict)
     before: dict[RowId, Before] = msgspec.field(default_factory=dict)
     seen: int = -1
+    rules: int = -1
     _fresh: int = 0
 
     def fresh_id(self) -> RowId:
@@ -87,6 +88,15 @@ class Pending(msgspec.Struct):
             del self.after[row]
             return
         self.after[row] = None
+
+    def check_rules(self, manifest: Manifest) -> None:
+        """Return quietly if the columns are still those for which the changes were planned.
+
+        Raises:
+            StaleWrite: the dataset was altered since.
+        """
+        if self.rules not in (-1, manifest.number):
+            raise StaleWrite(f"the rules of {manifest.name} changed", hint="write again")
 
     @property
     def is_empty(self) -> bool:

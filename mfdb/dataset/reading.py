@@ -20,6 +20,8 @@ from mfdb.dataset.schema import has_key
 from mfdb.dataset.sealed_feed import SealedFeed
 from mfdb.dataset.visibility import Visibility
 from mfdb.kernel.errors import CorruptRecord
+from mfdb.kernel.ids import DatasetId
+from mfdb.rules.clauses import ForeignKey, View
 from mfdb.rules.manifest import Action
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Conflict, RowChanged
     from mfdb.dataset.pending import Before
-    from mfdb.kernel.ids import Address, DatasetId, Hash, RowId, VersionId
+    from mfdb.kernel.ids import Address, Hash, RowId, VersionId
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
     from mfdb.store.port import Snapshot
@@ -47,13 +49,15 @@ _NAMES = 4_096
 class CatalogueCache:
     """What readings of one state of the catalogue have looked up already."""
 
-    __slots__ = ("by_id", "by_name", "forms", "indexes", "visible")
+    __slots__ = ("by_id", "by_name", "forms", "indexes", "referring", "viewing", "visible")
 
     def __init__(self) -> None:
         self.by_id: dict[DatasetId, Known] = {}
         self.by_name: dict[tuple[Address, str], Known | None] = {}
         self.forms: dict[DatasetId, Form] = {}
         self.indexes: dict[DatasetId, list[Index]] = {}
+        self.referring: dict[DatasetId, list[Known]] | None = None
+        self.viewing: dict[DatasetId, list[Known]] = {}
         self.visible: dict[tuple[DatasetId, Action], Visibility] = {}
 
 
@@ -115,6 +119,29 @@ class Reading:
         if dataset not in self._cache.indexes:
             self._cache.indexes[dataset] = indexes_of(self._snapshot, known.manifest)
         return self._cache.indexes[dataset]
+
+    def referring(self, dataset: DatasetId) -> list[Known]:
+        """Return the datasets with foreign keys that refer to one."""
+        return self._relations().get(dataset, [])
+
+    def viewing(self, dataset: DatasetId) -> list[Known]:
+        """Return the views that read a dataset or view."""
+        self._relations()
+        return self._cache.viewing.get(dataset, [])
+
+    def _relations(self) -> dict[DatasetId, list[Known]]:
+        if self._cache.referring is None:
+            referring: dict[DatasetId, list[Known]] = {}
+            viewing: dict[DatasetId, list[Known]] = {}
+            for one in self.datasets():
+                known = self.known(one.manifest.dataset)
+                for target in {key.dataset for key in known.manifest.of_kind(ForeignKey)}:
+                    referring.setdefault(DatasetId(target), []).append(known)
+                for view in known.manifest.of_kind(View):
+                    for target in view.reads:
+                        viewing.setdefault(DatasetId(target), []).append(known)
+            self._cache.viewing, self._cache.referring = viewing, referring
+        return self._cache.referring
 
     def named(self, owner: Address, name: str) -> Known:
         """Return an owner's dataset.

@@ -17,6 +17,7 @@ import msgspec
 
 from mfdb.dataset import catalogue, indexes
 from mfdb.dataset.layout import (
+    FORMAT,
     Outgoing,
     Receipts,
     Verdict,
@@ -29,6 +30,7 @@ from mfdb.dataset.layout import (
     outgoing_key,
     receipts_key,
 )
+from mfdb.dataset.layouts import is_moved
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.outcome import Applied, Incoming, Written
 from mfdb.dataset.pending import check_current
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.writer import Draft, RowChange
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.changeset import Changeset
-    from mfdb.rules.manifest import SignedManifest
+    from mfdb.rules.manifest import Manifest, SignedManifest
     from mfdb.rules.receipt import WriteReceipt
 
     Listener = Callable[[DatasetId], None]
@@ -79,12 +81,32 @@ class Replica(ReplicaCore):
             WrongNetwork, BadSignature, BadProof, SchemaViolation: one may not stand.
         """
         with self._redefining() as working:
+            before = catalogue.manifest_of(working, chain[0].manifest.dataset) if chain else None
             fresh = [signed for signed in chain if self._add_manifest(working, signed)]
+            if fresh:
+                self._follow(working, before, fresh[0].manifest.dataset)
             if fresh and not has_ledger(fresh[0].manifest):
                 self._judge_again(working, fresh)
         if fresh:
             self._notify(fresh[0].manifest.dataset)
         return bool(fresh)
+
+    def _follow(self, working: Working, before: Manifest | None, dataset: DatasetId) -> None:
+        """Bring names, indexes and the shape of rows after the manifest that is in force now."""
+        now = catalogue.known_dataset(working, dataset).manifest
+        moved = before is not None and is_moved(before, now)
+        if before is not None:
+            catalogue.rename(working, before, now)
+            indexes.follow(working, before, now)
+        fresh = indexes.define_uniques(working, now, self.identity)
+        if moved:
+            self._rebuild(working, dataset)
+            if not has_ledger(now):
+                self._info = self._now_is(working, FORMAT)
+        for name in fresh:
+            if not moved:
+                indexes.build_some(working, now, name, b"", indexes.EVERY)
+            indexes.make_ready(working, now, name)
 
     def _judge_again(self, working: Working, fresh: Sequence[SignedManifest]) -> None:
         """Let new rules decide over changesets that are here, or wait for them."""
@@ -214,6 +236,7 @@ class Replica(ReplicaCore):
         with self._writing() as working:
             for dataset, pending in batch.items():
                 known = self._known(working, dataset)
+                pending.check_rules(known.manifest)
                 if has_ledger(known.manifest):
                     self._enter(working, known, pending)
                 else:

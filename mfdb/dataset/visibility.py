@@ -53,6 +53,8 @@ def demand(manifest: Manifest, action: Action, identity: Address) -> None:
 
 def unconditional(manifest: Manifest, action: Action, identity: Address | None) -> bool:
     """Return whether `authorise` would allow an action whatever the row holds."""
+    if manifest.policies(action):
+        return False
     for grant in manifest.grants:
         if not grant.actions & action or grant.condition is not None or grant.columns:
             continue

@@ -115,8 +115,8 @@ class UnknownFunction(ProgrammingError):
     sqlstate = "42883"
 
 
-class UnknownType(ProgrammingError):
-    """No column type has that name."""
+class UnknownObject(ProgrammingError):
+    """No column type, index, constraint or policy has that name."""
 
     sqlstate = "42704"
 
@@ -145,18 +145,6 @@ class InvalidDefinition(ProgrammingError):
     sqlstate = "42P16"
 
 
-class UnknownObject(ProgrammingError):
-    """No index, constraint or policy has that name."""
-
-    sqlstate = "42704"
-
-
-class DuplicateObject(ProgrammingError):
-    """A constraint or policy of that name exists already."""
-
-    sqlstate = "42710"
-
-
 class WrongObject(ProgrammingError):
     """The statement suits datasets and the name is a view's, or the other way round."""
 
@@ -173,6 +161,12 @@ class DependentObjects(ProgrammingError):
     """Something else is built on what is to go."""
 
     sqlstate = "2BP01"
+
+
+class GeneratedColumn(ProgrammingError):
+    """A column that always numbers itself is given another value."""
+
+    sqlstate = "428C9"
 
 
 class WrongParameters(ProgrammingError):
@@ -205,8 +199,8 @@ class WrongPassphrase(ProgrammingError):
     sqlstate = "28P01"
 
 
-class DuplicateIdentity(ProgrammingError):
-    """The keystore holds an identity of that name or address already."""
+class DuplicateObject(ProgrammingError):
+    """An identity, constraint or policy of that name or address exists already."""
 
     sqlstate = "42710"
 

@@ -28,7 +28,7 @@ from mfdb.kernel.errors import (
     BadSeedWords,
     BadType,
     CorruptRecord,
-    DuplicateIdentity,
+    DuplicateObject,
     MfdbError,
     OperationalError,
     StoreFull,
@@ -112,7 +112,7 @@ class Keystore:
         """Make an identity with fresh seed words; without a passphrase they are stored open.
 
         Raises:
-            DuplicateIdentity: the name is taken.
+            DuplicateObject: the name is taken.
             StoreFull: the disk is full.
         """
         return self._add(name, new_words(self._entropy), passphrase)
@@ -122,7 +122,7 @@ class Keystore:
 
         Raises:
             BadSeedWords: a word is unknown or the checksum fails.
-            DuplicateIdentity: the name or the identity is here already.
+            DuplicateObject: the name or the identity is here already.
         """
         return self._add(name, checked_words(words), passphrase)
 
@@ -196,7 +196,7 @@ class Keystore:
         with self._locked():
             for entry in self.list():
                 if entry.name == name or entry.address == address:
-                    raise DuplicateIdentity(
+                    raise DuplicateObject(
                         f"{entry.name} ({show(entry.address)}) is here already",
                         hint="choose another name, or use the identity that is here",
                     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mfdb.kernel.ids import Address
+    from mfdb.rules.clauses import Policy
     from mfdb.rules.columns import Stored
 
 
@@ -57,15 +58,71 @@ def authorise(
         if _is_for(grant, manifest, row_before or row_after, identity) and _holds(
             grant, row_before, row_after, identity
         ):
-            return Allowed()
+            return _judged(manifest, action, row_before, row_after, identity)
     who = "PUBLIC" if identity is None else f"0x{identity.hex()}"
     return Denied(f"no grant allows {who} to {action.name} on {manifest.name}")
+
+
+def _judged(
+    manifest: Manifest,
+    action: Action,
+    before: RowView | None,
+    after: RowView | None,
+    identity: Address | None,
+) -> Allowed | Denied:
+    """Return what the policies say of what a grant allows.
+
+    Where any permissive policy is about the action, one that is for this identity must hold; every
+    restrictive one that is for it must. Nobody is above them, the owner neither.
+    """
+    policies = manifest.policies(action)
+    if not policies:
+        return Allowed()
+    row = before or after
+    ours = [one for one in policies if _applies(one, manifest, row, identity)]
+    for one in ours:
+        if one.restrictive and not _satisfies(one, before, after, identity):
+            return Denied(f"policy {one.name} of {manifest.name} forbids that {action.name}")
+    permissive = [one for one in ours if not one.restrictive]
+    if any(_satisfies(one, before, after, identity) for one in permissive):
+        return Allowed()
+    if all(one.restrictive for one in policies):
+        return Allowed()
+    return Denied(f"no policy of {manifest.name} permits that {action.name}")
+
+
+def _applies(
+    policy: Policy, manifest: Manifest, row: RowView | None, identity: Address | None
+) -> bool:
+    return any(_is(Grantee(kind), who, manifest, row, identity) for kind, who in policy.grantees)
+
+
+def _satisfies(
+    policy: Policy, before: RowView | None, after: RowView | None, identity: Address | None
+) -> bool:
+    """USING is asked about the row before; WITH CHECK, or else USING, about the row after."""
+    later = policy.using if policy.check is None else policy.check
+    return all(
+        evaluate(condition, row.clear, author=row.author, caller=identity) is True
+        for condition, row in ((policy.using, before), (later, after))
+        if row is not None and condition is not None
+    )
 
 
 def _is_for(
     grant: Grant, manifest: Manifest, row: RowView | None, identity: Address | None
 ) -> bool:
-    match grant.grantee:
+    return _is(grant.grantee, grant.identity, manifest, row, identity)
+
+
+def _is(
+    grantee: Grantee,
+    named: bytes,
+    manifest: Manifest,
+    row: RowView | None,
+    identity: Address | None,
+) -> bool:
+    match grantee:
         case Grantee.PUBLIC:
             return True
         case Grantee.OWNER:
@@ -73,9 +130,9 @@ def _is_for(
         case Grantee.AUTHOR:
             return identity is not None and (row is None or row.author == identity)
         case Grantee.IDENTITY:
-            return identity == grant.identity
+            return identity == named
         case _:
-            assert_never(grant.grantee)
+            assert_never(grantee)
 
 
 def _holds(

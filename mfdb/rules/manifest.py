@@ -22,13 +22,31 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.rules import expression
+from mfdb.rules.clauses import (
+    AnyClause,
+    C,
+    Check,
+    Layout,
+    Policy,
+    View,
+    check_clauses,
+    of_kind,
+    parse_clauses,
+)
 from mfdb.rules.evidence import subject_of
 from mfdb.rules.signing import check_network, check_signature, digest_of
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)
+"""Format 1 has bare CHECK expressions instead of clauses, and no views."""
 NAME_CHARACTERS = 128
 DEFAULT_NOW = ["now"]
-"""The one default that is no expression: the time of writing."""
+DEFAULT_UUID = ["uuid"]
+DEFAULT_NEXT = ["next"]
+DEFAULT_ALWAYS_NEXT = ["always next"]
+SPECIAL_DEFAULTS = (DEFAULT_NOW, DEFAULT_UUID, DEFAULT_NEXT, DEFAULT_ALWAYS_NEXT)
+"""Defaults that are no expressions: the time of writing, a random UUID, and one more than the
+greatest value so far (an identity column; `always` refuses other values)."""
 
 
 class Action(IntFlag):
@@ -61,10 +79,11 @@ class Ordering(IntEnum):
 
 
 class Kind(IntEnum):
-    """A dataset, or a mailbox: insert-only for strangers, sealed to its owner."""
+    """A dataset, a mailbox (insert-only for strangers, sealed to its owner), or a view."""
 
     DATASET = 0
     MAILBOX = 1
+    VIEW = 2
 
 
 class Column(Record, frozen=True):
@@ -150,6 +169,7 @@ class Manifest(Record, frozen=True):
     """One version of a dataset's rules; `previous` is the hash of the version before.
 
     `price_ceiling` is the most a provider may ask per MiB and epoch, in wei (0: the client's own).
+    `clauses` are arrays in the form of `mfdb.rules.clauses` (of format 1: conditions of CHECKs).
     """
 
     format: int
@@ -163,7 +183,7 @@ class Manifest(Record, frozen=True):
     kind: Kind
     ordering: Ordering
     columns: tuple[Column, ...]
-    checks: tuple[Any, ...]
+    clauses: tuple[Any, ...]
     grants: tuple[Grant, ...]
     acl_epoch: int
     revocations: tuple[Revocation, ...]
@@ -208,6 +228,35 @@ class Manifest(Record, frozen=True):
         keyed = [column for column in self.columns if column.key]
         return tuple(sorted(keyed, key=lambda column: column.key))
 
+    @property
+    def parsed_clauses(self) -> tuple[AnyClause, ...]:
+        """The clauses as records; checks of format 1 get the names that they would have now."""
+        if self.format == 1:
+            return tuple(
+                Check(f"{self.name}_check{number or ''}", condition)
+                for number, condition in enumerate(self.clauses)
+            )
+        return parse_clauses(self.clauses)
+
+    def of_kind(self, kind: type[C]) -> tuple[C, ...]:
+        """Return the clauses of one kind, in their order."""
+        return of_kind(self.parsed_clauses, kind)
+
+    def policies(self, action: Action) -> tuple[Policy, ...]:
+        """Return the policies about an action; the usual answer, none, costs next to nothing."""
+        if self.format == 1 or not any(one[0] == "policy" for one in self.clauses):
+            return ()
+        return tuple(one for one in self.of_kind(Policy) if one.actions & action)
+
+    @property
+    def layout(self) -> Layout:
+        """Which column of other versions each column is."""
+        found = self.of_kind(Layout) if self.format > 1 else ()
+        if found:
+            return found[0]
+        count = len(self.columns)
+        return Layout(count, tuple(range(count)), (None,) * count)
+
     def column(self, name: str) -> Column:
         """Return a column by name.
 
@@ -246,9 +295,9 @@ def check_manifest(signed: SignedManifest, network: Hash) -> None:
     """
     manifest = signed.manifest
     check_network(manifest.network, network)
-    if manifest.format != FORMAT:
+    if manifest.format not in FORMATS:
         raise WrongVersion(
-            f"a manifest of format {manifest.format}, this release reads {FORMAT}",
+            f"a manifest of format {manifest.format}, this release reads 1 to {FORMAT}",
             hint="the dataset's owner runs another release of mfdb",
         )
     if not 0 <= manifest.number < 2**31 or not 0 <= manifest.acl_epoch < 2**63:
@@ -281,6 +330,8 @@ def _check_schema(manifest: Manifest) -> None:
         raise SchemaViolation(f"a name has at most {NAME_CHARACTERS} characters")
     if not manifest.read_keys or any(len(key.public) != 32 for key in manifest.read_keys):
         raise SchemaViolation("a dataset has at least one read key of 32 bytes")
+    if manifest.kind is Kind.VIEW and manifest.format == 1:
+        raise SchemaViolation("a manifest of format 1 describes no view")
     _check_expressions(manifest)
     manifest.profile.check()
 
@@ -288,10 +339,19 @@ def _check_schema(manifest: Manifest) -> None:
 def _check_expressions(manifest: Manifest) -> None:
     """Else a stranger's manifest would decide how deep and for how long every node evaluates."""
     conditions = [grant.condition for grant in manifest.grants if grant.condition is not None]
+    specials = SPECIAL_DEFAULTS if manifest.format > 1 else (DEFAULT_NOW,)
     defaults = [
         column.default
         for column in manifest.columns
-        if column.default is not None and column.default != DEFAULT_NOW
+        if column.default is not None and column.default not in specials
     ]
-    for written in (*manifest.checks, *conditions, *defaults):
+    for written in (*conditions, *defaults):
         expression.check(written)
+    if manifest.format == 1:
+        for written in manifest.clauses:
+            expression.check(written)
+        return
+    check_clauses(manifest.parsed_clauses, [column.name for column in manifest.columns])
+    is_view = bool(manifest.of_kind(View))
+    if is_view != (manifest.kind is Kind.VIEW):
+        raise SchemaViolation("a view has a query, and nothing else has")

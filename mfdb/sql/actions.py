@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mfdb.kernel.errors import NotSupportedError, SqlSyntax
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
+from mfdb.sql.alter_actions import ACTIONS as ALTER_ACTIONS
 from mfdb.sql.change_actions import ACTIONS as CHANGE_ACTIONS
 from mfdb.sql.expression_actions import ACTIONS as EXPRESSION_ACTIONS
 from mfdb.sql.expression_actions import listed, unquote, word
@@ -93,8 +96,48 @@ def _create_identity(children: Children, position: int) -> st.CreateIdentity:
     return st.CreateIdentity(position=position, name=children[0].text)
 
 
-def _drop(children: Children, position: int) -> st.DropDataset:
-    return st.DropDataset(position=position, table=children[1], if_exists=bool(children[0]))
+def _create_as(children: Children, position: int) -> st.CreateAs:
+    if_not_exists, table, columns, query = children
+    return st.CreateAs(
+        position=position,
+        table=table,
+        query=query,
+        columns=tuple(columns or ()),
+        if_not_exists=bool(if_not_exists),
+    )
+
+
+def _create_view(children: Children, position: int) -> st.CreateView:
+    replace, if_not_exists, table, columns, query = children
+    if replace and if_not_exists:
+        raise SqlSyntax("OR REPLACE and IF NOT EXISTS exclude each other", position=position)
+    return st.CreateView(
+        position=position,
+        table=table,
+        query=query,
+        columns=tuple(columns or ()),
+        replace=bool(replace),
+        if_not_exists=bool(if_not_exists),
+    )
+
+
+def _drop(*, view: bool) -> Callable[[Children, int], st.DropDataset]:
+    def build(children: Children, position: int) -> st.DropDataset:
+        if_exists, tables, cascade = children
+        return st.DropDataset(
+            position=position,
+            table=tables[0],
+            more=tuple(tables[1:]),
+            if_exists=bool(if_exists),
+            cascade=bool(cascade),
+            view=view,
+        )
+
+    return build
+
+
+def _truncate(children: Children, position: int) -> st.Truncate:
+    return st.Truncate(position=position, tables=tuple(children[0]))
 
 
 def _index_column(children: Children, position: int) -> st.IndexColumn:
@@ -141,39 +184,87 @@ def _constraint(part: str) -> Callable[[Children, int], tuple[str, Any]]:
     return build
 
 
+def _check(children: Children, position: int) -> st.CheckConstraint:
+    del position
+    return st.CheckConstraint(position=children[0].position, condition=children[0])
+
+
 def _named_constraint(children: Children, _position: int) -> Any:
-    """The name of a constraint is accepted and not kept: errors name columns."""
-    constraint = children[1]
+    named, constraint = children
+    return msgspec.structs.replace(constraint, name=named)
+
+
+def _named_column_constraint(children: Children, _position: int) -> Any:
+    """Names of NOT NULL, DEFAULT and PRIMARY KEY are accepted and not kept."""
+    named, constraint = children
     if isinstance(constraint, tuple):
-        return _check_element(constraint)
-    return constraint
+        part, value = constraint
+        return (part, named) if part == "unique" else (part, value)
+    return msgspec.structs.replace(constraint, name=named)
 
 
-def _check_element(constraint: tuple[str, Any]) -> st.CheckConstraint:
-    return st.CheckConstraint(position=constraint[1].position, condition=constraint[1])
+def _generated_as(children: Children, _position: int) -> tuple[str, Any]:
+    return "generated", children[0]
 
 
-def _elements(children: Children, _position: int) -> Children:
-    return [_check_element(child) if isinstance(child, tuple) else child for child in children]
+def _words(children: Children, _position: int) -> str:
+    return " ".join(token.text.upper() for token in children)
+
+
+def _references(children: Children, position: int) -> st.Reference:
+    table, columns, *rules = children
+    found: dict[str, str] = {}
+    for event, action, at in rules:
+        if event in found:
+            raise SqlSyntax(f"ON {event} is said twice", position=at)
+        found[event] = action
+    return st.Reference(
+        position=position,
+        table=table,
+        columns=tuple(columns or ()),
+        on_delete=found.get("DELETE", "NO ACTION"),
+        on_update=found.get("UPDATE", "NO ACTION"),
+    )
+
+
+def _reference_rule(children: Children, position: int) -> tuple[str, str, int]:
+    event, action = children
+    return event, action, position
+
+
+def _foreign_key(children: Children, position: int) -> st.ForeignConstraint:
+    columns, reference = children
+    return st.ForeignConstraint(position=position, columns=tuple(columns), reference=reference)
 
 
 def _column_def(children: Children, position: int) -> st.ColumnDef:
     name, kind, *constraints = children
     parts: dict[str, Any] = {}
-    checks = []
-    for part, value in constraints:
-        if part == "check":
-            checks.append(value)
-        elif part in parts:
+    checks = [one for one in constraints if isinstance(one, st.CheckConstraint)]
+    references = [one for one in constraints if isinstance(one, st.Reference)]
+    for constraint in constraints:
+        if not isinstance(constraint, tuple):
+            continue
+        part, value = constraint
+        if part in parts:
             raise SqlSyntax(
                 f"column {name.text} says {part.replace('_', ' ').upper()} twice",
                 position=name.position,
             )
-        else:
-            parts[part] = value
+        parts[part] = value
     if parts.pop("nullable", False) and parts.get("not_null"):
         raise SqlSyntax(f"column {name.text} is both NULL and NOT NULL", position=name.position)
-    return st.ColumnDef(position=position, name=name, type=kind, checks=tuple(checks), **parts)
+    if isinstance(parts.get("unique"), st.Name):
+        parts["unique_name"] = parts["unique"]
+        parts["unique"] = True
+    return st.ColumnDef(
+        position=position,
+        name=name,
+        type=kind,
+        checks=tuple(checks),
+        references=tuple(references),
+        **parts,
+    )
 
 
 def _key(*, primary: bool) -> Callable[[Children, int], st.KeyConstraint]:
@@ -320,6 +411,7 @@ def _simple(kind: Any) -> Callable[[Children, int], Any]:
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     **EXPRESSION_ACTIONS,
     **QUERY_ACTIONS,
+    **ALTER_ACTIONS,
     **CHANGE_ACTIONS,
     **SESSION_ACTIONS,
     "start": _pass_value,
@@ -344,7 +436,13 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "create_dataset": _create(mailbox=False),
     "create_mailbox": _create(mailbox=True),
     "create_identity": _create_identity,
-    "drop": _drop,
+    "drop": _drop(view=False),
+    "drop_view": _drop(view=True),
+    "create_as": _create_as,
+    "create_view": _create_view,
+    "or_replace": _truth,
+    "table_names": listed,
+    "truncate": _truncate,
     "index_columns": listed,
     "index_column": _index_column,
     "create_index": _create_index,
@@ -353,7 +451,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "check_database": _simple(st.CheckDatabase),
     "alter_seal": _alter_seal,
     "alter_set": _alter_set,
-    "elements": _elements,
+    "elements": listed,
     "named_constraint": _named_constraint,
     "column_def": _column_def,
     "not_null": _constraint("not_null"),
@@ -362,7 +460,15 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "unique": _constraint("unique"),
     "clear": _constraint("clear"),
     "default": _constraint("default"),
-    "check": _constraint("check"),
+    "check": _check,
+    "named_column_constraint": _named_column_constraint,
+    "generated": _words,
+    "generated_as": _generated_as,
+    "references": _references,
+    "reference_rule": _reference_rule,
+    "reference_event": _words,
+    "reference_action": _words,
+    "foreign_key": _foreign_key,
     "table_key": _key(primary=True),
     "table_unique": _key(primary=False),
     "type": _type,

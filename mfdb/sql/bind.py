@@ -22,10 +22,10 @@ from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.access import key_access
 from mfdb.sql.bind_change import bind_delete, bind_insert, bind_update
-from mfdb.sql.bind_definition import bind_create, bind_grant, bind_index, bind_revoke
+from mfdb.sql.bind_definition import bind_create, bind_grant, bind_index, bind_policy, bind_revoke
 from mfdb.sql.bind_expression import Scope, bind_condition, is_free_of_rows
 from mfdb.sql.bind_expression import bind as bind_expression
-from mfdb.sql.bind_items import ITEMS, items_of, name_of, outputs_of, parameters_of, table_of
+from mfdb.sql.bind_items import ITEMS, items_of, name_of, outputs_of, parameters_of
 from mfdb.sql.bound import (
     Bound,
     BoundDescribe,
@@ -37,8 +37,10 @@ from mfdb.sql.bound import (
     Source,
 )
 from mfdb.sql.coerce import coerce, settle
+from mfdb.sql.names import table_of
 from mfdb.sql.relational.tree import shape
 from mfdb.sql.types import BIGINT, TEXT
+from mfdb.sql.views import inlined, writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,9 @@ def bind(statement: st.Statement, catalogue: Catalogue) -> BoundStatement:
 def _select(node: st.Select, catalogue: Catalogue) -> BoundSelect | BoundRelational:
     """Bind for the row route, or for the relational one where an expression needs it."""
     table = table_of(node.table, catalogue) if node.table is not None else None
+    if table is not None and table.view:
+        plain = inlined(node, table, catalogue)
+        return _relational(node, catalogue) if plain is None else _select(plain, catalogue)
     scope = Scope(table, node.alias)
     try:
         return _row_select(node, table, scope)
@@ -216,12 +221,16 @@ def _revoke(node: st.Revoke, catalogue: Catalogue) -> Any:
     return bind_revoke(node, table_of(node.table, catalogue))
 
 
-def _create(node: st.CreateDataset, _catalogue: Catalogue) -> Any:
-    return bind_create(node)
+def _create(node: st.CreateDataset, catalogue: Catalogue) -> Any:
+    return bind_create(node, catalogue)
 
 
 def _index(node: st.CreateIndex, catalogue: Catalogue) -> Any:
-    return bind_index(node, table_of(node.table, catalogue))
+    return bind_index(node, writable(table_of(node.table, catalogue), node.table))
+
+
+def _policy(node: st.CreatePolicy, catalogue: Catalogue) -> Any:
+    return bind_policy(node, writable(table_of(node.table, catalogue), node.table))
 
 
 _BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
@@ -237,6 +246,7 @@ _BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Revoke: _revoke,
     st.CreateDataset: _create,
     st.CreateIndex: _index,
+    st.CreatePolicy: _policy,
 }
 
 __all__ = ["bind", "name_of", "table_of"]

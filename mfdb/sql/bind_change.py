@@ -12,6 +12,7 @@ import msgspec
 
 from mfdb.kernel.errors import (
     DuplicateColumn,
+    GeneratedColumn,
     MfdbError,
     NotSupportedError,
     ProgrammingError,
@@ -23,10 +24,12 @@ from mfdb.sql.access import key_access
 from mfdb.sql.bind_conflict import bind_conflict
 from mfdb.sql.bind_expression import Scope, bind_condition, unknown_column
 from mfdb.sql.bind_expression import bind as bind_expression
-from mfdb.sql.bind_items import items_of, outputs_of, parameters_of, table_of
+from mfdb.sql.bind_items import items_of, outputs_of, parameters_of
 from mfdb.sql.bound import Bound, BoundDelete, BoundInsert, BoundUpdate, Field, Source
 from mfdb.sql.coerce import coerce
 from mfdb.sql.convert import placed
+from mfdb.sql.names import table_of
+from mfdb.sql.views import writable
 
 if TYPE_CHECKING:
     from mfdb.sql.bound import Output
@@ -42,9 +45,9 @@ def changed_table(name: st.TableName, catalogue: Catalogue) -> TableSchema:
 
     Raises:
         UnknownDataset: there is none of that name.
-        ProgrammingError: it is a relation that only tells something.
+        ProgrammingError: it is a view, or a relation that only tells something.
     """
-    table = table_of(name, catalogue)
+    table = writable(table_of(name, catalogue), name)
     if table.told:
         raise ProgrammingError(
             f"{name} tells what is there and cannot be changed", position=name.position
@@ -236,7 +239,14 @@ def assigned_to(column: ColumnSchema, bound: Bound, parameters: ParameterList) -
 
     Raises:
         BadType, InvalidText: the column does not take it.
+        GeneratedColumn: the column takes none but its own number.
     """
+    if column.is_generated:
+        raise GeneratedColumn(
+            f"column {column.name} numbers itself, ALWAYS",
+            hint="leave the column out, or write DEFAULT",
+            position=bound.position,
+        )
     return coerce(bound, column.type, parameters, assign=True, what=f"column {column.name}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mfdb.kernel.errors import (
     DuplicateColumn,
     InvalidDefinition,
@@ -13,34 +15,52 @@ from mfdb.kernel.errors import (
     NotSupportedError,
 )
 from mfdb.kernel.ids import ZERO_ADDRESS, DatasetId, parse_address
-from mfdb.rules.manifest import Action
+from mfdb.rules.manifest import DEFAULT_ALWAYS_NEXT, DEFAULT_NEXT, Action
 from mfdb.rules.manifest import Column as ManifestColumn
 from mfdb.sql import statement as st
-from mfdb.sql.bind_expression import Scope, bind_condition, unknown_column
+from mfdb.sql.bind_constraint import (
+    ConstraintBinder,
+    bind_elements,
+    check_comparable,
+    lowered,
+    refuse_parameters,
+)
+from mfdb.sql.bind_expression import Scope, unknown_column
 from mfdb.sql.bind_expression import bind as bind_expression
-from mfdb.sql.bound import BoundCreate, BoundGrant, BoundIndex, BoundRevoke
+from mfdb.sql.bound import BoundCreate, BoundGrant, BoundIndex, BoundPolicy, BoundRevoke
 from mfdb.sql.catalogue import ColumnSchema, TableSchema
 from mfdb.sql.coerce import coerce
 from mfdb.sql.convert import parse_text, placed
-from mfdb.sql.lower import lower, lower_default
+from mfdb.sql.lower import lower_default
 from mfdb.sql.types import KEYABLE, TIMESTAMPTZ, make_type
 
 if TYPE_CHECKING:
+    from mfdb.sql.catalogue import Catalogue
     from mfdb.sql.types import SqlType
 
 COLUMNS = 256
 INDEX_COLUMNS = 16
+SELF = DatasetId(bytes(32))
+"""Stands for the dataset that is being made, whose id is not known yet."""
+SERIAL = {
+    "serial": "INTEGER",
+    "serial4": "INTEGER",
+    "bigserial": "BIGINT",
+    "serial8": "BIGINT",
+    "smallserial": "SMALLINT",
+    "serial2": "SMALLINT",
+}
 MAILBOX_COLUMNS = (("body", "BYTEA"),)
 """What a mailbox holds unless its CREATE says otherwise."""
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "SUBSCRIBE")
 _WITH_COLUMNS = ("UPDATE",)
 
 
-def bind_create(node: st.CreateDataset) -> BoundCreate:
-    """Return the columns and checks of a new dataset, in the words of the manifest.
+def bind_create(node: st.CreateDataset, catalogue: Catalogue) -> BoundCreate:
+    """Return the columns and constraints of a new dataset, in the words of the manifest.
 
     Raises:
-        DuplicateColumn, InvalidDefinition, UnknownType, NotSupportedError: they cannot stand.
+        DuplicateColumn, InvalidDefinition, UnknownObject, NotSupportedError: they cannot stand.
     """
     definitions = [part for part in node.elements if isinstance(part, st.ColumnDef)]
     if not definitions and node.mailbox:
@@ -50,16 +70,42 @@ def bind_create(node: st.CreateDataset) -> BoundCreate:
     draft = TableSchema(
         name=node.table.name,
         owner=ZERO_ADDRESS,
-        dataset=DatasetId(b""),
+        dataset=SELF,
         columns=tuple(
-            ColumnSchema(name=column.name.text, type=_type(column)) for column in definitions
+            ColumnSchema(
+                name=column.name.text,
+                type=column_type(column),
+                unique=column.name.text in unique,
+                clear=column.clear,
+            )
+            for column in definitions
         ),
     )
+    places = [draft.place(name) for name in key]
+    draft = msgspec.structs.replace(
+        draft, key=tuple(place for place in places if place is not None)
+    )
     columns = tuple(
-        _column(column, schema, key=key, unique=unique)
+        bind_column(column, schema, key=key, unique=unique)
         for column, schema in zip(definitions, draft.columns, strict=True)
     )
-    return BoundCreate(statement=node, columns=columns, checks=_checks(node, definitions, draft))
+    clauses = bind_elements(node, ConstraintBinder(_with_uniques(node, draft), catalogue))
+    return BoundCreate(statement=node, columns=columns, clauses=clauses)
+
+
+def _with_uniques(node: st.CreateDataset, draft: TableSchema) -> TableSchema:
+    """A foreign key may refer to a UNIQUE of its own dataset."""
+    several = [
+        tuple(name.text for name in part.columns)
+        for part in node.elements
+        if isinstance(part, st.KeyConstraint) and not part.primary
+    ]
+    several += [
+        (part.name.text,)
+        for part in node.elements
+        if isinstance(part, st.ColumnDef) and part.unique
+    ]
+    return msgspec.structs.replace(draft, uniques=tuple(("", columns) for columns in several))
 
 
 def _plain(position: int, name: str, kind: str) -> st.ColumnDef:
@@ -84,7 +130,9 @@ def _check_names(node: st.CreateDataset, definitions: list[st.ColumnDef]) -> Non
 def _keys(node: st.CreateDataset, definitions: list[st.ColumnDef]) -> tuple[list[str], set[str]]:
     """Return the columns of the primary key in order, and those that are UNIQUE alone."""
     found = [[column.name] for column in definitions if column.primary_key]
-    unique = {column.name.text for column in definitions if column.unique}
+    unique = {
+        column.name.text for column in definitions if column.unique and column.unique_name is None
+    }
     names = {column.name.text for column in definitions}
     for part in node.elements:
         if not isinstance(part, st.KeyConstraint):
@@ -96,14 +144,8 @@ def _keys(node: st.CreateDataset, definitions: list[st.ColumnDef]) -> tuple[list
                 )
         if part.primary:
             found.append(list(part.columns))
-        elif len(part.columns) == 1:
+        elif len(part.columns) == 1 and part.name is None:
             unique.add(part.columns[0].text)
-        else:
-            raise NotSupportedError(
-                "UNIQUE over several columns is not supported yet",
-                hint="PRIMARY KEY (a, b) is",
-                position=part.position,
-            )
     if len(found) > 1:
         raise InvalidDefinition("there is more than one PRIMARY KEY", position=found[1][0].position)
     key = [name.text for name in found[0]] if found else []
@@ -112,13 +154,20 @@ def _keys(node: st.CreateDataset, definitions: list[st.ColumnDef]) -> tuple[list
     return key, unique
 
 
-def _type(column: st.ColumnDef) -> SqlType:
-    return make_type(column.type.name, column.type.numbers, column.type.position)
+def column_type(column: st.ColumnDef) -> SqlType:
+    """Return the type of a column; SERIAL is an integer that numbers itself."""
+    name = SERIAL.get(column.type.name.lower(), column.type.name)
+    return make_type(name, column.type.numbers, column.type.position)
 
 
-def _column(
+def bind_column(
     column: st.ColumnDef, schema: ColumnSchema, *, key: list[str], unique: set[str]
 ) -> ManifestColumn:
+    """Return a column in the words of the manifest.
+
+    Raises:
+        InvalidDefinition, BadType, NotSupportedError: it cannot stand.
+    """
     name = column.name.text
     place = key.index(name) + 1 if name in key else 0
     if place and schema.type.family not in KEYABLE:
@@ -127,48 +176,52 @@ def _column(
             hint="use an integer, text, bytes, a date, time, UUID or IDENTITY",
             position=column.type.position,
         )
+    if name in unique:
+        check_comparable(schema.type, column.type.position)
+    default = _generated(column, schema) or bind_default(column.default, schema)
+    numbered = default in (DEFAULT_NEXT, DEFAULT_ALWAYS_NEXT)
     return ManifestColumn(
         name=name,
         type=str(schema.type),
         clear=column.clear,
-        not_null=column.not_null or bool(place),
+        not_null=column.not_null or bool(place) or numbered,
         key=place,
-        default=_default(column, schema),
+        default=default,
         unique=name in unique,
     )
 
 
-def _default(column: st.ColumnDef, schema: ColumnSchema) -> Any:
-    if column.default is None:
+def _generated(column: st.ColumnDef, schema: ColumnSchema) -> Any:
+    """Return the default of an identity column, or None for any other."""
+    serial = column.type.name.lower() in SERIAL
+    if not column.generated and not serial:
+        return None
+    if column.default is not None or (serial and column.generated):
+        raise InvalidDefinition(
+            f"column {schema.name} numbers itself and has another default too",
+            position=column.position,
+        )
+    if schema.type.family != "integer":
+        raise InvalidDefinition(
+            f"an identity column is an integer, not {schema.type}", position=column.type.position
+        )
+    return list(DEFAULT_ALWAYS_NEXT if column.generated == "ALWAYS" else DEFAULT_NEXT)
+
+
+def bind_default(default: st.Expression | None, schema: ColumnSchema) -> Any:
+    """Return a DEFAULT in the words of the manifest, None for none.
+
+    Raises:
+        BadType, NotSupportedError: it cannot stand.
+    """
+    if default is None:
         return None
     scope = Scope(None)
-    bound = bind_expression(column.default, scope)
-    _refuse_parameters(scope, column.default.position)
+    bound = bind_expression(default, scope)
+    refuse_parameters(scope, default.position)
     what = f"DEFAULT of {schema.name}"
-    return lower_default(coerce(bound, schema.type, scope.parameters, assign=True, what=what))
-
-
-def _checks(
-    node: st.CreateDataset, definitions: list[st.ColumnDef], draft: TableSchema
-) -> tuple[Any, ...]:
-    written = [condition for column in definitions for condition in column.checks]
-    written += [part.condition for part in node.elements if isinstance(part, st.CheckConstraint)]
-    return tuple(_lowered(condition, draft, "CHECK") for condition in written)
-
-
-def _lowered(condition: st.Expression, table: TableSchema, what: str) -> Any:
-    scope = Scope(table)
-    bound = bind_condition(condition, scope, what)
-    _refuse_parameters(scope, condition.position)
-    assert bound is not None
-    return lower(bound, what)
-
-
-def _refuse_parameters(scope: Scope, position: int) -> None:
-    if scope.parameters.style:
-        raise NotSupportedError(
-            "a definition takes no parameters", hint="write the value", position=position
-        )
+    found = lower_default(coerce(bound, schema.type, scope.parameters, assign=True, what=what))
+    return None if found == ["value", None] else found
 
 
 # ---- indexes
@@ -202,20 +255,6 @@ def bind_index(node: st.CreateIndex, table: TableSchema) -> BoundIndex:
     return BoundIndex(statement=node, table=table, columns=columns)
 
 
-def check_comparable(kind: SqlType, position: int) -> None:
-    """Return quietly if equal values of a type are stored alike, so that they can be unique.
-
-    Raises:
-        InvalidDefinition: they are not.
-    """
-    if kind.family == "json" or (kind.name == "DECIMAL" and not kind.numbers):
-        raise InvalidDefinition(
-            f"values of {kind} may be equal and written differently, so none of them is unique",
-            hint="say how many digits: DECIMAL(p, s)" if kind.family == "decimal" else "use TEXT",
-            position=position,
-        )
-
-
 # ---- rights
 
 
@@ -228,7 +267,7 @@ def bind_grant(node: st.Grant, table: TableSchema) -> BoundGrant:
     """
     condition = None
     if node.condition is not None:
-        condition = _lowered(node.condition, table, "a condition of a GRANT")
+        condition = lowered(node.condition, table, "a condition of a GRANT")
         _refuse_sealed(condition, node.condition, table)
     _check_grantees(node.grantees)
     return BoundGrant(
@@ -248,6 +287,43 @@ def bind_revoke(node: st.Revoke, table: TableSchema) -> BoundRevoke:
     """
     _check_grantees(node.grantees)
     return BoundRevoke(statement=node, table=table, rights=_rights(node.privileges, table))
+
+
+def bind_policy(node: st.CreatePolicy, table: TableSchema) -> BoundPolicy:
+    """Return a policy to make, in the words of the manifest.
+
+    Raises:
+        InvalidDefinition: a condition names a sealed column, or is of no use to the action.
+        UnknownColumn, NotSupportedError: a condition means nothing, or cannot be said.
+    """
+    names = _ALL if node.action == "ALL" else (node.action,)
+    if node.action == "INSERT" and node.using is not None:
+        raise InvalidDefinition(
+            "an INSERT has no row before it, so USING is never asked",
+            hint="write WITH CHECK (...)",
+            position=node.using.position,
+        )
+    if node.action in ("SELECT", "DELETE", "SUBSCRIBE") and node.check is not None:
+        raise InvalidDefinition(
+            f"a {node.action} makes no new row, so WITH CHECK is never asked",
+            hint="write USING (...)",
+            position=node.check.position,
+        )
+    _check_grantees(node.grantees)
+    conditions = []
+    for condition in (node.using, node.check):
+        judged = None
+        if condition is not None:
+            judged = lowered(condition, table, "a policy")
+            _refuse_sealed(judged, condition, table)
+        conditions.append(judged)
+    return BoundPolicy(
+        statement=node,
+        table=table,
+        actions=sum(int(Action[name]) for name in names),
+        using=conditions[0],
+        check=conditions[1],
+    )
 
 
 def _refuse_sealed(condition: Any, node: st.Expression, table: TableSchema) -> None:

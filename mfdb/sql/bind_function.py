@@ -21,6 +21,7 @@ from mfdb.sql.types import (
     NUMBERS,
     TEXT,
     TIMESTAMPTZ,
+    UUID,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _CONTEXT_TYPES = {
     "author": IDENTITY,
     "row_id": BYTEA,
     "written_at": TIMESTAMPTZ,
+    "uuid": UUID,
 }
 
 

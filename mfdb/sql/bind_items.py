@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING
-
-from mfdb.kernel.errors import SqlSyntax, UnknownDataset
+from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_expression import Scope
@@ -13,25 +10,8 @@ from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bound import Bound, Output, Parameters
 from mfdb.sql.coerce import settle
 
-if TYPE_CHECKING:
-    from mfdb.sql.catalogue import Catalogue, TableSchema
-
 ITEMS = 1_664
 """Most items of a SELECT or RETURNING, and most sort keys (PostgreSQL's limit)."""
-
-
-def table_of(name: st.TableName, catalogue: Catalogue) -> TableSchema:
-    """Return the dataset that a name means.
-
-    Raises:
-        UnknownDataset: none; the hint names the nearest.
-    """
-    table = catalogue.table(name)
-    if table is not None:
-        return table
-    near = difflib.get_close_matches(name.name, list(catalogue.names()), n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else "SHOW DATASETS lists those that are known"
-    raise UnknownDataset(f"there is no dataset {name}", hint=hint, position=name.position)
 
 
 def parameters_of(scope: Scope) -> Parameters:

@@ -9,6 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mfdb.rules.clauses import AnyClause
     from mfdb.rules.manifest import Column
     from mfdb.sql import statement as st
     from mfdb.sql.catalogue import IndexSchema, TableSchema
@@ -51,7 +52,7 @@ class Field(Bound, frozen=True, kw_only=True):
 class Context(Bound, frozen=True, kw_only=True):
     """What the execution knows; `author`, `row_id` and `written_at` are the row's."""
 
-    what: Literal["caller", "now", "author", "row_id", "written_at"]
+    what: Literal["caller", "now", "author", "row_id", "written_at", "uuid"]
 
 
 class Strict(Bound, frozen=True, kw_only=True):
@@ -214,7 +215,7 @@ class BoundCreate(msgspec.Struct, frozen=True, kw_only=True):
 
     statement: st.CreateDataset
     columns: tuple[Column, ...]
-    checks: tuple[Any, ...]
+    clauses: tuple[AnyClause, ...]
 
 
 class BoundIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +234,16 @@ class BoundGrant(msgspec.Struct, frozen=True, kw_only=True):
     rights: tuple[tuple[int, tuple[str, ...]], ...]
     condition: Any
     until: int
+
+
+class BoundPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy to make, in the words of the manifest."""
+
+    statement: st.CreatePolicy
+    table: TableSchema
+    actions: int
+    using: Any
+    check: Any
 
 
 class BoundRevoke(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,6 +286,6 @@ BoundStatement: TypeAlias = (
     "Query | BoundRelational | BoundCreate | BoundGrant | BoundRevoke | BoundSubscribe | "
     "BoundDescribe | BoundExplain | st.CreateIdentity | st.DropDataset | st.SealDataset | "
     "st.AlterOptions | st.Show | st.SetOption | st.Begin | st.Commit | st.Rollback | "
-    "BoundIndex | st.DropIndex | st.Vacuum | st.CheckDatabase"
+    "BoundIndex | BoundPolicy | st.DropIndex | st.Vacuum | st.CheckDatabase"
 )
 """Statements that name no column are carried out as parsed."""

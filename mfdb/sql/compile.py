@@ -13,6 +13,7 @@ import msgspec
 from mfdb.kernel.errors import MfdbError
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Slot, Strict, Value
 from mfdb.sql.convert import placed
+from mfdb.sql.functions import random_uuid
 from mfdb.sql.types import from_storage
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Environment(msgspec.Struct):
     parameters: tuple[Any, ...]
     caller: Address | None
     now_us: int
+    token: Callable[[int], bytes] = bytes
     row: StoredRow | None = None
     aggregates: Sequence[Any] = ()
 
@@ -91,6 +93,7 @@ def written_at_us(hlc: int) -> int:
 
 
 _CONTEXTS: dict[str, Compiled] = {
+    "uuid": lambda _values, environment: random_uuid(environment.token),
     "caller": lambda _values, environment: environment.caller,
     "now": lambda _values, environment: environment.now_us,
     "author": _author,

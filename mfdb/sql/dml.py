@@ -17,7 +17,8 @@ from mfdb.sql.compile import compile_expression
 from mfdb.sql.conflict import CompiledConflict, changes_of
 from mfdb.sql.convert import to_text
 from mfdb.sql.execute import CompiledSource, finisher
-from mfdb.sql.lower import NOW
+from mfdb.sql.functions import random_uuid
+from mfdb.sql.lower import NOW, UUID
 from mfdb.sql.parameters import environment
 from mfdb.sql.show_expression import show_expression
 from mfdb.sql.tables import (
@@ -86,11 +87,14 @@ class CompiledChange:
             return self._mutation(changes, [(row.values, row) for row in old], about, extra)
         pairs = [(self._update(row, beside, about), row) for row, beside in found]
         check_unique(self.table, [values for values, _ in pairs], old, tables)
-        return self._mutation(_updates(self.table, pairs), pairs, about, extra)
+        return self._mutation(updates(self.table, pairs), pairs, about, extra)
 
     def _inserted(self, bound: BoundInsert, tables: Tables, about: Environment) -> Mutation:
         given_rows = self._given_rows(bound.query, tables, about)
-        new = [self._insert(row, values, about) for values in given_rows for row in self._rows]
+        numbers = Numbers(self.table, tables)
+        new = [
+            self._insert(row, values, about, numbers) for values in given_rows for row in self._rows
+        ]
         if self._conflict is None:
             check_unique(self.table, new, (), tables)
             changes: list[Change] = [RowInsert(values) for values in new]
@@ -98,7 +102,7 @@ class CompiledChange:
         found = self._conflict.resolve(new, tables, about)
         after = [*found.inserted, *(values for values, _ in found.updated)]
         check_unique(self.table, after, found.replaced, tables)
-        return self._mutation(changes_of(found, self.table, _updates), found.touched, about)
+        return self._mutation(changes_of(found, self.table, updates), found.touched, about)
 
     def _found(
         self, bound: BoundUpdate | BoundDelete, tables: Tables, about: Environment
@@ -131,7 +135,11 @@ class CompiledChange:
                 self._return(values, row, about, more)
                 for (values, row), more in zip(touched, beside, strict=True)
             )
-        return Mutation(self.table, tuple(changes), len(touched), self._bound.outputs, rows)
+        mutation = Mutation(self.table, tuple(changes), len(touched), self._bound.outputs, rows)
+        if not any(isinstance(change, RowInsert) for change in changes):
+            return mutation
+        moved = tuple((row.values, values) for values, row in touched if row is not None)
+        return msgspec.structs.replace(mutation, moved=moved) if moved else mutation
 
     def _return(
         self, values: Values, row: StoredRow | None, about: Environment, beside: Values
@@ -159,11 +167,15 @@ class CompiledChange:
         rows = CompiledRelational(query, self._engine).working(tables, about)
         return [tuple(to_storage(value) for value in row) for row in rows]
 
-    def _insert(self, row: list[Compiled | None], given: Values, about: Environment) -> Values:
+    def _insert(
+        self, row: list[Compiled | None], given: Values, about: Environment, numbers: Numbers
+    ) -> Values:
         values = [
             to_storage(value(given, about)) if value is not None else default_of(column, about)
             for value, column in zip(row, self.table.columns, strict=True)
         ]
+        for place in numbers.places:
+            values[place] = numbers.given(place, values[place], asked=row[place] is None)
         return check_row(self.table, tuple(values), about)
 
     def _update(self, row: StoredRow, beside: Values, about: Environment) -> Values:
@@ -187,6 +199,32 @@ class CompiledChange:
         return check_row(self.table, tuple(values), about)
 
 
+class Numbers:
+    """Numbers for the identity columns of the rows that one statement inserts."""
+
+    def __init__(self, table: TableSchema, tables: Tables) -> None:
+        self._table = table
+        self._tables = tables
+        self._last: dict[int, int] = {}
+        self.places = [place for place, column in enumerate(table.columns) if column.is_numbered]
+
+    def given(self, place: int, value: StoredScalar, *, asked: bool) -> StoredScalar:
+        """Return the next number if one is asked for, else the value as it is.
+
+        Raises:
+            NumberOutOfRange: the type holds no greater number.
+        """
+        if not asked:
+            if place in self._last and isinstance(value, int):
+                self._last[place] = max(self._last[place], value)
+            return value
+        last = self._last.get(place)
+        if last is None:
+            last = max(self._tables.greatest(self._table, place) or 0, 0)
+        self._last[place] = last + 1
+        return to_storage(fit(last + 1, self._table.columns[place].type))
+
+
 def plan_dml(
     bound: BoundChange, tables: Tables, given: Given, context: ExecutionContext
 ) -> Mutation:
@@ -204,6 +242,10 @@ def default_of(column: ColumnSchema, about: Environment) -> StoredScalar:
         return None
     if list(column.default) == NOW:
         value: Scalar = about.now_us
+    elif list(column.default) == UUID:
+        value = random_uuid(about.token)
+    elif column.is_numbered:
+        return None  # `Numbers` knows the next one
     else:
         value = evaluate(column.default, {}, author=about.caller, caller=about.caller)
     return to_storage(fit(from_storage(_plain(value), column.type), column.type))
@@ -227,11 +269,11 @@ def check_row(table: TableSchema, values: Values, about: Environment) -> Values:
             )
     if table.checks:
         row = {column.name: value for column, value in zip(table.columns, values, strict=True)}
-        for condition in table.checks:
-            if evaluate(condition, row, author=about.caller, caller=about.caller) is False:
-                raise SchemaViolation(
-                    f"a row of {table.name} violates CHECK ({show_expression(condition)})"
-                )
+        for check in table.checks:
+            if evaluate(check.condition, row, author=about.caller, caller=about.caller) is False:
+                named = f" {check.name}" if check.name else ""
+                shown = show_expression(check.condition)
+                raise SchemaViolation(f"a row of {table.name} violates CHECK{named} ({shown})")
     return values
 
 
@@ -332,7 +374,7 @@ def duplicate(table: TableSchema, places: tuple[int, ...], values: Values) -> Du
     )
 
 
-def _updates(table: TableSchema, pairs: list[tuple[Values, StoredRow]]) -> list[Change]:
+def updates(table: TableSchema, pairs: list[tuple[Values, StoredRow]]) -> list[Change]:
     """Return the changes of an UPDATE.
 
     Where row ids follow from keys, a row whose key moves leaves one id and takes another; ids that

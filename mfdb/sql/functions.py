@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -379,11 +380,19 @@ FUNCTIONS |= {
     "btrim": FUNCTIONS["trim"],
     "pow": FUNCTIONS["power"],
 }
+
+
+def random_uuid(token: Callable[[int], bytes]) -> bytes:
+    """Return a random UUID (RFC 9562, version 4) as its 16 bytes."""
+    return uuid.UUID(bytes=token(16), version=4).bytes
+
+
 ROW_AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
 """What the row route sums up itself."""
 AGGREGATES = ROW_AGGREGATES | {"bool_and", "bool_or", "every", "string_agg"}
 LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
 CONTEXTS = {
+    "gen_random_uuid": "uuid",
     "now": "now",
     "current_identity": "caller",
     "row_author": "author",

@@ -25,6 +25,10 @@ NOW = ["now"]
 """A DEFAULT of the time of writing; it is no part of conditions, which know no clock."""
 
 
+UUID = ["uuid"]
+"""A DEFAULT of a random UUID."""
+
+
 def lower(node: Bound, what: str) -> Any:
     """Return a condition or constant in the form that every node evaluates.
 
@@ -44,6 +48,8 @@ def lower_default(node: Bound) -> Any:
     """Return a DEFAULT: `["now"]`, or an expression over no row."""
     if isinstance(node, Strict) and node.operator == "cast" and _is_now(node.operands[0]):
         node = node.operands[0]
+    if isinstance(node, Context) and node.what == "uuid":
+        return list(UUID)
     return list(NOW) if _is_now(node) else lower(node, "DEFAULT")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,10 +29,14 @@ class LiteralText(str):
 
 
 class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Who runs a statement (None: nobody we know) and when, from the node's Clock, with a zone."""
+    """Who runs a statement (None: nobody we know) and when, from the node's Clock, with a zone.
+
+    `token` gives random bytes, from the node's Entropy (without one: zeros).
+    """
 
     identity: Address | None
     now: datetime.datetime
+    token: Callable[[int], bytes] = bytes
 
 
 def environment(parameters: Parameters, given: Given, context: ExecutionContext) -> Environment:
@@ -47,6 +51,7 @@ def environment(parameters: Parameters, given: Given, context: ExecutionContext)
         parameters=tuple(slot_value(slot, given) for slot in parameters.slots),
         caller=context.identity,
         now_us=(context.now - _EPOCH) // datetime.timedelta(microseconds=1),
+        token=context.token,
     )
 
 

@@ -8,175 +8,70 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import msgspec
+from mfdb.sql.definition import (
+    AddColumn,
+    AddConstraint,
+    Alter,
+    Alteration,
+    AlterColumn,
+    AlterOptions,
+    CheckConstraint,
+    CheckDatabase,
+    ColumnDef,
+    CreateAs,
+    CreateDataset,
+    CreateIdentity,
+    CreateIndex,
+    CreatePolicy,
+    CreateView,
+    DropColumn,
+    DropConstraint,
+    DropDataset,
+    DropIndex,
+    DropPolicy,
+    ForeignConstraint,
+    Grant,
+    Grantee,
+    IndexColumn,
+    KeyConstraint,
+    Option,
+    OwnerTo,
+    Privilege,
+    Reference,
+    RenameColumn,
+    RenameTo,
+    Revoke,
+    SealDataset,
+    TableConstraint,
+    Truncate,
+    Vacuum,
+)
+from mfdb.sql.node import (
+    Between,
+    Binary,
+    Call,
+    Case,
+    Cast,
+    ColumnRef,
+    Constant,
+    Distinct,
+    Expression,
+    InList,
+    Lifted,
+    Like,
+    Logical,
+    Name,
+    Node,
+    Parameter,
+    TableName,
+    Test,
+    TypeName,
+    Unary,
+    When,
+)
 
 if TYPE_CHECKING:
     from mfdb.sql.query import Cte, FromItem, Query
-
-
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything that was written in a statement; `position` is its 0-based offset."""
-
-    position: int
-
-
-class Name(Node, frozen=True, kw_only=True):
-    """A name as it is known (folded unless quoted)."""
-
-    text: str
-    quoted: bool = False
-
-
-class TableName(Node, frozen=True, kw_only=True):
-    """A dataset, perhaps with its owner: an address (`"0x…"`) or a petname."""
-
-    name: str
-    owner: str | None = None
-
-    def __str__(self) -> str:
-        return f'"{self.owner}".{self.name}' if self.owner else self.name
-
-
-class TypeName(Node, frozen=True, kw_only=True):
-    """A type as written, with its numbers in parentheses."""
-
-    name: str
-    numbers: tuple[int, ...] = ()
-
-
-# ---- expressions
-
-
-class Expression(Node, frozen=True, kw_only=True):
-    """Any expression; `depth` counts the levels below it."""
-
-    depth: int = 0
-
-
-class Constant(Expression, frozen=True, kw_only=True):
-    """A literal. `kind` says how it was written; the value of a decimal is its text."""
-
-    kind: Literal["null", "boolean", "integer", "decimal", "string", "blob"]
-    value: bool | int | str | bytes | None
-
-
-class Parameter(Expression, frozen=True, kw_only=True):
-    """A parameter: `key` is its 0-based number, or its name."""
-
-    style: Literal["?", "$", ":"]
-    key: int | str
-
-
-class Lifted(Expression, frozen=True, kw_only=True):
-    """A literal that was taken out of a text: the `key`-th value given, of a literal's type."""
-
-    kind: Literal["integer", "bigint", "decimal", "string"]
-    key: int
-
-
-class ColumnRef(Expression, frozen=True, kw_only=True):
-    """A column, perhaps with dataset and owner in front."""
-
-    name: str
-    table: str | None = None
-    owner: str | None = None
-
-
-class Unary(Expression, frozen=True, kw_only=True):
-    """`-x`, `+x` or `NOT x`."""
-
-    sign: Literal["-", "+", "NOT"]
-    operand: Expression
-
-
-class Binary(Expression, frozen=True, kw_only=True):
-    """Two operands and a sign; `position` is the sign's."""
-
-    sign: str
-    left: Expression
-    right: Expression
-
-
-class Logical(Expression, frozen=True, kw_only=True):
-    """A chain of AND or of OR."""
-
-    sign: Literal["AND", "OR"]
-    operands: tuple[Expression, ...]
-
-
-class Test(Expression, frozen=True, kw_only=True):
-    """`x IS [NOT] NULL|TRUE|FALSE|UNKNOWN`."""
-
-    operand: Expression
-    truth: Literal["NULL", "TRUE", "FALSE", "UNKNOWN"]
-    negated: bool
-
-
-class Distinct(Expression, frozen=True, kw_only=True):
-    """`a IS [NOT] DISTINCT FROM b`."""
-
-    left: Expression
-    right: Expression
-    negated: bool
-
-
-class Between(Expression, frozen=True, kw_only=True):
-    """`x [NOT] BETWEEN low AND high`."""
-
-    operand: Expression
-    low: Expression
-    high: Expression
-    negated: bool
-
-
-class Like(Expression, frozen=True, kw_only=True):
-    """`x [NOT] LIKE|ILIKE pattern [ESCAPE e]`."""
-
-    operand: Expression
-    pattern: Expression
-    escape: Expression | None
-    folded: bool
-    negated: bool
-
-
-class InList(Expression, frozen=True, kw_only=True):
-    """`x [NOT] IN (…)`."""
-
-    operand: Expression
-    choices: tuple[Expression, ...]
-    negated: bool
-
-
-class Call(Expression, frozen=True, kw_only=True):
-    """A function or aggregate; `star` for `count(*)`, `filter` for FILTER (WHERE ...)."""
-
-    name: str
-    arguments: tuple[Expression, ...] = ()
-    star: bool = False
-    distinct: bool = False
-    filter: Expression | None = None
-
-
-class Cast(Expression, frozen=True, kw_only=True):
-    """`CAST(x AS type)`, `x::type` or `type 'text'`."""
-
-    operand: Expression
-    type: TypeName
-
-
-class When(Node, frozen=True, kw_only=True):
-    """One branch of a CASE."""
-
-    condition: Expression
-    result: Expression
-
-
-class Case(Expression, frozen=True, kw_only=True):
-    """`CASE [x] WHEN … THEN … [ELSE …] END`."""
-
-    subject: Expression | None
-    branches: tuple[When, ...]
-    otherwise: Expression | None
 
 
 # ---- parts of statements
@@ -226,53 +121,6 @@ class OnConflict(Node, frozen=True, kw_only=True):
     constraint: Name | None = None
     assignments: tuple[Assignment, ...] = ()
     where: Expression | None = None
-
-
-class ColumnDef(Node, frozen=True, kw_only=True):
-    """A column of a CREATE."""
-
-    name: Name
-    type: TypeName
-    not_null: bool = False
-    clear: bool = False
-    unique: bool = False
-    primary_key: bool = False
-    default: Expression | None = None
-    checks: tuple[Expression, ...] = ()
-
-
-class KeyConstraint(Node, frozen=True, kw_only=True):
-    """`PRIMARY KEY (…)` or `UNIQUE (…)` over columns."""
-
-    columns: tuple[Name, ...]
-    primary: bool
-
-
-class CheckConstraint(Node, frozen=True, kw_only=True):
-    """`CHECK (…)`."""
-
-    condition: Expression
-
-
-class Option(Node, frozen=True, kw_only=True):
-    """`name = value` of a WITH or SET; an amount keeps its unit ('20 MFT'), a ratio its slash."""
-
-    name: str
-    value: str | int | bool | bytes | None
-
-
-class Privilege(Node, frozen=True, kw_only=True):
-    """What a GRANT allows, perhaps on some columns only."""
-
-    action: Literal["SELECT", "INSERT", "UPDATE", "DELETE", "SUBSCRIBE"]
-    columns: tuple[Name, ...] = ()
-
-
-class Grantee(Node, frozen=True, kw_only=True):
-    """PUBLIC, OWNER, AUTHOR, or an identity by address or petname."""
-
-    kind: Literal["PUBLIC", "OWNER", "AUTHOR", "IDENTITY"]
-    name: str = ""
 
 
 # ---- statements
@@ -327,93 +175,6 @@ class Delete(Node, frozen=True, kw_only=True):
     sources: tuple[FromItem, ...] = ()
     ctes: tuple[Cte, ...] = ()
     recursive: bool = False
-
-
-class CreateDataset(Node, frozen=True, kw_only=True):
-    """A new dataset, or mailbox when `mailbox` (then perhaps without columns)."""
-
-    table: TableName
-    elements: tuple[ColumnDef | KeyConstraint | CheckConstraint, ...]
-    if_not_exists: bool
-    options: tuple[Option, ...]
-    mailbox: bool = False
-
-
-class CreateIdentity(Node, frozen=True, kw_only=True):
-    """A new identity under a petname."""
-
-    name: str
-
-
-class DropDataset(Node, frozen=True, kw_only=True):
-    """A dataset to give up."""
-
-    table: TableName
-    if_exists: bool
-
-
-class IndexColumn(Node, frozen=True, kw_only=True):
-    """A column of an index; NULLs stand last ascending and first descending."""
-
-    name: Name
-    descending: bool = False
-
-
-class CreateIndex(Node, frozen=True, kw_only=True):
-    """A secondary index of this machine; without a name it gets PostgreSQL's."""
-
-    table: TableName
-    columns: tuple[IndexColumn, ...]
-    name: Name | None = None
-    unique: bool = False
-    if_not_exists: bool = False
-
-
-class DropIndex(Node, frozen=True, kw_only=True):
-    """An index to remove; the dataset need not be named."""
-
-    name: Name
-    table: TableName | None = None
-    if_exists: bool = False
-
-
-class Vacuum(Node, frozen=True, kw_only=True):
-    """Free room goes back to the disk."""
-
-
-class CheckDatabase(Node, frozen=True, kw_only=True):
-    """Everything that is kept here is verified against the signed log."""
-
-
-class SealDataset(Node, frozen=True, kw_only=True):
-    """`ALTER DATASET x SEAL`: erasure-code what is written so far."""
-
-    table: TableName
-
-
-class AlterOptions(Node, frozen=True, kw_only=True):
-    """`ALTER DATASET x SET (…)`."""
-
-    table: TableName
-    options: tuple[Option, ...]
-
-
-class Grant(Node, frozen=True, kw_only=True):
-    """Rights given; no privileges named means ALL."""
-
-    table: TableName
-    privileges: tuple[Privilege, ...]
-    grantees: tuple[Grantee, ...]
-    condition: Expression | None = None
-    until: Constant | None = None
-
-
-class Revoke(Node, frozen=True, kw_only=True):
-    """Rights taken back; no privileges named means ALL."""
-
-    table: TableName
-    privileges: tuple[Privilege, ...]
-    grantees: tuple[Grantee, ...]
 
 
 class Subscribe(Node, frozen=True, kw_only=True):
@@ -528,5 +289,93 @@ Statement: TypeAlias = (
     "Select | Query | Insert | Update | Delete | CreateDataset | CreateIdentity | DropDataset | "
     "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
     "SetOption | Begin | Commit | Rollback | Savepoint | RollbackTo | Release | Prepare | "
-    "Execute | Deallocate | CopyFrom | CopyTo | CreateIndex | DropIndex | Vacuum | CheckDatabase"
+    "Execute | Deallocate | CopyFrom | CopyTo | CreateIndex | DropIndex | Vacuum | CheckDatabase | "
+    "CreateAs | CreateView | Truncate | Alter | CreatePolicy | DropPolicy"
 )
+
+__all__ = [
+    "AddColumn",
+    "AddConstraint",
+    "Alter",
+    "AlterColumn",
+    "AlterOptions",
+    "Alteration",
+    "Assignment",
+    "Begin",
+    "Between",
+    "Binary",
+    "Call",
+    "Case",
+    "Cast",
+    "CheckConstraint",
+    "CheckDatabase",
+    "ColumnDef",
+    "ColumnRef",
+    "Commit",
+    "Constant",
+    "CopyFrom",
+    "CopyTo",
+    "CreateAs",
+    "CreateDataset",
+    "CreateIdentity",
+    "CreateIndex",
+    "CreatePolicy",
+    "CreateView",
+    "Deallocate",
+    "DefaultValue",
+    "Delete",
+    "Describe",
+    "Distinct",
+    "DropColumn",
+    "DropConstraint",
+    "DropDataset",
+    "DropIndex",
+    "DropPolicy",
+    "Execute",
+    "Explain",
+    "Expression",
+    "ForeignConstraint",
+    "Grant",
+    "Grantee",
+    "InList",
+    "IndexColumn",
+    "Insert",
+    "Item",
+    "KeyConstraint",
+    "Lifted",
+    "Like",
+    "Logical",
+    "Name",
+    "Node",
+    "OnConflict",
+    "Option",
+    "OrderItem",
+    "OwnerTo",
+    "Parameter",
+    "Prepare",
+    "Privilege",
+    "Reference",
+    "Release",
+    "RenameColumn",
+    "RenameTo",
+    "Revoke",
+    "Rollback",
+    "RollbackTo",
+    "Savepoint",
+    "SealDataset",
+    "Select",
+    "SetOption",
+    "Show",
+    "Star",
+    "Statement",
+    "Subscribe",
+    "TableConstraint",
+    "TableName",
+    "Test",
+    "Truncate",
+    "TypeName",
+    "Unary",
+    "Update",
+    "Vacuum",
+    "When",
+]

@@ -199,6 +199,10 @@ class Tables(Protocol):
         """Return the rows that `access` describes, in no promised order but that of a range."""
         ...
 
+    def greatest(self, table: TableSchema, place: int) -> int | None:
+        """Return the greatest integer that a column holds or held in this batch, None if none."""
+        ...
+
 
 class RowInsert(msgspec.Struct, frozen=True):
     """A new row."""
@@ -227,7 +231,8 @@ Change = RowInsert | RowUpdate | RowDelete
 class Mutation(msgspec.Struct, frozen=True):
     """What a statement changes, and what it returns (Python values).
 
-    `count` is the rows it counts for; a moved key may need two changes for one row.
+    `count` is the rows it counts for; a moved key may need two changes for one row, then `moved`
+    tells each row's values before and after.
     """
 
     table: TableSchema
@@ -235,3 +240,4 @@ class Mutation(msgspec.Struct, frozen=True):
     count: int
     columns: tuple[Output, ...]
     rows: tuple[tuple[object, ...], ...]
+    moved: tuple[tuple[Values, Values], ...] = ()

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from mfdb.kernel.errors import InvalidDefinition, NumberOutOfRange, UnknownType, ValueTooLarge
+from mfdb.kernel.errors import InvalidDefinition, NumberOutOfRange, UnknownObject, ValueTooLarge
 
 Scalar = bool | int | float | str | bytes | Decimal | None
 """A working value."""
@@ -109,14 +109,14 @@ def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = N
     """Return the type of a name as written in a statement or manifest.
 
     Raises:
-        UnknownType: there is none of that name.
+        UnknownObject: there is none of that name.
         InvalidDefinition: the numbers in parentheses do not suit it.
     """
     kind = NAMES.get(name.lower())
     if kind is None:
         near = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.6)
         hint = f"did you mean {near[0].upper()}?" if near else f"types: {_listed()}"
-        raise UnknownType(f"there is no type {name}", hint=hint, position=position)
+        raise UnknownObject(f"there is no type {name}", hint=hint, position=position)
     if numbers:
         _check_numbers(kind, numbers, position)
     return SqlType(kind.name, kind.family, numbers)

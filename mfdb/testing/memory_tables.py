@@ -10,6 +10,7 @@ import msgspec
 from mfdb.kernel.clock import hlc_at
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.ids import Address, DatasetId, RowId
+from mfdb.rules.clauses import Check, Unique, of_kind
 from mfdb.sql.catalogue import ColumnSchema, IndexSchema, TableSchema
 from mfdb.sql.dml import key_of
 from mfdb.sql.tables import (
@@ -48,6 +49,11 @@ class MemoryTables:
 
     # ---- Catalogue
 
+    @property
+    def me(self) -> Address:
+        """Whose statements are bound."""
+        return self.owner
+
     def table(self, name: TableName) -> TableSchema | None:
         """Return a dataset by name; owners other than ours have none."""
         mine = name.owner in (None, "0x" + self.owner.hex())
@@ -78,7 +84,16 @@ class MemoryTables:
                 for column in bound.columns
             ),
             key=tuple(place for number, place in keyed if number),
-            checks=bound.checks,
+            checks=of_kind(bound.clauses, Check),
+            uniques=tuple((one.name, one.columns) for one in of_kind(bound.clauses, Unique)),
+            indexes=tuple(
+                IndexSchema(
+                    name=one.name,
+                    places=tuple((_at(bound, column), False) for column in one.columns),
+                    unique=True,
+                )
+                for one in of_kind(bound.clauses, Unique)
+            ),
             owner_ordered=options.get("ordering", "owner") == "owner",
         )
         self._schemas[name] = schema
@@ -110,6 +125,11 @@ class MemoryTables:
         for row in self._found(table, access):
             self.scanned += 1
             yield row
+
+    def greatest(self, table: TableSchema, place: int) -> int | None:
+        """Return the greatest integer in a column, None if there is none."""
+        values = [row.values[place] for row in self._rows[table.name].values()]
+        return max((value for value in values if isinstance(value, int)), default=None)
 
     def _found(self, table: TableSchema, access: Access) -> list[StoredRow]:
         rows = list(self._rows[table.name].values())
@@ -150,6 +170,10 @@ class MemoryTables:
         if table.owner_ordered and table.key:
             return RowId(repr(key_of(table, values)).encode())
         return RowId(next(self._numbers).to_bytes(4, "big"))
+
+
+def _at(bound: BoundCreate, name: str) -> int:
+    return [column.name for column in bound.columns].index(name)
 
 
 def _place(table: TableSchema, name: str) -> int:

@@ -106,7 +106,7 @@ def mailbox(owner: IdentityKeys, network: Hash) -> SignedManifest:
             Column("subject", "TEXT", False, False, 0, None, False),  # noqa: FBT003 - one line each
             Column("body", "BYTEA", False, False, 0, None, False),  # noqa: FBT003 - one line each
         ),
-        checks=(),
+        clauses=(),
         grants=(
             Grant(Grantee.PUBLIC, b"", int(Action.INSERT), (), None, 0),
             Grant(Grantee.OWNER, b"", int(rights), (), None, 0),

@@ -214,6 +214,7 @@ def datasets() -> list[Vector]:
         ),
         signed("first manifest of a mailbox", first, made.OWNER),
         signed("second manifest", second, made.OWNER),
+        signed("manifest of format 2", made.manifest(**made.FORMAT_2), made.OWNER),
         signed("first placement entry", entry, made.OWNER),
         signed("takeover", made.takeover(digest_of(entry)).entry, made.PROVIDERS[6]),
     ]

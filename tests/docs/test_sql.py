@@ -15,7 +15,8 @@ BLOCKS = re.findall(r"```sql( network)?\n(.*?)```", PAPER, re.DOTALL)
 _NAMES = """Select Query Insert Update Delete CreateDataset CreateIdentity DropDataset SealDataset
     AlterOptions Grant Revoke Subscribe Show Describe Explain SetOption Begin Commit Rollback
     Savepoint RollbackTo Release Prepare Execute Deallocate CopyFrom CopyTo
-    CreateIndex DropIndex Vacuum CheckDatabase"""
+    CreateIndex DropIndex Vacuum CheckDatabase CreateAs CreateView Truncate Alter
+    CreatePolicy DropPolicy"""
 KINDS = frozenset(_NAMES.split())
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import Address
+from mfdb.rules.clauses import AnyClause, Check
 from mfdb.sql import bound as bd
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
@@ -93,8 +94,8 @@ class Session:
                 return [*lines, f"{word} {mutation.count}{extra}"]
             case bd.BoundCreate():
                 schema = self.tables.create(bound)
-                checks = [f"  CHECK ({show_expression(check)})" for check in schema.checks]
-                return [f"CREATE {schema.name}", *map(_column, bound.columns), *checks]
+                clauses = [f"  {_clause(clause)}" for clause in bound.clauses]
+                return [f"CREATE {schema.name}", *map(_column, bound.columns), *clauses]
             case bd.BoundIndex():
                 self.tables.index(bound)
                 return ["CREATE INDEX"]
@@ -117,6 +118,12 @@ def _column(column: msgspec.Struct) -> str:
     return "  " + " ".join(
         str(part) for part in msgspec.structs.astuple(column) if part not in (False, None, 0)
     )
+
+
+def _clause(clause: AnyClause) -> str:
+    if isinstance(clause, Check):
+        return f"CHECK {clause.name} ({show_expression(clause.condition)})"
+    return repr(clause)
 
 
 def _shown(bound: object) -> str:

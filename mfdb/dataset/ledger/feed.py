@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.dataset.layout import StoredRow, of_dataset, shown_key
+from mfdb.dataset.layouts import carrier
 from mfdb.dataset.ledger.allowed import clear_view
 from mfdb.dataset.ledger.format import Kind, LedgerEntry, LocalOperation, operation_in
 from mfdb.dataset.ledger.journal import Journal
@@ -187,22 +188,16 @@ class LedgerFeed:
 
 
 class Columns:
-    """Puts values that an earlier manifest ordered into the columns of today, by name."""
+    """Puts values that an earlier manifest ordered into the columns of today, by their numbers."""
 
     def __init__(self, known: Known) -> None:
-        self._now = tuple(column.name for column in known.manifest.columns)
-        self._then = {
-            manifest.hash: tuple(column.name for column in manifest.columns)
-            for manifest in known.manifests
-        }
+        now = known.manifest
+        self._carriers = {one.hash: carrier(one, now) for one in known.manifests}
 
     def now(self, entry: LedgerEntry, operation: LocalOperation) -> Values:
-        """Return an operation's values, NULL where there was no such column yet."""
-        names = self._then.get(entry.header.manifest, self._now)
-        if names == self._now:
-            return operation.values
-        named = dict(zip(names, operation.values, strict=False))
-        return tuple(named.get(name) for name in self._now)
+        """Return an operation's values as rows have them now."""
+        carry = self._carriers.get(entry.header.manifest)
+        return operation.values if carry is None else carry(operation.values)
 
 
 def _version_id(entry: LedgerEntry, sequence: int) -> VersionId:

@@ -68,6 +68,8 @@ class Context:
         live = manifest.at(self.clock.now_s())
         whole = tuple(grant for grant in live.grants if grant.is_for_all_rows)
         rules = msgspec.structs.replace(live, grants=whole)
+        if identity != live.owner and live.policies(action):
+            raise AccessDenied(f"policies of {live.name} let nobody {action.name} all of it")
         verdict = authorise(rules, action, None, None, identity)
         if isinstance(verdict, Denied):
             raise AccessDenied(verdict.reason, hint="the dataset's owner can GRANT it")

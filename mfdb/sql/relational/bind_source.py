@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import AmbiguousColumn, SqlSyntax, UnknownColumn
+from mfdb.kernel.errors import (
+    AmbiguousColumn,
+    InvalidDefinition,
+    MfdbError,
+    SqlSyntax,
+    UnknownColumn,
+)
 from mfdb.sql import query as qu
 from mfdb.sql.bind_expression import bind_condition, compare
 from mfdb.sql.bound import Bound, Lazy
 from mfdb.sql.coerce import unify
+from mfdb.sql.names import table_of
 from mfdb.sql.relational.scope import Column, QueryScope, Source
 from mfdb.sql.relational.tree import CteRef, JoinRef, QueryRef, Ref, RelationField, TableRef
 from mfdb.sql.types import BOOLEAN, SqlType
+from mfdb.sql.views import query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from mfdb.sql.catalogue import TableSchema
 
 
 def bind_source(node: qu.FromItem, scope: QueryScope) -> Ref:
@@ -31,8 +41,6 @@ def bind_source(node: qu.FromItem, scope: QueryScope) -> Ref:
 
 
 def _table(node: qu.TableSource, scope: QueryScope) -> Ref:
-    from mfdb.sql.bind import table_of
-
     alias = node.alias.name.text if node.alias is not None else node.table.name
     relation = scope.whole.relation()
     cte = scope.cte(node.table.name) if node.table.owner is None else None
@@ -41,6 +49,8 @@ def _table(node: qu.TableSource, scope: QueryScope) -> Ref:
         _add(scope, Source(alias, columns), node.position)
         return CteRef(relation, cte.number)
     table = table_of(node.table, scope.whole.catalogue)
+    if table.view:
+        return _view(table, node, scope, relation)
     scope.whole.tables.setdefault(table.dataset, table)
     named = [(column.name, column.type) for column in table.columns]
     source = Source(
@@ -51,6 +61,34 @@ def _table(node: qu.TableSource, scope: QueryScope) -> Ref:
     source.table = TableRef(relation, table)
     _add(scope, source, node.position)
     return source.table
+
+
+def _view(table: TableSchema, node: qu.TableSource, scope: QueryScope, relation: int) -> Ref:
+    """A view's query sees nothing of the query that names it."""
+    from mfdb.sql.relational.bind_query import bind_query
+
+    whole = scope.whole
+    if table.dataset in whole.views:
+        raise InvalidDefinition(f"view {table.name} reads itself", position=node.position)
+    whole.views.append(table.dataset)
+    try:
+        query = bind_query(query_of(table), QueryScope(whole, None))
+    except MfdbError as error:
+        error.position = node.position  # its own is a place in the view's text
+        raise
+    whole.views.pop()
+    names = [column.name for column in table.columns]
+    if len(query.outputs) != len(names):
+        raise InvalidDefinition(
+            f"view {table.name} has {len(names)} columns, its query gives {len(query.outputs)}",
+            hint="CREATE OR REPLACE VIEW",
+            position=node.position,
+        )
+    named = list(zip(names, (output.type for output in query.outputs), strict=True))
+    alias = node.alias.name.text if node.alias is not None else node.table.name
+    columns = _fields(relation, named, node.alias, node.position)
+    _add(scope, Source(alias, columns), node.position)
+    return QueryRef(relation, query)
 
 
 def _query(node: qu.QuerySource, scope: QueryScope) -> Ref:

@@ -129,6 +129,8 @@ class ExpressionEmitter:
         if node.what == "caller":
             caller = self.about.caller
             return self.parameter(None if caller is None else bytes(caller), ph.BLOB)
+        if node.what == "uuid":
+            return Piece("unhex(replace(CAST(uuid() AS VARCHAR), '-', ''))", ph.BLOB)
         assert node.what == "now", "what a row knows is a field here"
         return self._plain(self.about.now_us, ph.BIGINT)
 

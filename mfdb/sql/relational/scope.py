@@ -43,6 +43,8 @@ class Whole:
         self.catalogue = catalogue
         self.parameters = parameters
         self.tables: dict[bytes, TableSchema] = {}
+        self.views: list[bytes] = []
+        """The views inside whose queries we are."""
         self._relations = 0
         self._ctes = 0
 

@@ -15,7 +15,7 @@ from mfdb.kernel.errors import (
     BadSeedWords,
     BadType,
     CorruptRecord,
-    DuplicateIdentity,
+    DuplicateObject,
     MfdbError,
     OperationalError,
     StoreFull,
@@ -98,9 +98,9 @@ def test_a_lone_identity_is_the_default_without_a_mark(store: Keystore) -> None:
 
 def test_names_and_identities_are_unique(store: Keystore) -> None:
     store.restore("junk", JUNK)
-    with pytest.raises(DuplicateIdentity):
+    with pytest.raises(DuplicateObject):
         store.create("junk")
-    with pytest.raises(DuplicateIdentity, match="junk"):
+    with pytest.raises(DuplicateObject, match="junk"):
         store.restore("other", JUNK)
     assert [entry.name for entry in store.list()] == ["junk"]
 
@@ -287,7 +287,7 @@ def test_two_writers_never_make_one_name_twice(store: Keystore) -> None:
         try:
             store.create("alice")
             outcomes.append("made")
-        except DuplicateIdentity:
+        except DuplicateObject:
             outcomes.append("refused")
 
     threads = [threading.Thread(target=create) for _ in range(4)]

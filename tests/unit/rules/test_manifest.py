@@ -20,8 +20,10 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash
 from mfdb.kernel.limits import MANIFEST_BYTES
+from mfdb.rules.clauses import Check, plain
 from mfdb.rules.manifest import (
     Grantee,
+    Kind,
     Manifest,
     Profile,
     ReadKey,
@@ -32,6 +34,7 @@ from mfdb.rules.manifest import (
 )
 from tests.factories import (
     DATASET,
+    FORMAT_2,
     NETWORK,
     OWNER,
     STRANGER,
@@ -58,7 +61,7 @@ def test_a_good_one_passes_and_reads_back() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "says"),
     [
-        ({"format": 2}, WrongVersion, "this release reads 1"),
+        ({"format": 3}, WrongVersion, "this release reads 1 to 2"),
         ({"network": hash_of("other")}, WrongNetwork, "ours is"),
         ({"dataset": DatasetId(token("other"))}, BadProof, "follow from owner and nonce"),
         ({"owner": STRANGER.address}, BadProof, "follow from owner and nonce"),
@@ -74,8 +77,8 @@ def test_a_good_one_passes_and_reads_back() -> None:
         ({"name": "n" * 129}, SchemaViolation, "128 characters"),
         ({"columns": (column("a", default=5),)}, SchemaViolation, "an array that begins"),
         ({"columns": (column("a", default=["later"]),)}, SchemaViolation, "no operator"),
-        ({"checks": (["value"],)}, SchemaViolation, "operands"),
-        ({"checks": ([["value", 1]],)}, SchemaViolation, "an array that begins"),
+        ({"clauses": (["value"],)}, SchemaViolation, "operands"),
+        ({"clauses": ([["value", 1]],)}, SchemaViolation, "an array that begins"),
         ({"read_keys": ()}, SchemaViolation, "read key"),
         ({"read_keys": (ReadKey(0, b"short"),)}, SchemaViolation, "read key"),
         ({"profile": Profile(replicas=3, write_quorum=1)}, SchemaViolation, "more than half"),
@@ -98,6 +101,61 @@ def test_a_condition_is_bounded_so_that_no_owner_decides_how_long_we_evaluate() 
             check(signed_manifest(grants=(grant(Grantee.PUBLIC, condition=condition),)))
 
 
+def test_format_2_has_clauses() -> None:
+    made = manifest(**FORMAT_2)
+    check(signed_manifest(**FORMAT_2))
+    assert [type(clause).__name__ for clause in made.parsed_clauses] == [
+        "Check",
+        "Unique",
+        "ForeignKey",
+        "Layout",
+        "Policy",
+    ]
+    assert tuple(plain(clause) for clause in made.parsed_clauses) == made.clauses
+    assert made.layout.numbers == (0, 2)
+
+
+def test_checks_of_format_1_read_as_clauses_with_names() -> None:
+    (found,) = manifest().parsed_clauses
+    assert found == Check("mailbox_check", ["<=", ["column", "stars"], ["value", 5]])
+
+
+@pytest.mark.parametrize(
+    ("clause", "says"),
+    [
+        (["nothing"], "is none"),
+        (["check", "a"], "is none"),
+        (["check", "", ["value", True]], "is named"),
+        (["check", "c" * 129, ["value", True]], "128 characters"),
+        (["check", "a", ["later"]], "no operator"),
+        (["unique", "a", []], "1 to 16 columns"),
+        (["unique", "a", ["nothing"]], "1 to 16 columns"),
+        (["unique", "a", ["body", "body"]], "each once"),
+        (["foreign", "a", ["body"], b"d" * 32, ["x", "y"], "CASCADE", "CASCADE"], "as many"),
+        (["foreign", "a", ["body"], b"d" * 31, ["x"], "CASCADE", "CASCADE"], "one dataset"),
+        (["foreign", "a", ["body"], b"d" * 32, ["x"], "EXPLODE", "CASCADE"], "what happens"),
+        (["layout", 2, [0], [None]], "numbers every column"),
+        (["layout", 1, [0, 1], [None, None]], "numbers every column"),
+        (["layout", 2, [0, 0], [None, None]], "numbers every column"),
+        (["view", "SELECT 1", []], "a view has a query"),
+        (["policy", "p", False, 0, [[0, b""]], None, None], "some actions"),
+        (["policy", "p", False, 1, [], None, None], "1 to 64 grantees"),
+        (["policy", "p", False, 1, [[9, b""]], None, None], "no known kind"),
+    ],
+)
+def test_clauses_that_may_not_stand(clause: list[Any], says: str) -> None:
+    with pytest.raises(SchemaViolation, match=says):
+        check(signed_manifest(format=2, clauses=(clause,)))
+
+
+def test_a_view_has_a_query_and_format_2() -> None:
+    view = ["view", "SELECT 1", []]
+    check(signed_manifest(format=2, kind=Kind.VIEW, clauses=(view,)))
+    for number in (1, 2):
+        with pytest.raises(SchemaViolation, match="view"):
+            check(signed_manifest(kind=Kind.VIEW, format=number, clauses=()))
+
+
 def test_now_is_a_default() -> None:
     check(signed_manifest(columns=(column("at", "TIMESTAMP", default=["now"]),)))
 
@@ -106,7 +164,7 @@ def test_now_is_a_default() -> None:
 def test_each_field_is_signed(field: str) -> None:
     """Whatever changes after the signature is made is refused."""
     other = signed_manifest(
-        name="other", number=1, previous=hash_of("p"), acl_epoch=1, format=2, checks=(),
+        name="other", number=1, previous=hash_of("p"), acl_epoch=1, format=2, clauses=(),
         network=hash_of("n"), dataset=DatasetId(token("d")), owner=STRANGER.address,
         nonce=hash_of("n"), kind=0, ordering=0, columns=(column("x"),), grants=(),
         revocations=(Revocation(STRANGER.address, ()),), read_keys=(ReadKey(1, bytes(32)),),

@@ -15,7 +15,7 @@ from mfdb.kernel.errors import (
     InvalidText,
     MfdbError,
     NumberOutOfRange,
-    UnknownType,
+    UnknownObject,
     ValueTooLarge,
 )
 from mfdb.sql.convert import from_stored, parse_text, to_stored, to_text
@@ -131,7 +131,7 @@ def test_canonical_type_names_read_back(text: str) -> None:
 
 
 def test_unknown_types_are_errors_with_a_hint() -> None:
-    with pytest.raises(UnknownType) as caught:
+    with pytest.raises(UnknownObject) as caught:
         make_type("interger", (), 7)
     assert caught.value.hint == "did you mean INTEGER?"
     assert caught.value.position == 7

@@ -19,6 +19,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.rules import manifest as rules
+from mfdb.rules.clauses import plain
 from mfdb.sql import bound as bd
 from mfdb.sql.bind import bind
 from mfdb.sql.catalogue import schema_of
@@ -222,7 +223,7 @@ def test_a_manifest_gives_its_schema() -> None:
     )
     assert isinstance(bound, bd.BoundCreate)
     manifest = rules.Manifest(
-        format=1,
+        format=2,
         network=ZERO_HASH,
         dataset=DatasetId(b"d" * 32),
         owner=ALICE,
@@ -233,7 +234,7 @@ def test_a_manifest_gives_its_schema() -> None:
         kind=rules.Kind.DATASET,
         ordering=rules.Ordering.OWNER,
         columns=bound.columns,
-        checks=bound.checks,
+        clauses=tuple(plain(clause) for clause in bound.clauses),
         grants=(),
         acl_epoch=0,
         revocations=(),

@@ -1,0 +1,26 @@
+"""Names of datasets in statements, looked up in the catalogue."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import UnknownDataset
+
+if TYPE_CHECKING:
+    from mfdb.sql import statement as st
+    from mfdb.sql.catalogue import Catalogue, TableSchema
+
+
+def table_of(name: st.TableName, catalogue: Catalogue) -> TableSchema:
+    """Return the dataset that a name means.
+
+    Raises:
+        UnknownDataset: none; the hint names the nearest.
+    """
+    table = catalogue.table(name)
+    if table is not None:
+        return table
+    near = difflib.get_close_matches(name.name, list(catalogue.names()), n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else "SHOW DATASETS lists those that are known"
+    raise UnknownDataset(f"there is no dataset {name}", hint=hint, position=name.position)
