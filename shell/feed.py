@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from shell.values import json_text, record, safe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shell.database import Change
 
 LINES_PER_S = 10
@@ -33,11 +35,12 @@ def change_json(change: Change) -> str:
     )
 
 
-def change_line(change: Change) -> str:
-    """Return a change as one line for a person: sign, author, row."""
+def change_line(change: Change, names: Mapping[str, str] | None = None) -> str:
+    """Return a change as one line for a person: sign, author (by name if there is one), row."""
     sign = {"insert": "+", "update": "~", "delete": "-"}.get(change.op, "?")
     row = change.new if change.new is not None else change.old
-    return safe(f"{sign} {change.author} {json_text(record(row))}")
+    author = (names or {}).get(change.author, change.author)
+    return safe(f"{sign} {author} {json_text(record(row))}")
 
 
 class Feed:

@@ -381,15 +381,16 @@ class Session:
             self.write(change_json(change) + "\n")
             self.sink.flush()
 
-    async def _announce(self, text: str) -> None:
+    async def _announce(self, statement: str) -> None:
         """Print changes above the prompt until the subscription ends or the session closes."""
         try:
-            async for change in self.connection.subscribe(text):
-                for line in self.feed.offer(change_line(change), self._clock.monotonic_s()):
+            async for change in self.connection.subscribe(statement):
+                text = change_line(change, {self.connection.identity: self.who})
+                for line in self.feed.offer(text, self._clock.monotonic_s()):
                     sys.stdout.write(line + "\n")
                 self._report_later()
         except MfdbError as error:
-            self.show_error(error, text)
+            self.show_error(error, statement)
 
     def _report_later(self) -> None:
         """Say in a second how many changes are held, once for all that come until then."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.errors import ProgrammingError
 from shell.commands.registry import command
 from shell.dsn import target_of
+from shell.prompt.names import who_is
 from shell.settings import Target
 from shell.values import safe
 from shell.version import version
@@ -55,6 +56,7 @@ async def change_database(session: Session, call: Call) -> None:
     identity = words[1] if len(words) > 1 else named.identity
     wanted = Target(data=named.data, identity=identity, network=named.network)
     await session.reconnect(wanted)
+    session.who = await who_is(session)
     session.inform(f"You are {safe(session.who)} in {safe(str(wanted.data))}.\n")
 
 

@@ -74,6 +74,16 @@ async def list_datasets(session: Session, call: Call) -> None:
     await session.show_result(result if call.plus else _in_short(session, result))
 
 
+@command("\\dv", "list the views", group=_GROUP, argument="[PATTERN]", completes="dataset")
+async def list_views(session: Session, call: Call) -> None:
+    """Run SHOW DATASETS and show those that are views."""
+    result = _in_short(session, await session.ask(f"SHOW DATASETS{_like(call.argument)}"))
+    names = [column.name for column in result.columns]
+    kind = names.index("kind")
+    views = [row for row in result.rows if row[kind] == "view"]
+    await session.show_result(_Part(result.columns, views, f"SHOW {len(views)}"))
+
+
 @command(
     "\\di",
     "list the indexes, of one dataset or all",

@@ -237,6 +237,14 @@ def test_a_script_that_reads_itself_ends(run: Runner, tmp_path: Path) -> None:
     assert "does self.sql read itself?" in run.session.last_failure()
 
 
+def test_views_are_listed_apart(run: Runner) -> None:
+    run("CREATE TABLE letters (id INTEGER)", "CREATE VIEW seen AS SELECT id FROM letters")
+    shown = run("\\dv")
+    assert "seen" in shown
+    assert "letters" not in shown
+    assert "upper" in run("\\df up*")
+
+
 def test_patterns_and_connection(run: Runner) -> None:
     run("CREATE TABLE letters (id INTEGER)", "CREATE TABLE other (id INTEGER)")
     shown = run("\\dt let*")

@@ -74,6 +74,7 @@ def test_a_change_for_programs() -> None:
 def test_a_change_for_people_is_one_safe_line() -> None:
     deleted = FakeChange("delete", None, "c1", old={"body": "x\x1b[2J\ny"}, author="bob")
     line = change_line(deleted)
+    assert change_line(deleted, {"bob": "Robert"}).startswith("- Robert ")
     assert line.startswith("- bob ")
     assert "\n" not in line
     assert "\x1b" not in line
