@@ -31,6 +31,8 @@ class Catalogue:
     options: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    schemas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Schemas that tell what there is (`mf`), with their relations."""
     aliases: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     used: Counter[str] = field(default_factory=Counter)
@@ -40,15 +42,18 @@ def built_in() -> Catalogue:
     """Return what every database knows: functions, types, options, settings."""
     from dataclasses import fields
 
+    from mfdb.client.names import SCHEMAS
     from mfdb.client.options import NAMES as OPTIONS
     from mfdb.client.settings import SessionSettings
     from mfdb.client.show import LOCAL, OF_NETWORK
+    from mfdb.client.told import names_of
     from mfdb.sql.types import NAMES as TYPES
 
     return Catalogue(
         functions=_functions(),
         types=tuple(sorted({name.upper() for name in TYPES} - {"UNKNOWN"})),
         options=OPTIONS,
+        schemas={schema: tuple(names_of(schema)) for schema in SCHEMAS},
         settings={item.name: str(item.type) for item in fields(SessionSettings)},
         shown=tuple(sorted(word.upper() for word in (*LOCAL, *OF_NETWORK))),
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shell.completion.catalogue import Catalogue
 
 _NEW = frozenset({"TABLE", "DATASET", "MAILBOX", "VIEW", "EXISTS"})
+_READ = frozenset({"FROM", "JOIN", ","})
 _JOINED = 3
 """Most join conditions that are offered for one pair of sources."""
 
@@ -85,11 +86,13 @@ def _qualified(
     cursor: int,
     catalogue: Catalogue,
 ) -> list[Candidate]:
+    if Role.DATASET in roles and qualifier in catalogue.schemas:
+        return [Candidate(name, "told") for name in catalogue.schemas[qualifier]]
     if Role.DATASET in roles:
         return [
             Candidate(quoted_name(name), one.kind)
             for name, one in catalogue.datasets.items()
-            if qualifier in (one.owner.lower(), one.owner) or qualifier == "mf"
+            if qualifier in (one.owner.lower(), one.owner)
         ]
     for source in sources_at(tokens, cursor, catalogue.datasets):
         if qualifier in (source.name, source.dataset):
@@ -108,6 +111,8 @@ def _datasets(tokens: Sequence[Token], cursor: int, catalogue: Catalogue) -> lis
     found += [
         Candidate(quoted_name(name), one.kind) for name, one in sorted(catalogue.datasets.items())
     ]
+    if cursor and tokens[cursor - 1].kind in _READ:
+        found += [Candidate(f"{name}.", "schema", rank=1) for name in catalogue.schemas]
     return found
 
 

@@ -76,6 +76,12 @@ def test_datasets_where_a_dataset_is_named(before: str) -> None:
     assert texts(before, "column") == []
 
 
+def test_what_tells_what_there_is() -> None:
+    assert texts("SELECT * FROM m", "schema") == ["mf."]
+    assert "datasets" in texts("SELECT * FROM mf.da")
+    assert texts("INSERT INTO m", "schema") == []
+
+
 def test_a_name_about_to_be_made_is_not_completed() -> None:
     assert texts("CREATE TABLE in", "mailbox") == []
     assert texts("CREATE TABLE x (id INTEGER, PRIMARY KEY (", "column") == ["id"]
