@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address, ChangesetId
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    # Processes that are killed and started again are known by their pid files, not by `Popen`.
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 CHAOS_S = float(os.environ.get("MFDB_CHAOS_S", "75"))
 SEED = int(os.environ.get("MFDB_CHAOS_SEED", "1"))
