@@ -39,7 +39,7 @@ pytestmark = [
 CHAOS_S = float(os.environ.get("MFDB_CHAOS_S", "75"))
 SEED = int(os.environ.get("MFDB_CHAOS_SEED", "1"))
 DISK_MIB = 64 + int(CHAOS_S)
-CONVERGED_S = 180.0
+CONVERGED_S = 240.0
 LOOK_S = 2.0
 
 
@@ -112,6 +112,10 @@ async def _lacking(town: Town) -> str:
     for _, number, *_, code, stored in segments:
         if stored != int(str(code).partition("/")[2]):
             return f"segment {number} has {stored} shards of {code}"
+    repairs = await town.bob.fetch("SHOW REPAIRS FOR inbox")
+    states = [state for *_, state, _ in repairs]
+    if states != ["repaired"]:
+        return f"one shard was damaged, the repairs are {states}"
     return ""
 
 
