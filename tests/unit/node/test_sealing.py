@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, QuorumNotReached
-from mfdb.node.messages import ListHot, PutSealed, PutShard, SealNow
+from mfdb.kernel.ids import ChangesetId, Hash
+from mfdb.node.messages import HotList, ListHot, ProposeSeal, PutSealed, PutShard, SealNow
 from mfdb.node.provider import shelf
+from replication.seal import HotEntry
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
 
 if TYPE_CHECKING:
-    from mfdb.kernel.ids import ChangesetId, DatasetId
+    from mfdb.kernel.ids import DatasetId
     from replication.segment import SealedSegment
 
 
@@ -178,3 +180,31 @@ async def test_a_mark_for_a_number_that_is_not_due_is_not_kept(town: Town) -> No
         await stand.sealing.on_list_hot(ListHot(dataset=dataset, number=number), other)
     with stand.store.snapshot() as view:
         assert [key for key, _ in view.scan(b"k" + dataset)] == []
+
+
+@in_town
+async def test_a_replica_that_signs_nothing_or_lists_what_nobody_has_stops_no_sealing(
+    town: Town,
+) -> None:
+    bob, dataset = await mailbox_town(town)
+    draft = bob.write(dataset, "message")
+    for stand in town.stands[:3]:
+        await stand.take(draft)
+    liar = town.stands[1].sealing
+    honest_hot = liar.hot
+
+    async def hot(request: ListHot) -> HotList:
+        listed = await honest_hot(request)
+        phantom = HotEntry(changeset=ChangesetId(Hash(b"\x07" * 32)), hlc=1, length_bytes=1)
+        return HotList(entries=(*listed.entries, phantom), signed=listed.signed)
+
+    async def certify(request: ProposeSeal) -> bytes:  # noqa: ARG001 - it signs nothing
+        return bytes(65)
+
+    liar.hot, liar.certify = hot, certify  # type: ignore[method-assign]  # it lies
+    report = await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
+    assert (report.report.changesets, report.report.receipts) == (1, 6)
+    with town.stands[2].store.snapshot() as view:
+        (bundle,) = shelf.segments(view, dataset)
+    assert bundle.changesets == (draft.changeset.id,)
+    assert len(bundle.signatures) == 2
