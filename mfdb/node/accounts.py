@@ -117,6 +117,8 @@ class Accounts:
         self._prices = prices
         self._thresholds = thresholds
         self._accounts: dict[Address, PeerAccount] = {}
+        self._heard: set[Address] = set()
+        """Who has told us since the start what it counts as served."""
         self.chequebook: Address = ZERO_ADDRESS
         """Our chequebook; zero while we have none and live on credit."""
 
@@ -138,12 +140,17 @@ class Accounts:
         return Standing(served=Wei(account.ledger.account.served), cheque=account.received)
 
     def adopt(self, peer: Address, offer: Offer | None, standing: Standing) -> None:
-        """Take up an account that was lost with its directory, by what the peer remembers.
+        """Take up what a crash forgot of an account, or all of one lost with its directory.
 
-        Our own signature proves the cheque; what was served is believed as far as the peer would
-        have served on credit. An account that is known here is never overwritten.
+        What was served is believed as far as the peer would have served on credit, and once after
+        each start: else every crash would leave a debt that only the peer counts, and their sum
+        would have it refuse us for ever. Our own signature proves a cheque; one that is known here
+        is never overwritten.
         """
         account = self.of(peer)
+        if offer is not None and peer not in self._heard:
+            self._heard.add(peer)
+            _recall(account, offer, standing)
         if account.issued is not None or standing.cheque is None or offer is None:
             return
         cheque = standing.cheque.cheque
@@ -353,6 +360,17 @@ class Accounts:
 
 def _cheque(data: bytes | None) -> PayCheque | None:
     return decode(PayCheque, data, limit_bytes=RECORD_BYTES) if data else None
+
+
+def _recall(account: PeerAccount, offer: Offer, standing: Standing) -> None:
+    """Count what the peer served and a crash of ours forgot, within the credit that it gives."""
+    kept = account.ledger.account
+    _, ledger = _terms(offer, account.ledger)
+    consumed = min(standing.served, kept.paid + ledger.theirs.limit)
+    if consumed > kept.consumed:
+        log.info("a debt was forgotten wei=%d", consumed - kept.consumed)
+        account.ledger = replace(ledger, account=replace(kept, consumed=consumed))
+        account.is_changed = True
 
 
 def _terms(offer: Offer | None, ledger: Ledger) -> tuple[PriceTable, Ledger]:

@@ -337,3 +337,24 @@ async def test_saying_hello_costs_us_no_memory(town: Town) -> None:
     for at in range(20):
         assert stand.accounts.standing(Address(bytes([at]) * 20)).served == 0
     assert stand.accounts.known() == {}
+
+
+@in_town
+async def test_what_a_crash_forgot_of_a_debt_is_learnt_from_the_peer_once_and_within_its_credit(
+    town: Town,
+) -> None:
+    (stand,) = await town.open(1)
+    remote = await town.person("alice").remote()
+    accounts = remote._reports._accounts
+    offer = stand.duties.offer()
+    limit = offer.payment_threshold * 125 // 100
+    accounts.of(stand.me)
+    accounts.adopt(stand.me, offer, Standing(served=Wei(1_000), cheque=None))
+    assert accounts.of(stand.me).ledger.account.owed_by_us == 1_000
+    accounts.adopt(stand.me, offer, Standing(served=Wei(5_000), cheque=None))
+    assert accounts.of(stand.me).ledger.account.owed_by_us == 1_000
+    await accounts.flush()
+    again = await town.person("carol").remote()
+    fresh = again._reports._accounts
+    fresh.adopt(stand.me, offer, Standing(served=Wei(2**200), cheque=None))
+    assert fresh.of(stand.me).ledger.account.owed_by_us == limit
