@@ -39,7 +39,7 @@ pytestmark = [
 CHAOS_S = float(os.environ.get("MFDB_CHAOS_S", "75"))
 SEED = int(os.environ.get("MFDB_CHAOS_SEED", "1"))
 DISK_MIB = 64 + int(CHAOS_S)
-CONVERGED_S = 240.0
+CONVERGED_S = 300.0
 LOOK_S = 2.0
 
 
