@@ -1,0 +1,173 @@
+"""Writes that are under way at once share changesets, and each keeps a result of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mfdb.client.lane import GROUPS
+from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
+from mfdb.testing.memory_store import MemoryDisk
+from tests.fixtures.users import User
+
+if TYPE_CHECKING:
+    import pytest
+
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
+    from tests.fixtures.fake_network import FakeNetwork
+
+INSERT = "INSERT INTO notes VALUES (?, ?)"
+
+
+async def notes(bob: User, ordering: str = "owner") -> DatasetId:
+    key = " PRIMARY KEY" if ordering == "owner" else ""
+    await bob.run(f"CREATE DATASET notes (id INT{key}, body TEXT) WITH (ordering = '{ordering}')")
+    known = bob.replica.find(bob.keys.address, "notes")
+    assert known is not None
+    return known.manifest.dataset
+
+
+async def at_once(bob: User, count: int) -> list[Any]:
+    writes = (bob.run(INSERT, at, f"body {at}") for at in range(count))
+    return list(await asyncio.gather(*writes, return_exceptions=True))
+
+
+def test_writes_under_way_at_once_share_changesets(bob: User, world: FakeNetwork) -> None:
+    async def main() -> None:
+        dataset = await notes(bob, "free")
+        before = world.writes
+        done = await at_once(bob, 64)
+        assert [result.tag for result in done] == ["INSERT 1"] * 64
+        assert world.writes - before <= GROUPS
+        assert await bob.rows("SELECT count(*), count(DISTINCT id) FROM notes") == [(64, 64)]
+        assert bob.replica.outgoing(dataset) == []
+
+    asyncio.run(main())
+
+
+def test_one_that_is_refused_does_not_take_the_others_with_it(
+    bob: User, world: FakeNetwork
+) -> None:
+    async def main() -> None:
+        await notes(bob)
+        await bob.run(INSERT, 5, "there already")
+        done = await at_once(bob, 10)
+        refused = [result for result in done if isinstance(result, Exception)]
+        assert len(refused) == 1
+        assert isinstance(refused[0], DuplicateRow)
+        assert await bob.rows("SELECT body FROM notes WHERE id = 5") == [("there already",)]
+        assert await bob.rows("SELECT count(*) FROM notes") == [(10,)]
+
+    asyncio.run(main())
+
+
+def test_of_two_writes_of_one_row_the_second_sees_the_first(bob: User) -> None:
+    async def main() -> None:
+        await notes(bob)
+        twice = await asyncio.gather(
+            bob.run(INSERT, 1, "first"), bob.run(INSERT, 1, "second"), return_exceptions=True
+        )
+        assert [type(result).__name__ for result in twice] == ["Result", "DuplicateRow"]
+        await asyncio.gather(
+            *(bob.run("UPDATE notes SET body = body || '+' WHERE id = 1") for _ in range(3))
+        )
+        assert await bob.rows("SELECT body FROM notes") == [("first+++",)]
+
+    asyncio.run(main())
+
+
+def test_a_group_that_providers_refuse_is_sent_one_by_one(
+    bob: User, world: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        dataset = await notes(bob, "free")
+        assert bob.remote is not None
+        write = bob.remote.write
+
+        async def picky(dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry) -> Any:
+            if len(changeset.operations) > 1:
+                raise SchemaViolation("one of them is not good")
+            return await write(dataset, changeset, entry)
+
+        monkeypatch.setattr(bob.remote, "write", picky)
+        done = await at_once(bob, 8)
+        assert [result.tag for result in done] == ["INSERT 1"] * 8
+        assert await bob.rows("SELECT count(*) FROM notes") == [(8,)]
+        assert bob.replica.outgoing(dataset) == []
+
+    asyncio.run(main())
+
+
+def test_too_few_receipts_are_told_to_all_and_nothing_is_lost(
+    bob: User, world: FakeNetwork
+) -> None:
+    async def main() -> None:
+        dataset = await notes(bob, "free")
+        world.reachable = 1
+        done = await at_once(bob, 8)
+        assert [type(result) for result in done] == [QuorumNotReached] * 8
+        assert await bob.rows("SELECT count(*) FROM notes") == [(0,)]
+        kept = bob.replica.outgoing(dataset)
+        assert sum(len(outgoing.changeset.operations) for outgoing in kept) == 8
+        world.reachable = 3
+        await bob.run(INSERT, 99, "the next write")
+        assert await bob.rows("SELECT count(*) FROM notes") == [(9,)]
+        assert bob.replica.outgoing(dataset) == []
+
+    asyncio.run(main())
+
+
+def test_a_write_given_up_before_it_is_signed_is_never_made(bob: User) -> None:
+    async def main() -> None:
+        await notes(bob, "free")
+        writes = [asyncio.ensure_future(bob.run(INSERT, at, "")) for at in range(3)]
+        await asyncio.sleep(0)
+        writes[1].cancel()
+        await asyncio.wait(writes)
+        assert await bob.rows("SELECT id FROM notes ORDER BY id") == [(0,), (2,)]
+
+    asyncio.run(main())
+
+
+def test_sealed_senders_rows_are_not_linked(alice: User, bob: User, world: FakeNetwork) -> None:
+    async def main() -> None:
+        await bob.run("CREATE MAILBOX mailbox")
+        await alice.run("SET sealed_sender = true")
+        before = world.writes
+        mail = "INSERT INTO bob.mailbox (subject, body) VALUES (?, ?)"
+        await asyncio.gather(*(alice.run(mail, f"{at}", b"") for at in range(5)))
+        assert world.writes - before == 5
+        assert await bob.rows("SELECT count(*) FROM mailbox") == [(5,)]
+
+    asyncio.run(main())
+
+
+def test_who_leaves_in_the_middle_finds_its_writes_in_the_outbox(
+    world: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        bob = User("bob", world, disk)
+        dataset = await notes(bob, "free")
+        assert bob.remote is not None
+        sent, answer = asyncio.Event(), asyncio.Event()
+
+        async def stuck(*_: object) -> None:
+            sent.set()
+            await answer.wait()
+
+        monkeypatch.setattr(bob.remote, "write", stuck)
+        writes = [asyncio.ensure_future(bob.run(INSERT, at, "")) for at in range(4)]
+        await sent.wait()
+        assert bob.replica.outgoing(dataset)
+        await bob.session.close()
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results)
+        bob.store.close()
+        again = User("bob", world, disk)
+        await again.run(INSERT, 4, "")
+        assert await again.rows("SELECT count(*) FROM notes") == [(5,)]
+
+    asyncio.run(main())

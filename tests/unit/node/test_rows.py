@@ -1,0 +1,144 @@
+"""What a provider keeps of row versions: found by row, superseded, brought up from format 1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mfdb.dataset.outcome import Incoming
+from mfdb.dataset.writer import RowDelete, RowInsert, RowUpdate
+from mfdb.kernel.codec import encode
+from mfdb.kernel.errors import StaleWrite, WrongVersion
+from mfdb.kernel.ids import RowId, VersionId
+from mfdb.node.provider import rows
+from mfdb.rules.changeset import OperationKind, version_ids
+from tests.fixtures.node_town import Town, in_town, mailbox_town
+
+if TYPE_CHECKING:
+    from mfdb.dataset.acceptance import VersionMeta
+    from mfdb.dataset.writer import Draft
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.node.commit import Transaction
+    from tests.fixtures.node_town import Person, Stand
+
+
+def staged(bob: Person, dataset: DatasetId, *changes: RowInsert | RowUpdate | RowDelete) -> Draft:
+    """Return a draft that is applied here too, so that a later one may follow it."""
+    (draft,) = bob.replica.stage(dataset, changes)
+    bob.replica.settle(dataset, draft.entry.changeset, ())
+    return draft
+
+
+def known(stand: Stand, dataset: DatasetId, draft: Draft, index: int) -> VersionMeta | None:
+    version = version_ids(draft.changeset.id, index + 1)[index]
+    row = draft.changeset.operations[index].row
+    with stand.store.snapshot() as view:
+        return rows.version_in(view, dataset, row, version)
+
+
+def heads(stand: Stand, dataset: DatasetId, row: RowId) -> frozenset[VersionId]:
+    with stand.store.snapshot() as view:
+        return rows.heads(view, dataset, row)
+
+
+@in_town
+async def test_an_insert_is_known_by_its_header_and_place_alone(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    draft = bob.write(dataset, "a", "b", "c")
+    await stand.take(draft)
+    for index, operation in enumerate(draft.changeset.operations):
+        meta = known(stand, dataset, draft, index)
+        assert meta is not None
+        assert (meta.row, meta.index, meta.kind) == (operation.row, index, OperationKind.INSERT)
+        assert (meta.author, meta.parent, meta.clear) == (bob.address, b"", {})
+        assert heads(stand, dataset, operation.row) == {meta.version}
+    with stand.store.snapshot() as view:
+        assert list(view.scan(b"V")) == []
+
+
+@in_town
+async def test_what_is_superseded_stays_known_and_is_no_head(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    first = bob.write(dataset, "a")
+    bob.replica.apply(dataset, [_incoming(first)])
+    await stand.take(first)
+    row, (one,) = first.changeset.operations[0].row, version_ids(first.changeset.id, 1)
+    second = staged(bob, dataset, RowUpdate(row=row, parent=one, values={"body": "b"}))
+    await stand.take(second)
+    (two,) = version_ids(second.changeset.id, 1)
+    assert heads(stand, dataset, row) == {two}
+    old, new = known(stand, dataset, first, 0), known(stand, dataset, second, 0)
+    assert old is not None
+    assert new is not None
+    assert (new.kind, new.parent, new.author) == (OperationKind.UPDATE, one, bob.address)
+    late = staged(bob, dataset, RowDelete(row=row, parent=one))
+    with pytest.raises(StaleWrite, match="changed since"):
+        await stand.take(late)
+    again = await stand.crash()
+    assert heads(again, dataset, row) == {two}
+
+
+@in_town
+async def test_rows_whose_short_keys_collide_are_told_apart(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "ROW_BYTES", 0)
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    draft = bob.write(dataset, "a", "b")
+    await stand.take(draft)
+    metas = [known(stand, dataset, draft, index) for index in range(2)]
+    assert [meta.index for meta in metas if meta] == [0, 1]
+    wrong = VersionId(b"\x07" * 32)
+    with stand.store.snapshot() as view:
+        row = draft.changeset.operations[0].row
+        assert rows.version_in(view, dataset, row, wrong) is None
+
+
+@in_town
+async def test_a_store_of_format_1_is_brought_up_to_date(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    first = bob.write(dataset, "a", "b")
+    bob.replica.apply(dataset, [_incoming(first)])
+    await stand.take(first)
+    row, one = first.changeset.operations[0].row, version_ids(first.changeset.id, 2)[0]
+    second = staged(bob, dataset, RowUpdate(row=row, parent=one, values={"body": "c"}))
+    await stand.take(second)
+    pairs = [(draft, at) for draft in (first, second) for at in range(len(draft.values))]
+    metas = [known(stand, dataset, draft, at) for draft, at in pairs]
+    before = [heads(stand, dataset, meta.row) for meta in metas if meta]
+    await stand.committer.submit(lambda transaction: as_format_1(transaction, dataset, metas))
+    again = await stand.crash()
+    assert [known(again, dataset, draft, at) for draft, at in pairs] == metas
+    assert [heads(again, dataset, meta.row) for meta in metas if meta] == before
+
+
+def as_format_1(
+    transaction: Transaction, dataset: DatasetId, metas: list[VersionMeta | None]
+) -> None:
+    """Write what releases before kept: a record per version, an empty one per head."""
+    alive = {head for meta in metas if meta for head in rows.heads(transaction, dataset, meta.row)}
+    for table in (b"T", b"V", b"F"):
+        for key, _ in list(transaction.scan(table)):
+            transaction.delete(key)
+    for meta in metas:
+        assert meta is not None
+        transaction.put(b"V" + dataset + meta.version, encode(meta))
+        if meta.version in alive:
+            transaction.put(b"T" + dataset + meta.row + meta.version, b"")
+
+
+@in_town
+async def test_a_store_of_a_later_format_is_left_alone(town: Town) -> None:
+    (stand,) = await town.open(1)
+    await stand.committer.submit(lambda transaction: transaction.put(b"F", b"\x09"))
+    with pytest.raises(WrongVersion, match="format 9"):
+        await stand.committer.submit(rows.modernise)
+
+
+def _incoming(draft: Draft) -> Incoming:
+    return Incoming(changeset=draft.changeset, entry=draft.entry)
