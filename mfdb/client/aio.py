@@ -169,7 +169,7 @@ class Connection:
         Raises:
             MfdbError: it failed; nothing of it was kept (but see QuorumNotReached).
         """
-        async with self._turns.statement():
+        async with self._turns.statement(shared=self._session.is_shared(text)):
             found = self._session.quick(text, params)
             if found is not None:
                 return found
@@ -182,7 +182,7 @@ class Connection:
             MfdbError: one failed; nothing of any was kept.
         """
         given = list(many)
-        async with self._turns.statement():
+        async with self._turns.statement(shared=self._session.is_shared(text)):
             return await self._carried_out(lambda: self._session.start_many(text, given))
 
     async def copy(

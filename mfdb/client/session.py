@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mfdb.client.changes import CHANGES
 from mfdb.client.local import Local
 from mfdb.client.state import SessionState
 from mfdb.kernel.errors import (
@@ -84,6 +85,15 @@ class Session:
     def quick(self, text: str, params: Given) -> Result | None:
         """Return the answer to a query that one index answers at once, or None: use `start`."""
         return self._local.queries.quick(text, params) if self._is_embedded else None
+
+    def is_shared(self, text: str) -> bool:
+        """Return whether a statement may be under way beside others: a change on a network."""
+        if self._networked is None or self.in_batch:
+            return False
+        try:
+            return isinstance(parse(text), CHANGES)
+        except MfdbError:
+            return False  # whoever carries it out says what is wrong
 
     def start(self, text: str, params: Given = ()) -> Result | Awaitable[Result]:
         """Return a statement's result, or what to await where the network is needed.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from mfdb.client.aio import Connection
 from mfdb.client.lane import GROUPS
 from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
 from mfdb.testing.memory_store import MemoryDisk
@@ -13,6 +14,7 @@ from tests.fixtures.users import User
 if TYPE_CHECKING:
     import pytest
 
+    from mfdb.client.opening import Home
     from mfdb.kernel.ids import DatasetId
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
@@ -169,5 +171,29 @@ def test_who_leaves_in_the_middle_finds_its_writes_in_the_outbox(
         again = User("bob", world, disk)
         await again.run(INSERT, 4, "")
         assert await again.rows("SELECT count(*) FROM notes") == [(5,)]
+
+    asyncio.run(main())
+
+
+def test_tasks_that_share_a_connection_share_changesets_but_no_transaction(
+    bob: User, world: FakeNetwork
+) -> None:
+    async def main() -> None:
+        await notes(bob, "free")
+        connection = Connection(bob.session, cast("Home", None))
+        before = world.writes
+
+        async def insert(at: int) -> None:
+            await connection.execute(INSERT, (at, ""))
+
+        async def atomic() -> None:
+            async with connection.transaction():
+                await insert(100)
+                await asyncio.sleep(0)
+                await insert(101)
+
+        await asyncio.gather(*(insert(at) for at in range(32)), atomic(), insert(32))
+        assert world.writes - before <= 2 * GROUPS
+        assert await connection.fetchval("SELECT count(*) FROM notes") == 35
 
     asyncio.run(main())
