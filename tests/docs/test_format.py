@@ -184,11 +184,14 @@ def test_frame_kinds_paths_and_protocol_are_the_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "module"),
-    [("Provider (", "mfdb/node/provider/shelf.py"), ("Replica (", "mfdb/dataset/layout.py")],
+    ("heading", "modules"),
+    [
+        ("Provider (", ("mfdb/node/provider/shelf.py", "mfdb/node/provider/rows.py")),
+        ("Replica (", ("mfdb/dataset/layout.py",)),
+    ],
 )
-def test_the_tables_of_keys_name_every_letter(heading: str, module: str) -> None:
-    text = (ROOT / module).read_text("utf-8")
+def test_the_tables_of_keys_name_every_letter(heading: str, modules: tuple[str, ...]) -> None:
+    text = "".join((ROOT / module).read_text("utf-8") for module in modules)
     in_code = set(re.findall(r'(?<![\w.])b"(\w)"', text))
     section = PAPER.split("\n" + heading)[1].split("\n\nPacked")[0].split("\n\nAny node")[0]
     assert set(re.findall(r"^\| `(\w)`", section, re.MULTILINE)) == in_code
