@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.dataset import catalogue, indexes
+from mfdb.dataset.blocks.tail import drop_misfits
 from mfdb.dataset.layout import (
     FORMAT,
     Outgoing,
@@ -84,6 +85,7 @@ class Replica(ReplicaCore):
             before = catalogue.manifest_of(working, chain[0].manifest.dataset) if chain else None
             fresh = [signed for signed in chain if self._add_manifest(working, signed)]
             if fresh:
+                drop_misfits(working, fresh[-1].manifest)
                 self._follow(working, before, fresh[0].manifest.dataset)
             if fresh and not has_ledger(fresh[0].manifest):
                 self._judge_again(working, fresh)

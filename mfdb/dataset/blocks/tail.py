@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mfdb.dataset.blocks.columns import shape_of
 from mfdb.dataset.blocks.records import TABLES, Coverage, coverage_key, tail_key
 from mfdb.dataset.layout import of_dataset
 from mfdb.dataset.working import load, save
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.working import Working
     from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.manifest import Manifest
 
 
 class Tail:
@@ -53,3 +55,13 @@ def drop_blocks(working: Working, dataset: DatasetId) -> None:
     if coverage is not None:
         after = Coverage(coverage.generation + 1, b"", coverage.next_number, b"")
         save(working, coverage_key(dataset), after)
+
+
+def drop_misfits(working: Working, manifest: Manifest) -> None:
+    """Remove the blocks of a dataset whose columns are others from now on.
+
+    They would not be used anyway, but columns may become what they were, with other values.
+    """
+    coverage = load(working, Coverage, coverage_key(manifest.dataset))
+    if coverage is not None and coverage.high and coverage.shape != shape_of(manifest):
+        drop_blocks(working, manifest.dataset)

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
 import mfdb
 from mfdb.dataset.blocks import building, keeper
 from mfdb.dataset.blocks.records import column_key
-from mfdb.dataset.blocks.tail import drop_blocks
+from mfdb.dataset.blocks.tail import drop_blocks, drop_misfits
+from mfdb.dataset.keyring import Keyring
+from mfdb.dataset.reading import CatalogueCache, Reading
 from mfdb.kernel.errors import CorruptRecord
+from tests.fixtures.datasets import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,6 +183,48 @@ def test_blocks_go_with_their_dataset(connection: Any) -> None:
     with replica._store.snapshot() as snapshot:
         for table in (b"a", b"b", b"e", b"y"):
             assert list(snapshot.scan(table + known.manifest.dataset)) == []
+
+
+def test_columns_that_change_take_their_blocks_with_them(connection: Any) -> None:
+    replica, known = parts(connection)
+    before = known.manifest
+    column = msgspec.structs.replace(before.columns[1], type="TEXT")
+    changed = msgspec.structs.replace(before, columns=(before.columns[0], column))
+    with replica._writing() as working:
+        drop_misfits(working, before)
+        assert next(working.scan(b"b" + before.dataset), None) is not None
+        drop_misfits(working, changed)
+    assert in_blocks(connection) == 0
+    replica.blocks.compact(before.dataset)
+    assert in_blocks(connection) == 300
+    assert replica.check().problems == []
+
+
+def test_who_may_not_see_every_row_reads_no_block(connection: Any) -> None:
+    replica, known = parts(connection)
+    with replica.reading() as mine, replica._store.snapshot() as snapshot:
+        assert mine.columns(known) is not None
+        theirs = Reading(
+            snapshot,
+            Keyring(keys_of("alice")),
+            recent={},
+            cache=CatalogueCache(),
+            blocks=replica.blocks,
+            state=None,
+        )
+        assert theirs.columns(known) is None
+        connection.execute("GRANT SELECT ON t TO PUBLIC")
+    (known,) = connection._session.datasets()
+    with replica._store.snapshot() as snapshot:
+        theirs = Reading(
+            snapshot,
+            Keyring(keys_of("alice")),
+            recent={},
+            cache=CatalogueCache(),
+            blocks=replica.blocks,
+            state=None,
+        )
+        assert theirs.columns(known) is not None
 
 
 def test_explain_names_the_blocks(connection: Any) -> None:
