@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 
@@ -19,7 +19,7 @@ from mfdb.client.results import Result
 from mfdb.client.transactions import bounds, ends, opens
 from mfdb.client.url import Location, locate
 from mfdb.kernel import errors
-from mfdb.kernel.errors import BatchFailed, InterfaceError
+from mfdb.kernel.errors import BatchFailed, InterfaceError, NotSupportedError
 from mfdb.kernel.ids import show
 from mfdb.sql.parse import parse
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from mfdb.client.copying.load import Progress
+    from mfdb.client.inspection import TableInfo
     from mfdb.client.loop_thread import LoopThread
     from mfdb.client.results import Change
     from mfdb.client.rows import RowFactory
@@ -49,13 +50,14 @@ def connect(
     autocommit: bool | None = None,
     timeout_s: float | None = None,
     row_factory: RowFactory | None = None,
+    factory: type[Connection] | None = None,
 ) -> Connection:
     """Return a connection to a data directory, and to a network if one is named.
 
     `data` is a directory or a connection string (`mfdb.client.url`); None is the user's own
     directory, ":memory:" a temporary one. `network` is the path of a network file (`mfdb devnet up`
-    writes one). A statement that takes longer than `timeout_s` seconds is cancelled. What is given
-    here goes before what the connection string says.
+    writes one). A statement that takes longer than `timeout_s` seconds is cancelled. `factory` is
+    the class of the connection. What is given here goes before what the connection string says.
 
     Raises:
         InterfaceError, NotSupportedError: the connection string is none.
@@ -71,9 +73,10 @@ def connect(
         timeout_s=said.timeout_s if timeout_s is None else timeout_s,
         row_factory=row_factory,
     )
+    kind = factory or Connection
     if network is None:
         home = open_home(directory, identity=identity, passphrase=passphrase)
-        return Connection(home.session(None), home, None, settings)
+        return kind(home.session(None), home, None, settings)
     from mfdb.client import aio
     from mfdb.client.loop_thread import LoopThread
 
@@ -86,7 +89,7 @@ def connect(
         loop.close()
         raise
     session, home = opened.parts()
-    return Connection(session, home, loop, settings)
+    return kind(session, home, loop, settings)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +113,7 @@ class Connection:
     InternalError = errors.InternalError
     ProgrammingError = errors.ProgrammingError
     NotSupportedError = errors.NotSupportedError
+    cursor_class: ClassVar[type[Cursor]] = Cursor
 
     def __init__(
         self,
@@ -151,6 +155,36 @@ class Connection:
         """Whether `close` has been called."""
         return self._closed
 
+    def another(self) -> Self:
+        """Return a further connection to the same open directory, with transactions of its own.
+
+        It sees what is committed. Where two change the same row, the second to commit fails with
+        StaleWrite, which is worth another try.
+
+        Raises:
+            NotSupportedError: the connection is to a network.
+        """
+        self._need_open()
+        if self._session.networks:
+            raise NotSupportedError(
+                "a connection to a network is the only one of its directory",
+                hint="share it between threads: their statements take turns",
+            )
+        settings = Settings(
+            autocommit=self.autocommit, timeout_s=self.timeout_s, row_factory=self.row_factory
+        )
+        return type(self)(self._home.share(), self._home, None, settings)
+
+    def inspect(self, name: str, *, owner: str | None = None) -> TableInfo | None:
+        """Return what a dataset or view is, None if this machine knows none of that name."""
+        self._need_open()
+        return self._session.inspect(name, owner)
+
+    def inspect_names(self, kind: str = "dataset", *, owner: str | None = None) -> list[str]:
+        """Return the names of an identity's datasets (`kind` "view": views); None: our own."""
+        self._need_open()
+        return self._session.inspect_names(kind, owner)
+
     def cursor(self, *, row_factory: RowFactory | None = None, stream: bool = False) -> Cursor:
         """Return a new cursor; with `stream` one that computes rows as they are fetched.
 
@@ -158,7 +192,7 @@ class Connection:
             InterfaceError: the connection is closed.
         """
         self._need_open()
-        kind = StreamingCursor if stream else Cursor
+        kind = StreamingCursor if stream else self.cursor_class
         return kind(self, self.row_factory if row_factory is None else row_factory)
 
     def execute(self, operation: str, parameters: Given = ()) -> Cursor:

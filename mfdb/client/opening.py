@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,7 +20,7 @@ import msgspec
 from mfdb.client.compaction import Compaction
 from mfdb.client.session import Session
 from mfdb.dataset.replica import Replica
-from mfdb.kernel.errors import UnknownIdentity
+from mfdb.kernel.errors import InterfaceError, UnknownIdentity
 from mfdb.kernel.ids import show
 from mfdb.node.keystore import Keystore, read_passphrase_file
 from mfdb.node.system import SystemClock, SystemEntropy
@@ -49,6 +50,10 @@ class Home(msgspec.Struct):
     temporary: Path | None = None
     node_store: LmdbStore | None = None
     compaction: Compaction | None = None
+    replica: Replica | None = None
+    users: int = 1
+    """Connections that work on it; the last one to close gives it back."""
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def open_node_store(self) -> LmdbStore:
         """Return the store that belongs to the identity's node."""
@@ -59,10 +64,13 @@ class Home(msgspec.Struct):
         """Return a session of the identity."""
         clock, entropy = SystemClock(), SystemEntropy()
         networks = [EMBEDDED] if remote is None else [EMBEDDED, remote.network.id]
-        replica = Replica(self.store, self.keys, clock=clock, entropy=entropy, networks=networks)
-        self.compaction = Compaction(replica.blocks)
+        if self.replica is None:
+            self.replica = Replica(
+                self.store, self.keys, clock=clock, entropy=entropy, networks=networks
+            )
+            self.compaction = Compaction(self.replica.blocks)
         return Session(
-            replica,
+            self.replica,
             self.keys,
             clock=clock,
             entropy=entropy,
@@ -70,8 +78,24 @@ class Home(msgspec.Struct):
             remote=remote,
         )
 
+    def share(self) -> Session:
+        """Return a session beside those there are, with batches of its own.
+
+        Raises:
+            InterfaceError: the directory was given back meanwhile.
+        """
+        with self.lock:
+            if not self.users:
+                raise InterfaceError("the connection is closed")
+            self.users += 1
+        return self.session(None)
+
     def close(self) -> None:
-        """Give the directory back."""
+        """Give the directory back, if nobody else works on it."""
+        with self.lock:
+            self.users -= 1
+            if self.users:
+                return
         if self.compaction is not None:
             self.compaction.close()
         self.store.close()

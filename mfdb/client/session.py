@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from mfdb.client.copying.load import Progress
     from mfdb.client.identities import Identities
+    from mfdb.client.inspection import TableInfo
     from mfdb.client.networked import Networked
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change, Result
@@ -81,6 +82,18 @@ class Session:
         """Return the datasets that are known on this machine."""
         with self.state.replica.reading() as reading:
             return reading.datasets()
+
+    def inspect(self, name: str, owner: str | None) -> TableInfo | None:
+        """Return what a dataset or view is, None if there is none of that name."""
+        from mfdb.client import inspection
+
+        return inspection.inspect(self.state, name, owner)
+
+    def inspect_names(self, kind: str, owner: str | None) -> list[str]:
+        """Return the names of an owner's datasets, or views."""
+        from mfdb.client import inspection
+
+        return inspection.inspect_names(self.state, kind, owner)
 
     def quick(self, text: str, params: Given) -> Result | None:
         """Return the answer to a query that one index answers at once, or None: use `start`."""
