@@ -45,6 +45,7 @@ def _parse(text: str) -> Statement:
         raise SqlSyntax(
             "there is no statement", hint="type one, for example SHOW DATASETS", position=0
         )
+    _refuse_more(tokens)
     tokens = _number(tokens)
     try:
         statement: Statement = _machine().run(tokens)
@@ -62,6 +63,18 @@ def _parse(text: str) -> Statement:
 
 
 _remembered = lru_cache(maxsize=CACHED_STATEMENTS)(_parse)
+
+
+def _refuse_more(tokens: list[Token]) -> None:
+    """Refuse what follows a `;`: it would be taken for done, and is not even looked at."""
+    for at, token in enumerate(tokens[:-2]):
+        if token.kind == ";":
+            following = tokens[at + 1]
+            raise SqlSyntax(
+                f'"{following.text[:40]}" follows the end of the statement',
+                hint="run one statement at a time",
+                position=following.position,
+            )
 
 
 def _number(tokens: list[Token]) -> list[Token]:

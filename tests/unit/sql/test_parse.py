@@ -157,6 +157,22 @@ def test_parameter_numbers_are_bounded(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("SELECT 1; SELECT 2", 10),
+        ("SELECT 1;;", 9),
+        ("DELETE FROM t; x", 15),
+        ("COMMIT; DROP TABLE t", 8),
+        ("; SELECT 1", 2),
+    ],
+)
+def test_nothing_may_follow_a_statement(text: str, position: int) -> None:
+    with pytest.raises(SqlSyntax) as caught:
+        parse(text)
+    assert caught.value.position == position
+
+
 def test_the_same_text_is_parsed_once() -> None:
     assert parse("SELECT 1, 2, 3") is parse("SELECT 1, 2, 3")
 
