@@ -60,7 +60,7 @@ def database(
 
 
 def is_usable(database: Connection) -> bool:
-    return database.execute("SELECT n FROM t WHERE id = 7").fetchall() == [(7,)]
+    return database.execute("SELECT id FROM t WHERE id = 7").fetchall() == [(7,)]
 
 
 @pytest.mark.parametrize(
