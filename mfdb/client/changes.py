@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mfdb.client.plans import Plans
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
+    from mfdb.kernel.ids import DatasetId
     from mfdb.sql.parameters import Given
     from mfdb.sql.tables import Mutation
 
@@ -119,7 +120,11 @@ class Changes:
             if tied:
                 about = environment(Parameters("", 0, ()), (), context)
                 keys = ForeignKeys(
-                    catalogue, tables, lambda one: self._note(one, reading, batch), about
+                    catalogue,
+                    tables,
+                    lambda one: self._note(one, reading, batch),
+                    lambda dataset: self._watch(dataset, reading, batch),
+                    about,
                 )
                 keys.enforce(mutations)
         return Result(tag=f"{name} {count}", columns=columns, rows=rows, count=count)
@@ -139,6 +144,10 @@ class Changes:
         pending.begin(reading, known, self._ground.state.replica.keyring)
         note(mutation, pending)
 
+    def _watch(self, dataset: DatasetId, reading: Reading, batch: Batch) -> None:
+        keyring = self._ground.state.replica.keyring
+        batch.table(dataset).watch(reading, reading.known(dataset), keyring)
+
     def commit(self, batch: Batch) -> None:
         """Make the changes of a batch durable: all or none.
 
@@ -149,8 +158,10 @@ class Changes:
         changes = {
             dataset: pending.changes
             for dataset, pending in batch.tables.items()
-            if not pending.changes.is_empty
+            if pending.changes.watched or not pending.changes.is_empty
         }
+        if all(one.is_empty for one in changes.values()):
+            return
         for dataset in changes:
             manifest = self._ground.state.replica.known(dataset).manifest
             if manifest.network != EMBEDDED:
@@ -158,8 +169,7 @@ class Changes:
                     f"dataset {manifest.name} lives on a network, and none is open",
                     hint="connect with network=...",
                 )
-        if changes:
-            self._ground.state.replica.commit(changes)
+        self._ground.state.replica.commit(changes)
 
     def _learn_bulk(self, text: str, bound: Any, known: Known | None) -> None:
         make_room(self._bulks)

@@ -91,6 +91,11 @@ class PendingTable(msgspec.Struct):
             self._naming = naming(known, keyring)
             self._handle = handle_maker(known.manifest, keyring)
 
+    def watch(self, reading: Reading, known: Known, keyring: Keyring) -> None:
+        """Let the batch hold only if nobody else changes anything here before it is written."""
+        self.begin(reading, known, keyring)
+        self.changes.watched = True
+
     def insert(self, values: Values) -> None:
         """Note a new row."""
         row = self.changes.fresh_id() if self._handle is None else self._handle(values)

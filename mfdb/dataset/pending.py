@@ -55,13 +55,15 @@ class Pending(msgspec.Struct):
     `after` holds what each touched row will be (None: gone), in the order of first touch, `before`
     what those of them were that are there already. `seen` is the newest change that was known when
     the first of these was planned (-1: nobody knows), so that whoever writes can tell whether
-    anything came since; `rules` is the number of the manifest then.
+    anything came since; `rules` is the number of the manifest then. A dataset is `watched` if what
+    was planned holds only as long as nobody else changes anything there.
     """
 
     after: dict[RowId, Values | None] = msgspec.field(default_factory=dict)
     before: dict[RowId, Before] = msgspec.field(default_factory=dict)
     seen: int = -1
     rules: int = -1
+    watched: bool = False
     _fresh: int = 0
 
     def fresh_id(self) -> RowId:

@@ -34,7 +34,7 @@ from mfdb.dataset.layout import (
 from mfdb.dataset.layouts import is_moved
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.outcome import Applied, Incoming, Written
-from mfdb.dataset.pending import check_current
+from mfdb.dataset.pending import changed_since, check_current
 from mfdb.dataset.reading import CatalogueCache, Reading
 from mfdb.dataset.replica_core import ReplicaCore
 from mfdb.dataset.working import Working, load, parse, save
@@ -237,14 +237,26 @@ class Replica(ReplicaCore):
         """
         with self._writing() as working:
             for dataset, pending in batch.items():
+                self._check_watched(working, dataset, pending)
+            changed = {dataset: one for dataset, one in batch.items() if not one.is_empty}
+            for dataset, pending in changed.items():
                 known = self._known(working, dataset)
                 pending.check_rules(known.manifest)
                 if has_ledger(known.manifest):
                     self._enter(working, known, pending)
                 else:
                     self._write(working, dataset, pending.changes(known.manifest))
-        for dataset in batch:
+        for dataset in changed:
             self._notify(dataset)
+
+    def _check_watched(self, working: Working, dataset: DatasetId, pending: Pending) -> None:
+        """A foreign key was judged by rows that others may have changed since."""
+        known = self._known(working, dataset)
+        if pending.watched and has_ledger(known.manifest):
+            from mfdb.dataset.ledger.journal import Journal
+
+            if Journal(working, dataset).head.sequence != pending.seen:
+                raise changed_since(known.manifest)
 
     def _write(self, working: Working, dataset: DatasetId, changes: Sequence[RowChange]) -> Applied:
         known = self._known(working, dataset)

@@ -33,6 +33,7 @@ from mfdb.sql.functions import (
     concatenate,
     like,
 )
+from mfdb.sql.json_functions import JSON_OPERATORS
 from mfdb.sql.types import (
     BIGINT,
     BOOLEAN,
@@ -41,6 +42,7 @@ from mfdb.sql.types import (
     DECIMAL,
     DOUBLE,
     INTEGER,
+    JSON,
     NUMBERS,
     RANGES,
     TEXT,
@@ -244,6 +246,8 @@ def _binary(node: st.Binary, scope: Scope) -> Bound:
     left, right = bind(node.left, scope), bind(node.right, scope)
     if node.sign in COMPARISONS:
         return compare(node.sign, left, right, scope.parameters, node.position)
+    if node.sign in JSON_OPERATORS:
+        return _json_member(node.sign, left, right, scope, node.position)
     if node.sign == "||":
         return _concatenation(left, right, scope, node.position)
     return _arithmetic(node.sign, left, right, scope, node.position)
@@ -268,6 +272,18 @@ def _concatenation(left: Bound, right: Bound, scope: Scope, position: int) -> Bo
         raise _no_operator("||", left.type, right.type, position)
     operands = tuple(_as_text(side, scope) for side in (left, right))
     return strict("||", operands, TEXT, concatenate, position)
+
+
+def _json_member(sign: str, left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
+    if left.type.family not in ("json", "unknown"):
+        raise _no_operator(sign, left.type, right.type, position)
+    left = coerce(left, JSON, scope.parameters)
+    family = right.type.family
+    if family not in ("integer", "text", "unknown"):
+        raise _no_operator(sign, left.type, right.type, position)
+    right = coerce(right, BIGINT if family == "integer" else TEXT, scope.parameters)
+    kind, call = JSON_OPERATORS[sign]
+    return strict(sign, (left, right), kind, call, position)
 
 
 def _as_text(node: Bound, scope: Scope) -> Bound:

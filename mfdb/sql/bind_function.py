@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.errors import UnknownFunction
 from mfdb.sql.bound import Bound, Context, Lazy
 from mfdb.sql.coerce import ParameterList, coerce, strict, unify
-from mfdb.sql.convert import DAY_US
-from mfdb.sql.functions import CONTEXTS, FUNCTIONS, KNOWN, LAZY_FUNCTIONS, Overload
+from mfdb.sql.convert import DAY_US, caster
+from mfdb.sql.functions import (
+    CONTEXTS,
+    FUNCTIONS,
+    JOINING_FUNCTIONS,
+    KNOWN,
+    LAZY_FUNCTIONS,
+    Overload,
+)
 from mfdb.sql.types import (
     BIGINT,
     BOOLEAN,
@@ -18,8 +25,11 @@ from mfdb.sql.types import (
     DECIMAL,
     DOUBLE,
     IDENTITY,
+    JSON,
     NUMBERS,
     TEXT,
+    TIMES,
+    TIMESTAMP,
     TIMESTAMPTZ,
     UUID,
 )
@@ -36,6 +46,10 @@ _OF_FAMILY = {
     "text": TEXT,
     "bytes": BYTEA,
     "boolean": BOOLEAN,
+    "date": DATE,
+    "timestamp": TIMESTAMP,
+    "timestamptz": TIMESTAMPTZ,
+    "json": JSON,
 }
 _CONTEXT_TYPES = {
     "now": TIMESTAMPTZ,
@@ -55,6 +69,8 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
     """
     if node.name in LAZY_FUNCTIONS:
         return _lazy(node, arguments, parameters)
+    if node.name in JOINING_FUNCTIONS:
+        return _joined(node, arguments, parameters)
     if node.name in CONTEXTS or node.name == "current_date":
         return _context(node, arguments)
     overloads = FUNCTIONS.get(node.name)
@@ -107,11 +123,37 @@ def _cost(overload: Overload, arguments: list[Bound]) -> int | None:
         if have == "unknown":
             # A literal of unknown type is text if it can be (PostgreSQL prefers strings).
             total += 1 if family == "text" else 2
-        elif have in NUMBERS and family in NUMBERS and NUMBERS.index(have) < NUMBERS.index(family):
-            total += NUMBERS.index(family) - NUMBERS.index(have)
+        elif (steps := _steps(have, family)) is not None:
+            total += steps
         else:
             return None
     return total
+
+
+def _steps(have: str, family: str) -> int | None:
+    """Return how far a type widens to another; a date becomes a TIMESTAMPTZ first, as there."""
+    for ladder in (NUMBERS, TIMES):
+        if have in ladder and family in ladder and ladder.index(have) < ladder.index(family):
+            steps = ladder.index(family) - ladder.index(have)
+            return 3 - steps if ladder is TIMES else steps
+    return None
+
+
+def _joined(node: st.Call, arguments: list[Bound], parameters: ParameterList) -> Bound:
+    """`concat` and `concat_ws`: anything as text, NULLs passed over."""
+    if len(arguments) < (1 if node.name == "concat" else 2):
+        raise UnknownFunction(f"{node.name} takes more arguments", position=node.position)
+    operands = tuple(as_text(argument, parameters) for argument in arguments)
+    return Lazy(type=TEXT, position=node.position, operator=node.name, operands=operands)
+
+
+def as_text(node: Bound, parameters: ParameterList) -> Bound:
+    """Return an operand as text, whatever it is."""
+    if node.type.family in ("text", "unknown"):
+        return coerce(node, TEXT, parameters)
+    change = caster(node.type, TEXT)
+    assert change is not None, "everything has a text"
+    return strict("cast", (node,), TEXT, change, node.position)
 
 
 def _lazy(node: st.Call, arguments: list[Bound], parameters: ParameterList) -> Bound:

@@ -302,6 +302,27 @@ def _extreme(choose: Callable[[list[Any]], Any]) -> Callable[[Lazy, list[Compile
     return build
 
 
+def _concat(_node: Lazy, operands: list[Compiled]) -> Compiled:
+    def concat(values: Values, environment: Environment) -> str:
+        found = (operand(values, environment) for operand in operands)
+        return "".join(value for value in found if value is not None)
+
+    return concat
+
+
+def _concat_ws(_node: Lazy, operands: list[Compiled]) -> Compiled:
+    between, *parts = operands
+
+    def concat(values: Values, environment: Environment) -> str | None:
+        separator = between(values, environment)
+        if separator is None:
+            return None
+        found = (part(values, environment) for part in parts)
+        return str(separator).join(value for value in found if value is not None)
+
+    return concat
+
+
 def order_key(value: Any) -> Any:
     """Return what a working value sorts by: NaN after every other number."""
     return (1, 0.0) if value != value else (0, value)  # noqa: PLR0124 - NaN
@@ -318,6 +339,8 @@ _LAZY: dict[str, Callable[[Lazy, list[Compiled]], Compiled]] = {
     "case": _case,
     "coalesce": _coalesce,
     "nullif": _nullif,
+    "concat": _concat,
+    "concat_ws": _concat_ws,
     "greatest": _extreme(lambda known: max(known, key=order_key)),
     "least": _extreme(lambda known: min(known, key=order_key)),
 }

@@ -52,7 +52,8 @@ class Relations(Protocol):
 class ForeignKeys:
     """Enforces the foreign keys that one statement's changes touch.
 
-    `note` makes a mutation visible to what `tables` reads afterwards.
+    `note` makes a mutation visible to what `tables` reads afterwards; `watch` is told of datasets
+    whose rows something was judged by.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class ForeignKeys:
         relations: Relations,
         tables: Tables,
         note: Callable[[Mutation], None],
+        watch: Callable[[DatasetId], None],
         about: Environment,
     ) -> None:
         self._relations = relations
         self._tables = tables
         self._note = note
+        self._watch = watch
         self._about = about
         self._left: list[tuple[TableSchema, ForeignSchema, TableSchema, set[Key]]] = []
 
@@ -98,6 +101,9 @@ class ForeignKeys:
         parent = mutation.table
         places = _places(parent, key.references)
         deleted, moved = _changed(mutation, places)
+        if deleted or moved:
+            self._watch(child.dataset)
+            self._watch(parent.dataset)
         changes: list[Change] = []
         pairs: list[tuple[Values, StoredRow]] = []
         for action, keys in ((key.on_delete, deleted), (key.on_update, set(moved))):
@@ -161,6 +167,7 @@ class ForeignKeys:
         if not wanted:
             return
         parent = self._relations.by_id(key.dataset)
+        self._watch(parent.dataset)
         places = _places(parent, key.references)
         there = {_key(row.values, places) for row in find(parent, places, wanted, self._tables)}
         for found, row in wanted.items():

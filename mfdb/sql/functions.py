@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mfdb.kernel.errors import BadType, DataError, DivisionByZero, NumberOutOfRange, ValueTooLarge
 from mfdb.kernel.limits import ROW_BYTES
 from mfdb.rules.pattern import like_matcher
+from mfdb.sql.json_functions import JSON_FUNCTIONS
+from mfdb.sql.text_functions import TEXT_FUNCTIONS
+from mfdb.sql.time_functions import TIME_FUNCTIONS
 from mfdb.sql.types import (
     BIGINT,
     BOOLEAN,
@@ -372,7 +375,11 @@ FUNCTIONS: dict[str, list[Overload]] = {
     "decode": [Overload(("text", "text"), BYTEA, _decode)],
     "hex": [Overload(("bytes",), TEXT, bytes.hex)],
 }
+for _forms in (TIME_FUNCTIONS, JSON_FUNCTIONS, TEXT_FUNCTIONS):
+    FUNCTIONS |= {name: [Overload(*form) for form in forms] for name, forms in _forms.items()}
 FUNCTIONS |= {
+    "position": FUNCTIONS["strpos"],
+    "extract": FUNCTIONS["date_part"],
     "char_length": FUNCTIONS["length"],
     "character_length": FUNCTIONS["length"],
     "ceiling": FUNCTIONS["ceil"],
@@ -391,6 +398,8 @@ ROW_AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
 """What the row route sums up itself."""
 AGGREGATES = ROW_AGGREGATES | {"bool_and", "bool_or", "every", "string_agg"}
 LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
+JOINING_FUNCTIONS = frozenset({"concat", "concat_ws"})
+"""Functions that pass NULLs over and take anything as text."""
 CONTEXTS = {
     "gen_random_uuid": "uuid",
     "now": "now",
@@ -399,4 +408,10 @@ CONTEXTS = {
     "row_id": "row_id",
     "row_written_at": "written_at",
 }
-KNOWN = frozenset(FUNCTIONS) | AGGREGATES | LAZY_FUNCTIONS | set(CONTEXTS) | {"current_date"}
+KNOWN = (
+    frozenset(FUNCTIONS)
+    | AGGREGATES
+    | LAZY_FUNCTIONS
+    | JOINING_FUNCTIONS
+    | {*CONTEXTS, "current_date"}
+)

@@ -33,10 +33,12 @@ _HUMAN = {
     END: "the end of the statement",
 }
 _EXPRESSION = frozenset({"NAME", "STRING", "INTEGER", "(", "CASE", "NULL", "+", "-"})
-_OPERATORS = frozenset({"+", "-", "*", "/", "%", "^", "=", "<>", "<", ">", "||"})
+_OPERATORS = frozenset({"+", "-", "*", "/", "%", "^", "=", "<>", "<", ">", "||", "->", "->>"})
 _COMPARING = frozenset({"<=", ">=", "!=", "::", "IS", "ISNULL", "NOTNULL", "BETWEEN", "LIKE"})
 _LOGICAL = frozenset({"ILIKE", "IN", "NOT", "ESCAPE", "AND", "OR"})
-_OPENING = frozenset({"CAST", "CURRENT_DATE", "CURRENT_IDENTITY", "CURRENT_TIMESTAMP", "NOT"})
+_OPENING = frozenset(
+    {"CAST", "CURRENT_DATE", "CURRENT_IDENTITY", "CURRENT_TIMESTAMP", "NOT", "LEFT", "RIGHT"}
+)
 
 
 def explain(tokens: Sequence[Token], error: Unexpected) -> SqlSyntax:

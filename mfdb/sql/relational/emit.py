@@ -333,6 +333,11 @@ class ExpressionEmitter:
         left, right = self.keys(node.operands)
         return Piece(f"(CASE WHEN {left} = {right} THEN NULL ELSE {first.sql} END)", first.phys)
 
+    def joined(self, node: Lazy) -> Piece:
+        """`concat` and `concat_ws` pass NULLs over, here as there."""
+        parts = ", ".join(self.sql(operand) for operand in node.operands)
+        return Piece(f"{node.operator}({parts})", ph.VARCHAR)
+
     # ---- aggregates and windows
 
     def aggregate(self, node: Aggregate) -> Piece:
@@ -572,6 +577,8 @@ _LAZY: dict[str, Callable[[Any, Lazy], Piece]] = {
     "greatest": _E.chosen,
     "least": _E.chosen,
     "nullif": _E.nullif,
+    "concat": _E.joined,
+    "concat_ws": _E.joined,
 }
 _EMIT: dict[type, Callable[[Any, Any], Piece]] = {
     Value: _E.value,
