@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfdb.kernel.errors import SqlSyntax
+from mfdb.sql.automaton import accepted
 from mfdb.sql.parse import parse
 from mfdb.sql.places import Role, after, start
 from mfdb.sql.scanner import outside, tokenise
@@ -75,6 +76,24 @@ def test_every_word_that_is_offered_parses_on(text: str) -> None:
             prefix = f"{before} {word}".strip()
             blamed = blamed_at(prefix)
             assert blamed is None or blamed >= len(prefix), prefix
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "SELECT a.b, count(*) FROM t a LEFT JOIN u ON a.x = u.y WHERE a IN (SELECT 1) ORDER BY 1;",
+        "INSERT INTO t (a, b) VALUES (1 + 2, 'x') RETURNING *",
+        "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL) WITH (replicas = 3)",
+        "GRANT SELECT ON t TO PUBLIC",
+    ],
+)
+def test_both_ways_to_what_is_accepted_agree(text: str) -> None:
+    tokens = tokenise(text)[:-1]
+    for count in range(len(tokens) + 1):
+        place = after(tokens[:count])
+        assert place is not None
+        assert place.accepted() == accepted(place.states)
 
 
 def blamed_at(text: str) -> int | None:
