@@ -37,6 +37,7 @@ BODY = "x" * 200
 ROW_BYTES = 300
 BATCH = 1_000
 WORKERS = 64
+PROVIDERS = 6
 REPLICATED = "replicas = 3, write_quorum = 2, erasure = '2/3'"
 CODED = "replicas = 3, write_quorum = 2, erasure = '4/6'"
 OUTAGE_S = 2.0
@@ -262,7 +263,9 @@ async def _longest_gap(run: Run) -> float:
 
 async def sealing(town: Town, plan: Plan) -> AsyncIterator[Result]:
     """Yield how fast rows of 1 KiB are sealed, 4 of 6, and what they then take up on all disks."""
-    empty = _providers_bytes(town)
+    await town.devnet.down_providers()
+    empty = _packed_bytes(town)
+    await town.devnet.up(providers=PROVIDERS)
     await town.create("sealed", CODED)
     run = Run(town, "sealed", "x" * 970)
     for _ in range(plan.sealed_batches):
@@ -279,7 +282,7 @@ async def sealing(town: Town, plan: Plan) -> AsyncIterator[Result]:
     yield bounded("sealing", "MB/s of user data", rate, _tree_rate(), at_least=60)
     await run.check()
     await town.devnet.down_providers()
-    used = _providers_bytes(town) - empty
+    used = _packed_bytes(town) - empty
     name = "disk blocks per byte of user data, sealed 4 of 6"
     yield bounded(name, "bytes", used / user_bytes, 6 / 4, at_most=2.2)
 
@@ -288,17 +291,15 @@ def _size(row: tuple[object, ...]) -> int:
     return 8 + 8 + sum(len(str(value)) for value in (row[1], row[3], row[4]))
 
 
-def _providers_bytes(town: Town) -> int:
-    """Return the disk blocks that all providers' stores take up, packed if they are stopped."""
+def _packed_bytes(town: Town) -> int:
+    """Return the disk blocks that the stores of all providers, which are stopped, take up."""
     total = 0
-    running = {part.name for part in town.devnet.parts() if part.pid}
-    for at in range(1, len(town.devnet.file().provider_ports) + 1):
-        store = town.devnet.provider_directory(at) / "store"
-        if f"p{at}" not in running:
-            opened = LmdbStore(store)
-            opened.compact()
-            opened.close()
-        total += sum(path.stat().st_blocks * 512 for path in store.iterdir())
+    for at in range(1, PROVIDERS + 1):
+        directory = town.devnet.provider_directory(at) / "store"
+        store = LmdbStore(directory)
+        store.compact()
+        store.close()
+        total += sum(path.stat().st_blocks * 512 for path in directory.iterdir())
     return total
 
 
@@ -318,7 +319,7 @@ def _tree_rate() -> float:
 async def run_all(directory: Path, plan: Plan) -> list[Result]:
     """Return all results."""
     results = []
-    async with open_town(directory, 6) as town:
+    async with open_town(directory, PROVIDERS) as town:
         for figures in (
             writes(town, plan),
             visibility(town, plan),

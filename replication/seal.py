@@ -129,7 +129,8 @@ class SealView:
     """What a replica knows for itself when it is asked to sign.
 
     `receipted` are the unsealed ids it gave receipts for up to its mark; `signed` is what it
-    signed for this number before, if anything.
+    signed for this number before, if anything; `made` a certificate that it computed itself from
+    bytes that it holds, when it led the sealing.
     """
 
     subject: Hash
@@ -138,6 +139,7 @@ class SealView:
     n: int
     receipted: Set[ChangesetId]
     signed: SegmentId | None = None
+    made: SealCertificate | None = None
 
 
 def check_before_signing(
@@ -145,7 +147,8 @@ def check_before_signing(
 ) -> tuple[bytes, ...]:
     """Return the n shards if the replica may sign: it computed the same certificate itself.
 
-    `held` maps the listed ids (at least) to their verified bytes.
+    None are returned if it did so before (`view.made`). `held` maps the listed ids (at least) to
+    their verified bytes.
 
     Raises:
         BadProof: the proposal is for something else, leaves out a receipted changeset, lists one
@@ -159,6 +162,8 @@ def check_before_signing(
     if view.signed is not None and view.signed != asked.segment:
         raise BadProof(f"another certificate is signed for segment {view.number} already")
     _check_lists(proposal, held, view)
+    if view.made == asked:
+        return ()
     ids = list(proposal.changesets)
     segment = build_segment(view.number, ((changeset, held[changeset]) for changeset in ids))
     made, shards, _ = certify(view.subject, view.number, ids, segment, k=view.k, n=view.n)

@@ -28,7 +28,7 @@ def tagged_hash(domain: str, *parts: bytes) -> Hash:
     Every kind of message has its own domain string, so that a signature over one can never be
     replayed as another (reference/protocol B3).
     """
-    return sha256(domain.encode("ascii"), b"\x00", *parts)
+    return Hash(hashlib.sha256(b"".join((domain.encode("ascii"), b"\x00", *parts))).digest())
 
 
 def hkdf_sha256(secret: bytes, *, salt: bytes, info: bytes) -> bytes:

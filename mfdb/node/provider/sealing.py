@@ -35,7 +35,8 @@ from mfdb.node.messages import (
     Stored,
 )
 from mfdb.node.provider import shelf
-from mfdb.rules.changeset import is_changeset, open_changeset
+from mfdb.node.provider.soundness import Soundness
+from mfdb.rules.changeset import open_changeset
 from mfdb.rules.evidence import StoreReceipt, check_signer
 from mfdb.rules.merkle import unit_count
 from replication.seal import (
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
     from mfdb.rules.changeset import Changeset
-    from mfdb.rules.evidence import Network
+    from mfdb.rules.evidence import Network, SealCertificate
     from mfdb.rules.placement import Placement
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,9 @@ class Sealing:
     def __init__(self, context: Context, intake: Intake) -> None:
         self._context = context
         self._intake = intake
+        self._soundness = Soundness()
+        self._made: dict[DatasetId, SealCertificate] = {}
+        """The certificate that this replica made last of a dataset, leading its sealing."""
         self._leading: dict[DatasetId, asyncio.Lock] = {}
 
     # ---- leading
@@ -121,6 +125,7 @@ class Sealing:
         certificate, shards, roots = certify(
             manifest.subject, number, ids, segment, k=manifest.profile.k, n=manifest.profile.n
         )
+        self._made[dataset] = certificate
         proposal = ProposeSeal(
             dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots, begun=b""
         )
@@ -313,13 +318,15 @@ class Sealing:
             # What came since an attempt was begun goes into the next segment.
             receipted=frozenset() if is_begun else receipted,
             signed=shelf.signed_segment(transaction, dataset, number),
+            made=self._made.get(dataset),
         )
         proposal = Proposal(
             certificate=certificate,
             changesets=request.changesets,
             shard_roots=request.shard_roots,
         )
-        check_before_signing(proposal, _whole(transaction, dataset, request.changesets), view)
+        held = self._whole(transaction, dataset, request.changesets)
+        check_before_signing(proposal, held, view)
         shelf.put_signed_segment(
             transaction, dataset, number, certificate.segment, request.changesets
         )
@@ -441,7 +448,18 @@ class Sealing:
     def held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
         """Return the bytes of those changesets that are held here, unsealed and undamaged."""
         with self._context.store.snapshot() as view:
-            return _whole(view, dataset, ids)
+            return self._whole(view, dataset, ids)
+
+    def _whole(
+        self, view: shelf.View, dataset: DatasetId, ids: Iterable[ChangesetId]
+    ) -> dict[ChangesetId, bytes]:
+        """Return the bytes of changesets, without those not here or rotted on the disk."""
+        found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
+        return {
+            id_: data
+            for id_, data in found.items()
+            if data is not None and self._soundness.is_sound(id_, data)
+        }
 
     async def fetch(
         self, dataset: DatasetId, ids: Sequence[ChangesetId], sources: Sequence[Address]
@@ -523,16 +541,6 @@ def _is_signed(network: Network, signed: SignedStoreReceipt, signer: Address | N
     except BadSignature:
         return False  # the answer asked for: this receipt does not count
     return True
-
-
-def _whole(
-    view: shelf.View, dataset: DatasetId, ids: Iterable[ChangesetId]
-) -> dict[ChangesetId, bytes]:
-    """Return the bytes of changesets, without those that are not here or rotted on the disk."""
-    found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
-    return {
-        id_: data for id_, data in found.items() if data is not None and is_changeset(id_, data)
-    }
 
 
 def _shown(
