@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import exc, pool
 from sqlalchemy.engine import default
@@ -12,6 +13,11 @@ from sqlalchemy.engine import default
 from mfdb.sqlalchemy.compiler import MfdbCompiler, MfdbDDLCompiler, MfdbIdentifierPreparer
 from mfdb.sqlalchemy.reflection import MfdbReflection
 from mfdb.sqlalchemy.types import MfdbTypeCompiler
+
+_opening = threading.Lock()
+_open: dict[Any, WeakSet[Any]] = {}
+"""The connections of all engines of this process by what they were asked for: a directory is opened
+once, and whoever comes next gets a further connection to it."""
 
 
 class MfdbDialect(MfdbReflection, default.DefaultDialect):
@@ -50,8 +56,6 @@ class MfdbDialect(MfdbReflection, default.DefaultDialect):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._opening = threading.Lock()
-        self._open: dict[Any, Any] = {}
         if "alembic" in sys.modules:
             import mfdb.sqlalchemy.migrations  # noqa: F401 - Alembic finds it by having it loaded
 
@@ -74,14 +78,12 @@ class MfdbDialect(MfdbReflection, default.DefaultDialect):
 
     def connect(self, *args: Any, **options: Any) -> Any:
         """Return a connection: a further one to a directory that is open, else the first."""
-        key = (args, tuple(sorted(options.items(), key=lambda item: item[0])))
-        with self._opening:
-            found = self._open.get(key)
-            if found is not None and not found.closed:
-                made = found.another()
-            else:
-                made = self._connected(*args, **options)
-            self._open[key] = made
+        key = (type(self), args, tuple(sorted(options.items(), key=lambda item: item[0])))
+        with _opening:
+            alive = _open.setdefault(key, WeakSet())
+            found = next((one for one in alive if not one.closed), None)
+            made = self._connected(*args, **options) if found is None else found.another()
+            alive.add(made)
             return made
 
     def _connected(self, *args: Any, **options: Any) -> Any:

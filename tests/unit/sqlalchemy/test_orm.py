@@ -193,6 +193,21 @@ def test_threads_have_connections_of_their_own(engine: Any) -> None:
         assert one.scalar(count) == other.scalar(count) == 20
 
 
+def test_a_directory_stays_open_for_whoever_comes_next(engine: Any) -> None:
+    first = engine.connect()
+    second = engine.connect()
+    second.invalidate()
+    second.close()
+    other = sa.create_engine(engine.url)
+    with engine.connect() as third, other.connect() as fourth:
+        assert third.scalar(sa.text("SELECT 1")) == fourth.scalar(sa.text("SELECT 1")) == 1
+    first.close()
+    other.dispose()
+    engine.dispose()
+    with engine.connect() as again:
+        assert sa.inspect(again).has_table("authors")
+
+
 def test_autocommit_is_an_isolation_level(engine: Any) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.insert(Author).values(id=1, name="at once"))
