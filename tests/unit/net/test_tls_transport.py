@@ -113,6 +113,14 @@ def test_silence_before_and_inside_tls_ends_at_the_deadline() -> None:
     asyncio.run(main())
 
 
+async def until_the_end(reader: asyncio.StreamReader) -> bytes:
+    """Return what comes; a connection that is closed with unread bytes ends by a reset."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+
+
 def test_a_slow_loris_ends_at_the_deadline_though_it_keeps_sending() -> None:
     async def main() -> None:
         async with serving_bob() as (_, address):
@@ -120,7 +128,7 @@ def test_a_slow_loris_ends_at_the_deadline_though_it_keeps_sending() -> None:
             await reader.readexactly(HELLO_BYTES)
             loop = asyncio.get_running_loop()
             started = loop.time()
-            end = asyncio.ensure_future(reader.read())
+            end = asyncio.ensure_future(until_the_end(reader))
             sent = 0
             while not end.done() and sent < 95:
                 writer.write(b"x")
