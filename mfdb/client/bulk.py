@@ -1,4 +1,6 @@
-"""Many rows by one INSERT: parameters are judged column by column, rows keyed and noted in one go.
+"""INSERT in bulk: parameters are judged column by column, rows keyed and noted in one go.
+
+That is the quicker way for a single row already, because less is asked on it.
 
 What qualifies: INSERT of one row of parameters (and defaults of NULL) into a dataset that this
 identity owns and orders, with a primary key and without UNIQUE columns or indexes, foreign keys,
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from mfdb.sql.tables import Values
     from mfdb.sql.types import SqlType
 
-LEAST = 8
-"""Sets of parameters from which on columns are worth their while."""
 _KINDS = {
     "SMALLINT": int,
     "INTEGER": int,

@@ -1,4 +1,4 @@
-"""Many rows by one UPDATE or DELETE, each found by its whole key: rows read and noted in one go.
+"""UPDATE and DELETE in bulk: rows found by their whole keys, one or many, read and noted in one go.
 
 What qualifies: `UPDATE t SET a = ?, ... WHERE key = ? [AND ...]` and `DELETE FROM t WHERE key = ?`
 on a dataset with a ledger, every row of which this identity may see. What is set are parameters,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.client.bulk import LEAST, BulkInsert
+from mfdb.client.bulk import BulkInsert
 from mfdb.client.bulk_change import BulkChange
 from mfdb.client.plans import make_room
 from mfdb.client.results import Column, Result, columns_of
@@ -101,7 +101,7 @@ class Changes:
             keyring = self._ground.state.replica.keyring
             pending.begin(reading, known, keyring)
             tied = compiled.table.foreign_keys or reading.referring(known.manifest.dataset)
-            bulk = self._bulks.get(text) if len(many) >= LEAST else None
+            bulk = self._bulks.get(text) if many else None
             if tied and not isinstance(bulk, BulkInsert):
                 bulk = None  # rows that refer would have to be asked
             if bulk is not None and bulk.known is known:

@@ -84,8 +84,10 @@ class PendingTable(msgspec.Struct):
 
     def begin(self, reading: Reading, known: Known, keyring: Keyring) -> None:
         """Take note of what the changes of a statement start from."""
-        if self.changes.is_empty:
-            self.changes.seen = reading.newest(known)
+        if not self.changes.is_empty:
+            return
+        self.changes.seen = reading.newest(known)
+        if self._handle is None or self.changes.rules != known.manifest.number:
             self.changes.rules = known.manifest.number
             self._author = keyring.address
             self._naming = naming(known, keyring)

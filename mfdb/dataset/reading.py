@@ -15,6 +15,7 @@ from mfdb.dataset.indexes import indexes_of
 from mfdb.dataset.layout import StoredRow, key_locator, of_dataset, shown_key, unique_prefix
 from mfdb.dataset.ledger.feed import LedgerFeed
 from mfdb.dataset.ledger.format import has_ledger
+from mfdb.dataset.ledger.journal import Journal
 from mfdb.dataset.rows import row_reader, values_reader
 from mfdb.dataset.schema import has_key
 from mfdb.dataset.sealed_feed import SealedFeed
@@ -215,7 +216,7 @@ class Reading:
         get = self._snapshot.get
         return {
             locator: read(locator, data)
-            for locator in locators
+            for locator in sorted(locators)  # neighbours share pages
             if (data := get(prefix + locator)) is not None
         }
 
@@ -309,7 +310,9 @@ class Reading:
 
     def newest(self, known: Known) -> int:
         """Return the number of the newest change of a ledger, -1 for a dataset without one."""
-        return self.last_sequence(known) if has_ledger(known.manifest) else -1
+        if not has_ledger(known.manifest):
+            return -1
+        return Journal(self._snapshot, known.manifest.dataset).head.sequence
 
     # ---- inside
 

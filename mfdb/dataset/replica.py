@@ -128,6 +128,9 @@ class Replica(ReplicaCore):
         Raises:
             UnknownDataset: nothing is known of it.
         """
+        known = self._catalogue.by_id.get(dataset)
+        if known is not None:
+            return known
         with self._store.snapshot() as snapshot:
             return catalogue.known_dataset(snapshot, dataset)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -267,10 +268,10 @@ class ReplicaCore:
 
     def _remember(self, dataset: DatasetId, gone: Mapping[int, Before]) -> None:
         """Keep some of what was replaced or removed at hand for live subscribers."""
-        for sequence, row in gone.items():
-            self._recent[dataset, sequence] = row
-        while len(self._recent) > _RECENT_ROWS:
-            del self._recent[next(iter(self._recent))]
+        recent = self._recent
+        recent.update(((dataset, sequence), row) for sequence, row in gone.items())
+        for key in list(islice(recent, max(0, len(recent) - _RECENT_ROWS))):
+            del recent[key]
 
     def _notify(self, dataset: DatasetId) -> None:
         for listener in tuple(self._listeners):

@@ -187,10 +187,10 @@ class Book:
         self.gone.update(enumerate(before[recent:], first + recent))
         versions = [sequence_and_place(old.version) for old in before]
         self._shredder.destroy(parent for parent, _ in versions)
-        keep = self._form.keep
+        kept = map(encode, self._form.keep([old.values for old in before]))
         return [
-            before_values(Kind.DELETE, parent, place) + encode(keep(old.values))
-            for (parent, place), old in zip(versions, before, strict=True)
+            before_values(Kind.DELETE, parent, place) + body
+            for (parent, place), body in zip(versions, kept, strict=True)
         ]
 
     def enter(self, handles: Sequence[RowId], values: Sequence[Values]) -> None:
@@ -283,8 +283,9 @@ class Book:
             )
             entry = LedgerEntry(header, sign(header, self._account))
             save(self._working, entries_key(self._dataset, entry.last), entry)
-            done.append(entry.id)
-            head = LedgerHead(head.number + 1, entry.last, Hash(entry.id), hlc)
+            named = entry.id
+            done.append(named)
+            head = LedgerHead(head.number + 1, entry.last, Hash(named), hlc)
         save(self._working, chain_key(self._dataset), head)
         return done
 

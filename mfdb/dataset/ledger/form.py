@@ -10,7 +10,7 @@ from mfdb.dataset.rows import row_reader
 from mfdb.dataset.schema import has_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.pending import Values
@@ -50,11 +50,14 @@ class Form:
         self.asks = [index for index in self.indexes if index.info.unique]
 
 
-def _keeper(manifest: Manifest) -> Callable[[Values], Values]:
-    """Return what leaves of a deleted row's values those of clear and key columns."""
+def _keeper(manifest: Manifest) -> Callable[[Sequence[Values]], Iterable[Values]]:
+    """Return what leaves of deleted rows' values those of clear and key columns."""
     wanted = [column.clear or bool(column.key) for column in manifest.columns]
 
-    def keep(values: Values) -> Values:
-        return tuple([value if kept else None for value, kept in zip(values, wanted, strict=True)])
+    def keep(rows: Sequence[Values]) -> Iterable[Values]:
+        columns = zip(*rows, strict=True)
+        nothing = (None,) * len(rows)
+        kept = [column if wants else nothing for column, wants in zip(columns, wanted, strict=True)]
+        return zip(*kept, strict=True)
 
     return keep

@@ -143,7 +143,7 @@ def operation_in(slot: bytes) -> LocalOperation | None:
 
 def parent_in(slot: bytes) -> int:
     """Return the sequence that a slot's operation supersedes, also when it was destroyed."""
-    if slot[_OPERATION_AT : _OPERATION_AT + 2] == INSERTS[:2] and slot[:1] == LIVE:
+    if slot[_OPERATION_AT : _OPERATION_AT + 2] == _INSERT and slot[:1] == LIVE:
         return 0
     operation = operation_in(slot)
     return int.from_bytes(slot[-8:], "big") if operation is None else operation.parent
@@ -157,6 +157,7 @@ def destroyed(slot: bytes, parent: int) -> bytes:
 _KINDS = tuple(b"\x94" + bytes((kind,)) for kind in Kind)
 INSERTS = encode(LocalOperation(Kind.INSERT, 0, 0, ()))[:-1]
 """What stands before the values of every insert: its encoding up to them."""
+_INSERT = INSERTS[:2]
 
 
 def before_values(kind: Kind, parent: int, place: int) -> bytes:
