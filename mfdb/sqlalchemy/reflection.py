@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.engine import reflection
 from sqlalchemy.exc import NoSuchTableError
 
+from mfdb.kernel.errors import UnknownIdentity
 from mfdb.sqlalchemy.types import reflected
 
 
@@ -16,14 +17,12 @@ class MfdbReflection:
     @reflection.cache
     def get_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
         """Return the names of the datasets that this identity owns."""
-        found: list[str] = _driver(connection).inspect_names("dataset", owner=schema)
-        return found
+        return _names(connection, "dataset", schema)
 
     @reflection.cache
     def get_view_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
         """Return the names of its views."""
-        found: list[str] = _driver(connection).inspect_names("view", owner=schema)
-        return found
+        return _names(connection, "view", schema)
 
     def get_schema_names(self, connection: Any, **kw: Any) -> list[str]:
         """Return none: an owner may stand for a schema, but nobody can list all owners."""
@@ -33,13 +32,13 @@ class MfdbReflection:
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
     ) -> bool:
         """Return whether there is a dataset or view of that name."""
-        return _driver(connection).inspect(table_name, owner=schema) is not None
+        return _looked_up(connection, table_name, schema) is not None
 
     def has_index(
         self, connection: Any, table_name: str, index_name: str, schema: Any = None, **kw: Any
     ) -> bool:
         """Return whether a dataset has an index of that name."""
-        found = _driver(connection).inspect(table_name, owner=schema)
+        found = _looked_up(connection, table_name, schema)
         return found is not None and any(one.name == index_name for one in found.indexes)
 
     def has_sequence(
@@ -145,8 +144,23 @@ def _driver(connection: Any) -> Any:
     return connection.connection.dbapi_connection
 
 
+def _names(connection: Any, kind: str, owner: str | None) -> list[str]:
+    try:
+        found: list[str] = _driver(connection).inspect_names(kind, owner=owner)
+    except UnknownIdentity:
+        return []  # a schema that nobody here bears has no tables
+    return found
+
+
+def _looked_up(connection: Any, name: str, owner: str | None) -> Any:
+    try:
+        return _driver(connection).inspect(name, owner=owner)
+    except UnknownIdentity:
+        return None
+
+
 def _table(connection: Any, name: str, owner: str | None) -> Any:
-    found = _driver(connection).inspect(name, owner=owner)
+    found = _looked_up(connection, name, owner)
     if found is None:
         raise NoSuchTableError(f"{owner}.{name}" if owner else name)
     return found

@@ -45,6 +45,8 @@ def test_the_inspector(engine: Any) -> None:
     assert look.has_table("people")
     assert look.has_table("rich")
     assert not look.has_table("nothing")
+    assert not look.has_table("people", schema="nobody")
+    assert look.get_table_names(schema="nobody") == []
     assert "SELECT name FROM people" in look.get_view_definition("rich")
     assert look.get_pk_constraint("pets")["constrained_columns"] == ["b", "a"]
     assert look.get_unique_constraints("pets") == [

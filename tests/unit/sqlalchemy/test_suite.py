@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 SUITE = Path(__file__).parents[2] / "suite_sqlalchemy"
-LEAST_PASSED = 300
+LEAST_PASSED = 550
 
 
 @pytest.mark.slow
