@@ -153,6 +153,12 @@ class PendingTable(msgspec.Struct):
     def delete_all(self, rows: Sequence[RowId], stored: Mapping[RowId, Before]) -> int:
         """Note that many rows go; return how many were there."""
         after, before, count = self.changes.after, self.changes.before, 0
+        if after.keys().isdisjoint(rows):
+            there = {row: stored[row] for row in rows if row in stored}
+            before.update(there)
+            after.update(dict.fromkeys(there))
+            self._unsorted.update(dict.fromkeys(there))
+            return len(there)
         for row in rows:
             if row in after:
                 if after[row] is None:

@@ -104,8 +104,11 @@ class RowState(Record, frozen=True):
         return tuple(version.version for version in self.versions)
 
 
-class StoredRow(Record, frozen=True):
-    """One visible row: values in the order of the manifest's columns."""
+class StoredRow(Record, frozen=True, gc=False):
+    """One visible row: values in the order of the manifest's columns.
+
+    Like `LedgerRow` it is part of no cycle, so that the collector need not look at thousands.
+    """
 
     row: RowId
     version: VersionId

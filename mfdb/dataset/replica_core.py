@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice
+from itertools import islice, repeat
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -269,7 +269,7 @@ class ReplicaCore:
     def _remember(self, dataset: DatasetId, gone: Mapping[int, Before]) -> None:
         """Keep some of what was replaced or removed at hand for live subscribers."""
         recent = self._recent
-        recent.update(((dataset, sequence), row) for sequence, row in gone.items())
+        recent.update(zip(zip(repeat(dataset), gone, strict=False), gone.values(), strict=True))
         for key in list(islice(recent, max(0, len(recent) - _RECENT_ROWS))):
             del recent[key]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mfdb.kernel.codec import Record, decode_own, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mfdb.store.port import Snapshot, Write
 
@@ -32,7 +32,7 @@ class Working:
         """Set a key."""
         self._own[key] = value
 
-    def put_all(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def put_all(self, pairs: Iterable[tuple[bytes, bytes]] | Mapping[bytes, bytes]) -> None:
         """Set many keys."""
         self._own.update(pairs)
 

@@ -39,11 +39,11 @@ class _Waiting:
 class CommitQueue:
     """Merges the batches of concurrent callers into few commits.
 
-    `commit` applies batches as one atomic, durable transaction or raises an `MfdbError` and
-    applies nothing; it is called by one thread at a time.
+    `commit` applies batches, of so many bytes together, as one atomic, durable transaction or
+    raises an `MfdbError` and applies nothing; it is called by one thread at a time.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Sequence[Write]]], None]) -> None:
+    def __init__(self, commit: Callable[[Sequence[Sequence[Write]], int], None]) -> None:
         self._commit = commit
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
@@ -107,7 +107,9 @@ class CommitQueue:
 
     def _settle(self, group: list[_Waiting]) -> None:
         try:
-            self._commit([waiting.batch for waiting in group])
+            self._commit(
+                [waiting.batch for waiting in group], sum(waiting.size_bytes for waiting in group)
+            )
         except MfdbError as error:
             if len(group) == 1:
                 group[0].error = error

@@ -29,7 +29,7 @@ from mfdb.kernel.errors import (
     StoreLocked,
     WrongVersion,
 )
-from mfdb.store.bounds import batch_bytes, check_batch
+from mfdb.store.bounds import check_batch
 from mfdb.store.commit_queue import CommitQueue
 from mfdb.store.ordered import prefix_end
 from mfdb.store.port import KEY_BYTES
@@ -183,16 +183,15 @@ class LmdbStore:
         self._env.close()
         os.close(self._lock_fd)
 
-    def _commit(self, group: Sequence[Sequence[Write]]) -> None:
+    def _commit(self, group: Sequence[Sequence[Write]], size_bytes: int) -> None:
         try:
             with self._writing, self._env.begin(write=True) as txn:
                 _apply(txn, group)
         except lmdb.MapFullError as error:
             raise StoreFull("the store reached the size of its map", hint=_FULL_HINT) from error
         except lmdb.Error as error:
-            size = sum(batch_bytes(batch) for batch in group)
-            raise _commit_failed(self._path, size, error) from error
-        self._age_readers(sum(batch_bytes(batch) for batch in group))
+            raise _commit_failed(self._path, size_bytes, error) from error
+        self._age_readers(size_bytes)
 
     def _age_readers(self, size_bytes: int) -> None:
         """Expire snapshots that have been held for too long while others write.

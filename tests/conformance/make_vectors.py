@@ -316,9 +316,7 @@ def ledger() -> list[Vector]:
         | shown_all(
             slots=slots,
             leaves=[leaf_of(slot) for slot in slots],
-            destroyed=[
-                destroyed(slot, one.parent) for slot, one in zip(slots, operations, strict=True)
-            ],
+            destroyed=[destroyed(slot)[0] for slot in slots],
             id=entry.id,
             versions=[version_id(entry.id, index) for index in range(3)],
         )

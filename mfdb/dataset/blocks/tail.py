@@ -41,7 +41,8 @@ class Tail:
         self.touched += len(locators)
         high = self._high
         covered = [locator for locator in locators if locator <= high] if high else ()
-        self._working.put_all((tail_key(self._dataset, locator), b"") for locator in covered)
+        prefix = tail_key(self._dataset, b"")
+        self._working.put_all(dict.fromkeys([prefix + locator for locator in covered], b""))
         if self._watch is not None:
             self._watch.update(locators)
 

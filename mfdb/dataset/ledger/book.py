@@ -67,6 +67,7 @@ CHUNK_BYTES = 3_900
 _FRAMING_BYTES = 3
 RECENT_ROWS = 1_024
 """Deleted rows whose values stay at hand for live subscribers."""
+DELETES = int(Kind.DELETE)
 _Run = list[tuple[RowId, "Values | None"]]
 
 
@@ -187,10 +188,10 @@ class Book:
         self.gone.update(enumerate(before[recent:], first + recent))
         versions = [sequence_and_place(old.version) for old in before]
         self._shredder.destroy(parent for parent, _ in versions)
-        kept = map(encode, self._form.keep([old.values for old in before]))
+        kept = self._form.keep([old.values for old in before])
         return [
-            before_values(Kind.DELETE, parent, place) + body
-            for (parent, place), body in zip(versions, kept, strict=True)
+            encode((DELETES, parent, place, values))
+            for (parent, place), values in zip(versions, kept, strict=True)
         ]
 
     def enter(self, handles: Sequence[RowId], values: Sequence[Values]) -> None:
@@ -312,6 +313,11 @@ def _runs(pending: Pending) -> Iterator[tuple[Kind, _Run]]:
         yield Kind.INSERT, list(pending.after.items())
         return
     before = pending.before
+    if len(before) == len(pending.after):  # every row was there: the usual cases in one go
+        gone = list(pending.after.values()).count(None)
+        if gone in (0, len(before)):
+            yield Kind.DELETE if gone else Kind.UPDATE, list(pending.after.items())
+            return
 
     def kind(item: tuple[RowId, Values | None]) -> Kind:
         if item[1] is None:

@@ -102,7 +102,7 @@ class LocalOperation(Record, frozen=True):
     values: tuple[Any, ...]
 
 
-class LedgerRow(Record, frozen=True):
+class LedgerRow(Record, frozen=True, gc=False):
     """A visible row as it is stored: by which operation, first shown by which, and when."""
 
     sequence: int
@@ -149,15 +149,23 @@ def parent_in(slot: bytes) -> int:
     return int.from_bytes(slot[-8:], "big") if operation is None else operation.parent
 
 
-def destroyed(slot: bytes, parent: int) -> bytes:
-    """Return a slot without its operation and salt; what it superseded is kept."""
-    return GONE + leaf_of(slot) + parent.to_bytes(8, "big")
+def destroyed(slot: bytes) -> tuple[bytes, int]:
+    """Return a slot without its operation and salt, and what it superseded, which is kept.
+
+    Raises:
+        CorruptRecord: it holds no operation.
+    """
+    if slot[:1] == LIVE and slot.startswith(_INSERT, _OPERATION_AT):
+        return GONE + sha256(slot).digest() + _NO_PARENT, 0
+    parent = parent_in(slot)
+    return GONE + leaf_of(slot) + parent.to_bytes(8, "big"), parent
 
 
 _KINDS = tuple(b"\x94" + bytes((kind,)) for kind in Kind)
 INSERTS = encode(LocalOperation(Kind.INSERT, 0, 0, ()))[:-1]
 """What stands before the values of every insert: its encoding up to them."""
 _INSERT = INSERTS[:2]
+_NO_PARENT = bytes(8)
 
 
 def before_values(kind: Kind, parent: int, place: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.layout import slots_key
-from mfdb.dataset.ledger.format import GONE, destroyed, parent_in
+from mfdb.dataset.ledger.format import GONE, destroyed
 from mfdb.dataset.ledger.journal import Journal
 from mfdb.kernel.codec import encode
 
@@ -46,8 +46,7 @@ class Shredder:
             slot = slots[sequence - first]
             if slot[:1] == GONE:
                 continue
-            parent = parent_in(slot)
-            slots[sequence - first] = destroyed(slot, parent)
+            slots[sequence - first], parent = destroyed(slot)
             if parent:
                 parents.append(parent)
         return parents

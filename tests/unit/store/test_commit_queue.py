@@ -23,7 +23,7 @@ class Disk:
         self.entered = threading.Event()
         self.go = threading.Event()
 
-    def commit(self, group: Sequence[Sequence[Write]]) -> None:
+    def commit(self, group: Sequence[Sequence[Write]], _size_bytes: int) -> None:
         self.entered.set()
         assert self.go.wait(30)
         names = [batch[0][0] for batch in group]
