@@ -142,6 +142,7 @@ class Changes:
         known = reading.known(mutation.table.dataset)
         pending = batch.table(known.manifest.dataset)
         pending.begin(reading, known, self._ground.state.replica.keyring)
+        batch.noted += 1
         note(mutation, pending)
 
     def _watch(self, dataset: DatasetId, reading: Reading, batch: Batch) -> None:

@@ -155,14 +155,17 @@ class Session:
         found = self._local.queries.quick(ready.key, ready.values)
         if found is not None:
             return found
+        noted = 0 if batch is None else batch.noted
         try:
             return self._local.run(ready.statement, ready.values, ready.key)
-        except OperationalError:
+        except MfdbError as error:
+            is_noted = batch is not None and batch.noted != noted
+            if not is_noted and not isinstance(error, OperationalError):
+                return None
+            # The statement itself would meet what its template has noted already.
             if batch is not None:
                 batch.failed = True
             raise
-        except MfdbError:
-            return None
 
     def _start(
         self, statement: st.Statement, params: Given, text: str

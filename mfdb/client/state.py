@@ -38,6 +38,8 @@ class Batch(msgspec.Struct):
     tables: dict[DatasetId, PendingTable] = msgspec.field(default_factory=dict)
     failed: bool = False
     savepoints: list[Savepoint] = msgspec.field(default_factory=list)
+    noted: int = 0
+    """Grows with whatever a statement notes, be it kept or not."""
 
     def table(self, dataset: DatasetId) -> PendingTable:
         """Return the changes of a dataset."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mfdb.client.session import Session
-from mfdb.kernel.errors import StaleWrite
+from mfdb.kernel.errors import ForeignKeyViolation, StaleWrite
 from tests.fixtures.users import Names
 
 if TYPE_CHECKING:
@@ -77,3 +77,14 @@ def test_what_was_planned_before_an_alter_is_planned_again(pair: Two) -> None:
         run(one, "COMMIT")
     run(one, "INSERT INTO p VALUES (9, 'x')")
     assert run(other, "SELECT more FROM p WHERE id = 9") == [("x",)]
+
+
+def test_a_row_that_refers_to_nothing_is_no_conflict_when_the_statement_is_tried_again(
+    pair: Two,
+) -> None:
+    one = pair.one
+    run(one, "BEGIN")
+    with pytest.raises(ForeignKeyViolation):
+        run(one, "INSERT INTO c VALUES (50, 99) ON CONFLICT DO NOTHING")
+    assert one.start("COMMIT").tag == "ROLLBACK"  # type: ignore[union-attr] # no network here
+    assert run(one, "SELECT count(*) FROM c") == [(0,)]
