@@ -274,13 +274,43 @@ class NumberOutOfRange(DataError):
     sqlstate = "22003"
 
 
+class InvalidLogarithm(DataError):
+    """A logarithm of zero or of a negative number."""
+
+    sqlstate = "2201E"
+
+
+class InvalidPower(DataError):
+    """A power or root that is no real number."""
+
+    sqlstate = "2201F"
+
+
+class InvalidPattern(DataError):
+    """A regular expression that cannot be read."""
+
+    sqlstate = "2201B"
+
+
+class InvalidSubstring(DataError):
+    """A part of a text or of bytes with a negative length."""
+
+    sqlstate = "22011"
+
+
+class InvalidParameter(DataError):
+    """A function cannot take this value of an argument."""
+
+    sqlstate = "22023"
+
+
 class TooManyRows(DataError):
     """A query that stands for one value gave several rows, or a row would change twice."""
 
     sqlstate = "21000"
 
 
-class BadSeedWords(DataError):
+class BadSeedWords(InvalidParameter):
     """These are not the seed words of an identity: a word is unknown or the checksum fails."""
 
     sqlstate = "22023"

@@ -13,6 +13,7 @@ from mfdb.sql.alter_actions import ACTIONS as ALTER_ACTIONS
 from mfdb.sql.change_actions import ACTIONS as CHANGE_ACTIONS
 from mfdb.sql.expression_actions import ACTIONS as EXPRESSION_ACTIONS
 from mfdb.sql.expression_actions import listed, unquote, word
+from mfdb.sql.function_actions import ACTIONS as FUNCTION_ACTIONS
 from mfdb.sql.query_actions import ACTIONS as QUERY_ACTIONS
 from mfdb.sql.session_actions import ACTIONS as SESSION_ACTIONS
 
@@ -410,6 +411,7 @@ def _simple(kind: Any) -> Callable[[Children, int], Any]:
 
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     **EXPRESSION_ACTIONS,
+    **FUNCTION_ACTIONS,
     **QUERY_ACTIONS,
     **ALTER_ACTIONS,
     **CHANGE_ACTIONS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import (
     BadType,
@@ -18,12 +18,13 @@ from mfdb.kernel.errors import (
 )
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
+from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate
 from mfdb.sql.bind_function import bind_call
-from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Value
+from mfdb.sql.bind_operator import MATCHES, matching
+from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Sort, Value
 from mfdb.sql.coerce import ParameterList, boolean, coerce, settle, strict, unify
 from mfdb.sql.convert import caster, placed
 from mfdb.sql.functions import (
-    AGGREGATES,
     COMPARISONS,
     FLOAT_COMPARISONS,
     NEGATE,
@@ -250,6 +251,10 @@ def _binary(node: st.Binary, scope: Scope) -> Bound:
         return _json_member(node.sign, left, right, scope, node.position)
     if node.sign == "||":
         return _concatenation(left, right, scope, node.position)
+    if node.sign in MATCHES:
+        if not isinstance(scope, RelationalScope):
+            raise scope.refusal(node, "a regular expression")
+        return matching(node.sign, left, right, scope.parameters, node.position)
     return _arithmetic(node.sign, left, right, scope, node.position)
 
 
@@ -420,7 +425,7 @@ def _call(node: st.Call, scope: Scope) -> Bound:
         return _aggregate(node, scope)
     if node.filter is not None:
         raise UnknownFunction("FILTER suits aggregates only", position=node.position)
-    if node.distinct or node.star:
+    if node.distinct or node.star or node.order_by:
         raise UnknownFunction(
             f"{node.name} is no aggregate", hint="DISTINCT and * suit count", position=node.position
         )
@@ -431,11 +436,6 @@ def _call(node: st.Call, scope: Scope) -> Bound:
     return call
 
 
-def is_aggregate(name: str) -> bool:
-    """Return whether a function sums rows up."""
-    return name in AGGREGATES
-
-
 def _aggregate(node: st.Call, scope: Scope) -> Bound:
     if not scope.aggregates_allowed or scope.inside_aggregate:
         raise UngroupedColumn(
@@ -443,7 +443,7 @@ def _aggregate(node: st.Call, scope: Scope) -> Bound:
             hint="aggregates belong into the items of a SELECT",
             position=node.position,
         )
-    relational = node.filter is not None or node.name not in ROW_AGGREGATES
+    relational = node.filter is not None or node.order_by or node.name not in ROW_AGGREGATES
     if relational and not isinstance(scope, RelationalScope):
         raise scope.refusal(node, "this aggregate")
     operands: tuple[Bound, ...] = ()
@@ -454,6 +454,8 @@ def _aggregate(node: st.Call, scope: Scope) -> Bound:
             settle(bind(argument, scope), scope.parameters, TEXT) for argument in node.arguments
         )
     kind = aggregate_type(node, operands)
+    order_by = tuple(bind_sort(item, scope) for item in node.order_by)
+    check_order(node, operands, order_by)
     if node.filter is not None:
         condition = bind_condition(node.filter, scope, "FILTER")
     scope.inside_aggregate = False
@@ -461,60 +463,31 @@ def _aggregate(node: st.Call, scope: Scope) -> Bound:
         type=kind,
         position=node.position,
         index=len(scope.aggregates),
-        kind=cast("Any", node.name),
+        kind=node.name,
         operand=operands[0] if operands else None,
         distinct=node.distinct,
         condition=condition,
         more=operands[1:],
+        order_by=order_by,
     )
     scope.aggregates.append(aggregate)
     return aggregate
 
 
-class RelationalScope(Scope):
-    """A scope whose expressions may be anything: the relational route runs them."""
-
-
-def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
-    """Return the type of an aggregate's result.
+def bind_sort(item: st.OrderItem, scope: Scope) -> Sort:
+    """Return a sort key inside a window or an aggregate.
 
     Raises:
-        UnknownFunction: it takes other arguments.
+        BadType: it has no order.
     """
-    wanted = 2 if node.name == "string_agg" else 1
-    if node.star:
-        wanted = 0
-    if len(operands) != wanted or (node.star and node.name != "count"):
-        shown = "one argument" if wanted < 2 else "two arguments"
-        raise UnknownFunction(f"{node.name} takes {shown}", position=node.position)
-    if node.name == "count":
-        return BIGINT
-    kind = operands[0].type
-    if node.name in ("bool_and", "bool_or", "every"):
-        if kind.family != "boolean":
-            raise _no_aggregate(node, kind)
-        return BOOLEAN
-    if node.name == "string_agg":
-        if any(operand.type.family != "text" for operand in operands):
-            raise _no_aggregate(node, kind)
-        return TEXT
-    return _numeric_aggregate(node, kind)
+    bound = settle(bind(item.expression, scope), scope.parameters)
+    if bound.type.family == "json":
+        raise BadType("JSON has no order", position=item.position)
+    return Sort(bound, item.descending, item.nulls_first)
 
 
-def _numeric_aggregate(node: st.Call, kind: SqlType) -> SqlType:
-    if node.name in ("min", "max"):
-        if kind.family in ("json", "boolean"):
-            raise _no_aggregate(node, kind)
-        return kind
-    if kind.family not in NUMBERS:
-        raise _no_aggregate(node, kind)
-    if kind.family == "integer":
-        return BIGINT if node.name == "sum" and kind.name != "BIGINT" else DECIMAL
-    return RESULT_OF[kind.family]
-
-
-def _no_aggregate(node: st.Call, kind: SqlType) -> UnknownFunction:
-    return UnknownFunction(f"there is no {node.name}({kind})", position=node.position)
+class RelationalScope(Scope):
+    """A scope whose expressions may be anything: the relational route runs them."""
 
 
 def _query_expression(node: st.Expression, scope: Scope) -> Bound:
@@ -571,12 +544,10 @@ def is_free_of_rows(node: Bound) -> bool:
 __all__ = [
     "RelationalScope",
     "Scope",
-    "aggregate_type",
     "bind",
     "bind_condition",
     "children",
     "compare",
-    "is_aggregate",
     "is_free_of_rows",
     "negated",
     "unknown_column",

@@ -15,7 +15,6 @@ from mfdb.sql.functions import (
     JOINING_FUNCTIONS,
     KNOWN,
     LAZY_FUNCTIONS,
-    Overload,
 )
 from mfdb.sql.types import (
     BIGINT,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfdb.sql import statement as st
+    from mfdb.sql.overload import Overload
 
 _OF_FAMILY = {
     "integer": BIGINT,
@@ -151,6 +151,8 @@ def as_text(node: Bound, parameters: ParameterList) -> Bound:
     """Return an operand as text, whatever it is."""
     if node.type.family in ("text", "unknown"):
         return coerce(node, TEXT, parameters)
+    if node.type.family == "boolean":  # as it is printed, not as it is cast
+        return strict("shown", (node,), TEXT, lambda value: "ft"[value], node.position)
     change = caster(node.type, TEXT)
     assert change is not None, "everything has a text"
     return strict("cast", (node,), TEXT, change, node.position)

@@ -73,15 +73,16 @@ class Lazy(Bound, frozen=True, kw_only=True):
 class Aggregate(Bound, frozen=True, kw_only=True):
     """The place of an aggregate's result; `operand` None means count(*).
 
-    `condition` (FILTER) and `more` operands are for the relational route only.
+    `condition` (FILTER), `more` operands and `order_by` are for the relational route only.
     """
 
     index: int
-    kind: Literal["count", "sum", "min", "max", "avg", "bool_and", "bool_or", "every", "string_agg"]
+    kind: str
     operand: Bound | None
     distinct: bool
     condition: Bound | None = None
     more: tuple[Bound, ...] = ()
+    order_by: tuple[Sort, ...] = ()
 
 
 class Parameters(msgspec.Struct, frozen=True):

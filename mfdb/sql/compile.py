@@ -14,6 +14,7 @@ from mfdb.kernel.errors import MfdbError
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Slot, Strict, Value
 from mfdb.sql.convert import placed
 from mfdb.sql.functions import random_uuid
+from mfdb.sql.text_functions import joined
 from mfdb.sql.types import from_storage
 
 if TYPE_CHECKING:
@@ -304,8 +305,8 @@ def _extreme(choose: Callable[[list[Any]], Any]) -> Callable[[Lazy, list[Compile
 
 def _concat(_node: Lazy, operands: list[Compiled]) -> Compiled:
     def concat(values: Values, environment: Environment) -> str:
-        found = (operand(values, environment) for operand in operands)
-        return "".join(value for value in found if value is not None)
+        found = [operand(values, environment) for operand in operands]
+        return joined("", [value for value in found if value is not None])
 
     return concat
 
@@ -317,8 +318,8 @@ def _concat_ws(_node: Lazy, operands: list[Compiled]) -> Compiled:
         separator = between(values, environment)
         if separator is None:
             return None
-        found = (part(values, environment) for part in parts)
-        return str(separator).join(value for value in found if value is not None)
+        found = [part(values, environment) for part in parts]
+        return joined(separator, [value for value in found if value is not None])
 
     return concat
 

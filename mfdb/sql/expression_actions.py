@@ -336,46 +336,6 @@ def named(children: Children, position: int) -> st.Parameter:
     return st.Parameter(position=position, style=":", key=children[0].text[1:])
 
 
-def _calls(name: str, arguments: list[st.Expression], position: int) -> st.Call:
-    given = tuple(arguments)
-    return st.Call(position=position, name=name, arguments=given, depth=deeper(position, given))
-
-
-def extract(children: Children, position: int) -> st.Call:
-    """EXTRACT (field FROM x)."""
-    field = st.Constant(position=children[0].position, kind="string", value=children[0].text)
-    return _calls("extract", [field, children[1]], position)
-
-
-def position_of(children: Children, position: int) -> st.Call:
-    """POSITION (part IN text)."""
-    return _calls("position", [children[1], children[0]], position)
-
-
-def substring(children: Children, position: int) -> st.Call:
-    """SUBSTRING (x FROM n [FOR m])."""
-    return _calls("substring", [child for child in children if child is not None], position)
-
-
-def trim(children: Children, position: int) -> st.Call:
-    """TRIM ([BOTH|LEADING|TRAILING] characters FROM x)."""
-    side, characters, text = children
-    names = {"LEADING": "ltrim", "TRAILING": "rtrim"}
-    name = "trim" if side is None else names.get(side.text.upper(), "trim")
-    return _calls(name, [text, characters], position)
-
-
-def trim_spaces(children: Children, position: int) -> st.Call:
-    """TRIM (BOTH|LEADING|TRAILING FROM x)."""
-    side, text = children
-    name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(side.text.upper(), "trim")
-    return _calls(name, [text], position)
-
-
-def _called(name: str) -> Callable[[Children, int], st.Call]:
-    return lambda children, position: _calls(name, list(children[0]), position)
-
-
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "name": name,
     "quoted": quoted,
@@ -408,15 +368,6 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "typed_literal": typed_literal,
     "when": when,
     "case": case,
-    "extract": extract,
-    "position": position_of,
-    "substring": substring,
-    "substring_call": _called("substring"),
-    "trim": trim,
-    "trim_spaces": trim_spaces,
-    "side": word,
-    "trim_call": _called("trim"),
-    "trim_side": word,
     "current_timestamp": _niladic("now"),
     "current_date": _niladic("current_date"),
     "current_identity": _niladic("current_identity"),

@@ -10,12 +10,22 @@ import base64
 import math
 import uuid
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import BadType, DataError, DivisionByZero, NumberOutOfRange, ValueTooLarge
+from mfdb.kernel.errors import (
+    BadType,
+    DataError,
+    DivisionByZero,
+    InvalidPower,
+    InvalidSubstring,
+    NumberOutOfRange,
+    ValueTooLarge,
+)
 from mfdb.kernel.limits import ROW_BYTES
 from mfdb.rules.pattern import like_matcher
 from mfdb.sql.json_functions import JSON_FUNCTIONS
+from mfdb.sql.number_functions import NUMBER_FUNCTIONS
+from mfdb.sql.overload import Overload
 from mfdb.sql.text_functions import TEXT_FUNCTIONS
 from mfdb.sql.time_functions import TIME_FUNCTIONS
 from mfdb.sql.types import (
@@ -28,7 +38,6 @@ from mfdb.sql.types import (
     INTEGER,
     RANGES,
     TEXT,
-    SqlType,
     bounded,
 )
 
@@ -36,18 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BIG = RANGES["BIGINT"]
-
-
-class Overload(NamedTuple):
-    """One form of a function: families of its arguments, type of its result, how to compute it.
-
-    A result of None means the type of the first argument. `more` repeats the last argument.
-    """
-
-    families: tuple[str, ...]
-    result: SqlType | None
-    call: Callable[..., Any]
-    more: bool = False
 
 
 # ---- arithmetic
@@ -75,7 +72,7 @@ def _float(compute: Callable[[float, float], float]) -> Callable[[float, float],
         except OverflowError:
             value = math.inf
         except ValueError:
-            raise NumberOutOfRange("the result is no real number") from None
+            raise InvalidPower("a fractional power of a negative number is not real") from None
         return value if math.isinf(left) or math.isinf(right) else _real(value)
 
     return call
@@ -125,9 +122,9 @@ def _scale(value: Decimal) -> int:
 
 def _power_decimal(left: Decimal, right: Decimal) -> Decimal:
     if left == 0 and right < 0:
-        raise DivisionByZero("zero to a negative power")
+        raise InvalidPower("zero to a negative power")
     if left < 0 and right != right.to_integral_value():
-        raise NumberOutOfRange("a negative number to a fractional power is no real number")
+        raise InvalidPower("a fractional power of a negative number is not real")
     if left and abs(right) * (abs(left.adjusted()) + 1) > 1_100:
         raise NumberOutOfRange("the result is out of the range of DECIMAL")
     if right == 0:
@@ -135,6 +132,10 @@ def _power_decimal(left: Decimal, right: Decimal) -> Decimal:
     exact = right == right.to_integral_value() and right >= 0
     value = EXACT.power(left, right) if exact else Decimal(repr(float(left) ** float(right)))
     return bounded(value)
+
+
+def _no_power() -> float:
+    raise InvalidPower("zero to a negative power")
 
 
 NUMBER_OPERATORS: dict[str, dict[str, Callable[..., Any]]] = {
@@ -165,7 +166,7 @@ NUMBER_OPERATORS: dict[str, dict[str, Callable[..., Any]]] = {
     "^": {
         "decimal": _power_decimal,
         "float": _float(
-            lambda left, right: math.pow(left, right) if left or right >= 0 else _nonzero(left)
+            lambda left, right: math.pow(left, right) if left or right >= 0 else _no_power()
         ),
     },
 }
@@ -239,7 +240,7 @@ def _substr(text: Any, start: int, count: int | None = None) -> Any:
     if count is None:
         return text[max(start - 1, 0) :]
     if count < 0:
-        raise DataError("substr takes no negative length")
+        raise InvalidSubstring("substr takes no negative length")
     return text[max(start - 1, 0) : max(start - 1 + count, 0)]
 
 
@@ -286,7 +287,7 @@ def _round(value: Decimal, digits: int = 0) -> Decimal:
 
 def _root(value: float) -> float:
     if value < 0:
-        raise NumberOutOfRange("a negative number has no square root")
+        raise InvalidPower("a negative number has no square root")
     return math.sqrt(value)
 
 
@@ -375,11 +376,12 @@ FUNCTIONS: dict[str, list[Overload]] = {
     "decode": [Overload(("text", "text"), BYTEA, _decode)],
     "hex": [Overload(("bytes",), TEXT, bytes.hex)],
 }
-for _forms in (TIME_FUNCTIONS, JSON_FUNCTIONS, TEXT_FUNCTIONS):
+for _forms in (TIME_FUNCTIONS, JSON_FUNCTIONS):
     FUNCTIONS |= {name: [Overload(*form) for form in forms] for name, forms in _forms.items()}
+FUNCTIONS |= NUMBER_FUNCTIONS
+FUNCTIONS |= TEXT_FUNCTIONS
 FUNCTIONS |= {
     "position": FUNCTIONS["strpos"],
-    "extract": FUNCTIONS["date_part"],
     "char_length": FUNCTIONS["length"],
     "character_length": FUNCTIONS["length"],
     "ceiling": FUNCTIONS["ceil"],
@@ -396,7 +398,10 @@ def random_uuid(token: Callable[[int], bytes]) -> bytes:
 
 ROW_AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
 """What the row route sums up itself."""
-AGGREGATES = ROW_AGGREGATES | {"bool_and", "bool_or", "every", "string_agg"}
+SPREADS = frozenset({"stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop"})
+AGGREGATES = (
+    ROW_AGGREGATES | SPREADS | {"bool_and", "bool_or", "every", "string_agg", "bit_and", "bit_or"}
+)
 LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
 JOINING_FUNCTIONS = frozenset({"concat", "concat_ws"})
 """Functions that pass NULLs over and take anything as text."""

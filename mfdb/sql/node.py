@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -141,13 +141,17 @@ class InList(Expression, frozen=True, kw_only=True):
 
 
 class Call(Expression, frozen=True, kw_only=True):
-    """A function or aggregate; `star` for `count(*)`, `filter` for FILTER (WHERE ...)."""
+    """A function or aggregate; `star` for `count(*)`, `filter` for FILTER (WHERE ...).
+
+    `order_by` holds the `OrderItem`s inside the parentheses of an aggregate.
+    """
 
     name: str
     arguments: tuple[Expression, ...] = ()
     star: bool = False
     distinct: bool = False
     filter: Expression | None = None
+    order_by: tuple[Any, ...] = ()
 
 
 class Cast(Expression, frozen=True, kw_only=True):

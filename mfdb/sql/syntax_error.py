@@ -35,6 +35,7 @@ _HUMAN = {
 _EXPRESSION = frozenset({"NAME", "STRING", "INTEGER", "(", "CASE", "NULL", "+", "-"})
 _OPERATORS = frozenset({"+", "-", "*", "/", "%", "^", "=", "<>", "<", ">", "||", "->", "->>"})
 _COMPARING = frozenset({"<=", ">=", "!=", "::", "IS", "ISNULL", "NOTNULL", "BETWEEN", "LIKE"})
+_OTHER = frozenset({"->", "->>", "#>", "#>>", "~", "~*", "!~", "!~*"})
 _LOGICAL = frozenset({"ILIKE", "IN", "NOT", "ESCAPE", "AND", "OR"})
 _OPENING = frozenset(
     {"CAST", "CURRENT_DATE", "CURRENT_IDENTITY", "CURRENT_TIMESTAMP", "NOT", "LEFT", "RIGHT"}
@@ -148,7 +149,7 @@ def expected_names(words: frozenset[str]) -> list[str]:
         left -= _EXPRESSION | _OPENING | set(_HUMAN) - {END} | {"TRUE", "FALSE", "QUOTED"}
     operators = left >= _OPERATORS
     if operators:
-        left -= _OPERATORS | _COMPARING | _LOGICAL
+        left -= _OPERATORS | _COMPARING | _OTHER | _LOGICAL
     names += sorted({_HUMAN[word] for word in left if word in _HUMAN and word != END})
     left -= {"QUOTED"} | set(_HUMAN) - {END}
     names += sorted(word for word in left if word[0].isalpha())

@@ -1,172 +1,147 @@
-"""More functions of texts and numbers, as PostgreSQL has them."""
+"""Functions of texts and bytes, with PostgreSQL's answers at the edges.
+
+Lengths are bounded before anything is built.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import DataError, NumberOutOfRange, ValueTooLarge
+from mfdb.kernel.errors import InvalidParameter, InvalidSubstring, ValueTooLarge
 from mfdb.kernel.limits import ROW_BYTES
-from mfdb.sql.types import BYTEA, DECIMAL, DOUBLE, EXACT, INTEGER, TEXT
+from mfdb.sql.overload import Overload
+from mfdb.sql.types import BYTEA, INTEGER, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LAST_LETTER = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
 
-def left(text: str, count: int) -> str:
-    """Return the first characters; all but the last ones if the count is negative."""
+
+def _bounded(length: int) -> int:
+    if length > ROW_BYTES:
+        raise ValueTooLarge(f"the result is over {ROW_BYTES} bytes")
+    return length
+
+
+def joined(separator: str, parts: list[str]) -> str:
+    """Return texts as one, with a separator between them.
+
+    Raises:
+        ValueTooLarge: it would be longer than a row.
+    """
+    _bounded(sum(map(len, parts)) + len(separator) * max(len(parts) - 1, 0))
+    return separator.join(parts)
+
+
+def _left(text: str, count: int) -> str:
+    """A negative count leaves out so many at the end."""
     return text[:count]
 
 
-def right(text: str, count: int) -> str:
-    """Return the last characters; all but the first ones if the count is negative."""
-    return "" if count == 0 else text[-count:]
+def _right(text: str, count: int) -> str:
+    """A negative count leaves out so many at the beginning."""
+    return text[-count:] if count else ""
 
 
-def padded(text: str, length: int, fill: str = " ", *, before: bool) -> str:
-    """Return a text of so many characters, filled up or cut.
-
-    Raises:
-        ValueTooLarge: it would be too long.
-    """
-    if length > ROW_BYTES:
-        raise ValueTooLarge(f"the result is over {ROW_BYTES} bytes")
-    missing = length - len(text)
+def _padding(text: str, length: int, fill: str) -> str:
+    missing = _bounded(length) - len(text)
     if missing <= 0 or not fill:
-        return text[: max(length, 0)]
-    filling = (fill * (missing // len(fill) + 1))[:missing]
-    return filling + text if before else text + filling
+        return ""
+    return (fill * (missing // len(fill) + 1))[:missing]
 
 
-def split_part(text: str, separator: str, number: int) -> str:
-    """Return the part between separators, counted from 1, or from the end if negative.
-
-    Raises:
-        DataError: the number is 0.
-    """
-    if number == 0:
-        raise DataError("parts are counted from 1, or from the end by -1")
-    parts = text.split(separator) if separator else [text]
-    at = number - 1 if number > 0 else len(parts) + number
-    return parts[at] if 0 <= at < len(parts) else ""
+def _lpad(text: str, length: int, fill: str = " ") -> str:
+    return (_padding(text, length, fill) + text)[: max(length, 0)]
 
 
-def initcap(text: str) -> str:
-    """Return a text with every word's first letter large and the others small."""
-    result, inside = [], False
+def _rpad(text: str, length: int, fill: str = " ") -> str:
+    return (text + _padding(text, length, fill))[: max(length, 0)]
+
+
+def _split_part(text: str, delimiter: str, place: int) -> str:
+    if place == 0:
+        raise InvalidParameter("split_part has no field 0", hint="fields count from 1, or from -1")
+    parts = text.split(delimiter) if delimiter else [text]
+    index = place - 1 if place > 0 else place + len(parts)
+    return parts[index] if 0 <= index < len(parts) else ""
+
+
+def _initcap(text: str) -> str:
+    letters, inside = [], False
     for letter in text:
-        result.append(letter.lower() if inside else letter.upper())
+        letters.append(letter.lower() if inside else letter.upper())
         inside = letter.isalnum()
-    return "".join(result)
+    return "".join(letters)
 
 
-def character(code: int) -> str:
-    """Return the character of a code point.
+def _ascii(text: str) -> int:
+    return ord(text[0]) if text else 0
 
-    Raises:
-        DataError: there is none.
-    """
-    if not 0 < code < 0x110000 or 0xD800 <= code < 0xE000:
-        raise DataError(f"there is no character {code}")
+
+def _chr(code: int) -> str:
+    if not 0 < code <= _LAST_LETTER or code in _SURROGATES:
+        raise InvalidParameter("no character has that number", hint="Unicode runs to 1114111")
     return chr(code)
 
 
-def translate(text: str, old: str, new: str) -> str:
-    """Return a text with characters replaced one by one; those without a partner go."""
-    pairs: dict[str, str] = {}
-    for at, letter in enumerate(old):
-        pairs.setdefault(letter, new[at] if at < len(new) else "")
-    return "".join(pairs.get(letter, letter) for letter in text)
+def _translate(text: str, old: str, new: str) -> str:
+    table: dict[int, str | None] = {}
+    for place, letter in enumerate(old):
+        table.setdefault(ord(letter), new[place] if place < len(new) else None)
+    return text.translate(table)
 
 
-def truncated(value: Decimal, digits: int = 0) -> Decimal:
-    """Return a number without the digits behind a place."""
-    if not -1000 <= digits <= 1000:
-        raise NumberOutOfRange("trunc takes -1000 to 1000 digits")
-    context = EXACT.copy()
-    context.rounding = ROUND_DOWN
-    cut = value.quantize(Decimal(1).scaleb(-digits), context=context)
-    return cut if digits >= 0 else Decimal(int(cut))
+def _overlay(text: str, part: str, start: int, count: int | None = None) -> str:
+    if start <= 0:
+        raise InvalidSubstring("overlay starts at 1", hint="characters count from 1")
+    end = start - 1 + (len(part) if count is None else count)
+    head, tail = text[: start - 1], text[max(end, 0) :]
+    _bounded(len(head) + len(part) + len(tail))
+    return head + part + tail
 
 
-def _whole(value: float) -> float:
-    return float(math.trunc(value)) if math.isfinite(value) else value
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def _real(compute: Callable[[float], float]) -> Callable[[float], float]:
-    def call(value: float) -> float:
-        try:
-            return compute(value)
-        except (ValueError, OverflowError):
-            raise NumberOutOfRange("the result is no real number, or out of range") from None
-
-    return call
+def _hash(name: str) -> list[Overload]:
+    make: Callable[[bytes], hashlib._Hash] = getattr(hashlib, name)
+    return [Overload(("bytes",), BYTEA, lambda data: make(data).digest())]
 
 
-_Form = tuple[tuple[str, ...], Any, "Callable[..., Any]"]
-_ONE_TEXT = ("text",)
-TEXT_FUNCTIONS: dict[str, list[_Form]] = {
-    "left": [(("text", "integer"), TEXT, left)],
-    "right": [(("text", "integer"), TEXT, right)],
-    "lpad": [
-        (("text", "integer"), TEXT, lambda text, length: padded(text, length, before=True)),
-        (
-            ("text", "integer", "text"),
-            TEXT,
-            lambda text, length, fill: padded(text, length, fill, before=True),
-        ),
+def _pad(pad: Callable[..., str]) -> list[Overload]:
+    return [
+        Overload(("text", "integer"), TEXT, pad),
+        Overload(("text", "integer", "text"), TEXT, pad),
+    ]
+
+
+TEXT_FUNCTIONS: dict[str, list[Overload]] = {
+    "left": [Overload(("text", "integer"), TEXT, _left)],
+    "right": [Overload(("text", "integer"), TEXT, _right)],
+    "lpad": _pad(_lpad),
+    "rpad": _pad(_rpad),
+    "reverse": [Overload(("text",), TEXT, lambda text: text[::-1])],
+    "split_part": [Overload(("text", "text", "integer"), TEXT, _split_part)],
+    "initcap": [Overload(("text",), TEXT, _initcap)],
+    "ascii": [Overload(("text",), INTEGER, _ascii)],
+    "chr": [Overload(("integer",), TEXT, _chr)],
+    "translate": [Overload(("text", "text", "text"), TEXT, _translate)],
+    "overlay": [
+        Overload(("text", "text", "integer"), TEXT, _overlay),
+        Overload(("text", "text", "integer", "integer"), TEXT, _overlay),
     ],
-    "rpad": [
-        (("text", "integer"), TEXT, lambda text, length: padded(text, length, before=False)),
-        (
-            ("text", "integer", "text"),
-            TEXT,
-            lambda text, length, fill: padded(text, length, fill, before=False),
-        ),
-    ],
-    "split_part": [(("text", "text", "integer"), TEXT, split_part)],
-    "initcap": [(_ONE_TEXT, TEXT, initcap)],
-    "reverse": [(_ONE_TEXT, TEXT, lambda text: text[::-1])],
-    "ascii": [(_ONE_TEXT, INTEGER, lambda text: ord(text[0]) if text else 0)],
-    "chr": [(("integer",), TEXT, character)],
-    "translate": [(("text", "text", "text"), TEXT, translate)],
+    "to_hex": [Overload(("integer",), TEXT, lambda value: f"{value & (2**64 - 1):x}")],
+    "quote_literal": [Overload(("text",), TEXT, lambda text: "'" + text.replace("'", "''") + "'")],
     "md5": [
-        (
-            _ONE_TEXT,
-            TEXT,
-            lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
-        ),
-        (("bytes",), TEXT, lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest()),
+        Overload(("text",), TEXT, lambda text: _md5(text.encode("utf-8", "surrogatepass"))),
+        Overload(("bytes",), TEXT, _md5),
     ],
-    "sha256": [(("bytes",), BYTEA, lambda data: hashlib.sha256(data).digest())],
-    "to_hex": [(("integer",), TEXT, lambda value: f"{value & (2**64 - 1):x}")],
-    "quote_literal": [(_ONE_TEXT, TEXT, lambda text: "'" + text.replace("'", "''") + "'")],
-    "trunc": [
-        (("integer",), None, int),
-        (("decimal",), DECIMAL, truncated),
-        (("float",), DOUBLE, _whole),
-        (("decimal", "integer"), DECIMAL, truncated),
-    ],
-    "pi": [((), DOUBLE, lambda: math.pi)],
-    **{
-        name: [(("float",), DOUBLE, _real(compute))]
-        for name, compute in {
-            "ln": math.log,
-            "log": math.log10,
-            "log10": math.log10,
-            "exp": math.exp,
-            "cbrt": lambda value: math.copysign(abs(value) ** (1 / 3), value),
-            "degrees": math.degrees,
-            "radians": math.radians,
-            "sin": math.sin,
-            "cos": math.cos,
-            "tan": math.tan,
-            "asin": math.asin,
-            "acos": math.acos,
-            "atan": math.atan,
-        }.items()
-    },
-    "atan2": [(("float", "float"), DOUBLE, math.atan2)],
+    "sha224": _hash("sha224"),
+    "sha256": _hash("sha256"),
+    "sha384": _hash("sha384"),
+    "sha512": _hash("sha512"),
 }

@@ -6,11 +6,12 @@ Working values are days or microseconds since 1970 (UTC); a TIMESTAMPTZ is looke
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import DataError
+from mfdb.kernel.errors import DataError, InvalidParameter
 from mfdb.sql.convert import DAY_US
-from mfdb.sql.types import DATE, DOUBLE, TIMESTAMP, TIMESTAMPTZ, fit
+from mfdb.sql.types import DATE, DECIMAL, DOUBLE, TIMESTAMP, TIMESTAMPTZ, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,8 @@ _FIELDS: dict[str, Callable[[datetime.datetime], float]] = {
     "decade": lambda at: at.year // 10,
     "millennium": lambda at: (at.year + 999) // 1_000,
 }
+_SCALES = {"second": 6, "epoch": 6, "millisecond": 3}
+"""Digits behind the point of the fields that have some."""
 _CUTS = ("microseconds", "milliseconds", "second", "minute", "hour", "day", "week", "month",
          "quarter", "year", "decade", "century", "millennium")  # fmt: skip
 
@@ -52,17 +55,37 @@ def part_of_time(field: str, us: int) -> float:
     """Return a field of a time, `epoch` for the seconds since 1970.
 
     Raises:
-        DataError: there is no such field.
+        InvalidParameter: there is no such field.
     """
     name = field.lower()
     if name == "epoch":
         return us / SECOND_US
     read = _FIELDS.get(name) or _FIELDS.get(name.removesuffix("s"))
     if read is None:
-        raise DataError(
+        raise InvalidParameter(
             f"a time has no field {field[:20]}", hint=f"fields: epoch, {', '.join(_FIELDS)}"
         )
     return float(read(_at(us)))
+
+
+def exact_part_of_time(field: str, us: int) -> Decimal:
+    """Return a field of a time as an exact number, seconds with six digits behind the point.
+
+    Raises:
+        InvalidParameter: there is no such field.
+    """
+    digits = _SCALES.get(field.lower().removesuffix("s"), 0)
+    if not digits:
+        return Decimal(int(part_of_time(field, us)))
+    exact = us if field.lower() == "epoch" else us % (60 * SECOND_US)
+    return Decimal(exact).scaleb(-digits)
+
+
+def exact_part_of_date(field: str, days: int) -> Decimal:
+    """Return a field of a date as an exact number."""
+    if field.lower() == "epoch":
+        return Decimal(days * DAY_US // SECOND_US)
+    return exact_part_of_time(field, days * DAY_US)
 
 
 def part_of_date(field: str, days: int) -> float:
@@ -74,7 +97,7 @@ def cut_time(field: str, us: int) -> int:
     """Return the beginning of the year, day, hour ... that a time lies in.
 
     Raises:
-        DataError: there is nothing of that name to cut to.
+        InvalidParameter: there is nothing of that name to cut to.
     """
     name = field.lower()
     name = name if name in _CUTS else name.removesuffix("s")
@@ -102,7 +125,9 @@ def cut_time(field: str, us: int) -> int:
         return _us(midnight.replace(day=1, month=(at.month - 1) // 3 * 3 + 1))
     years = {"decade": (10, 0), "century": (100, 1), "millennium": (1_000, 1)}.get(name)
     if years is None:
-        raise DataError(f"a time is not cut to {field[:20]}", hint=f"units: {', '.join(_CUTS)}")
+        raise InvalidParameter(
+            f"a time is not cut to {field[:20]}", hint=f"units: {', '.join(_CUTS)}"
+        )
     size, first = years
     return _us(
         midnight.replace(day=1, month=1, year=max((at.year - first) // size * size + first, 1))
@@ -133,6 +158,11 @@ TIME_FUNCTIONS: dict[str, list[tuple[tuple[str, ...], Any, Callable[..., Any]]]]
         (("text", "date"), DOUBLE, part_of_date),
         (("text", "timestamp"), DOUBLE, part_of_time),
         (("text", "timestamptz"), DOUBLE, part_of_time),
+    ],
+    "extract": [
+        (("text", "date"), DECIMAL, exact_part_of_date),
+        (("text", "timestamp"), DECIMAL, exact_part_of_time),
+        (("text", "timestamptz"), DECIMAL, exact_part_of_time),
     ],
     "date_trunc": [
         (("text", "timestamp"), TIMESTAMP, cut_time),

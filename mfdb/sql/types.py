@@ -23,6 +23,8 @@ Scalar = bool | int | float | str | bytes | Decimal | None
 StoredScalar = bool | int | float | str | bytes | None
 
 NUMERIC_DIGITS: Final = 1_000
+SINGLE_BITS: Final = 24
+"""FLOAT(p) of so many binary digits is a REAL."""
 EXACT = Context(prec=2_200, Emax=5_000, Emin=-5_000, rounding=ROUND_HALF_UP)
 """Decimal arithmetic: enough digits that sums and products of what may be stored are exact."""
 
@@ -74,6 +76,8 @@ NAMES: Final[dict[str, SqlType]] = {kind.name.lower(): kind for kind in _TYPES} 
     "float8": DOUBLE,
     "numeric": DECIMAL,
     "dec": DECIMAL,
+    "char": VARCHAR,
+    "character": VARCHAR,
     "character varying": VARCHAR,
     "bool": BOOLEAN,
     "blob": BYTEA,
@@ -117,9 +121,17 @@ def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = N
         near = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.6)
         hint = f"did you mean {near[0].upper()}?" if near else f"types: {_listed()}"
         raise UnknownObject(f"there is no type {name}", hint=hint, position=position)
+    numbers = _implied(name.lower(), numbers)
     if numbers:
         _check_numbers(kind, numbers, position)
+    if name.lower() == "float" and numbers:
+        return REAL if numbers[0] <= SINGLE_BITS else DOUBLE
     return SqlType(kind.name, kind.family, numbers)
+
+
+def _implied(name: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """CHAR is CHAR(1), which holds up to one character: nothing is padded here."""
+    return (1,) if name in ("char", "character") and not numbers else numbers
 
 
 def _listed() -> str:

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.errors import BadType, UngroupedColumn, UnknownDataset, UnknownFunction
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
-from mfdb.sql.bind_expression import (
-    aggregate_type,
-    bind_condition,
-    is_aggregate,
-    is_free_of_rows,
-)
+from mfdb.sql.bind_aggregate import aggregate_type, is_aggregate
 from mfdb.sql.bind_expression import bind as bind_expression
-from mfdb.sql.bound import Bound, Sort
+from mfdb.sql.bind_expression import bind_condition, bind_sort, is_free_of_rows
 from mfdb.sql.coerce import coerce, settle, unify
 from mfdb.sql.relational.tree import FrameEnd, FrameOf, WindowValue
 from mfdb.sql.types import BIGINT, DOUBLE, TEXT, SqlType
 
 if TYPE_CHECKING:
+    from mfdb.sql.bound import Bound
     from mfdb.sql.relational.scope import QueryScope
 
 RANKING: dict[str, SqlType] = {
@@ -59,6 +55,12 @@ def bind_window(node: qu.WindowCall, scope: QueryScope) -> WindowValue:
         raise UnknownFunction(
             "DISTINCT may not stand in a window function", position=node.call.position
         )
+    if node.call.order_by:
+        raise UnknownFunction(
+            "ORDER BY in the parentheses may not stand in a window function",
+            hint="order the window: OVER (ORDER BY ...)",
+            position=node.call.position,
+        )
     bound = WindowValue(
         type=kind,
         position=node.position,
@@ -68,7 +70,7 @@ def bind_window(node: qu.WindowCall, scope: QueryScope) -> WindowValue:
         partition=tuple(
             settle(bind_expression(part, scope), scope.parameters) for part in window.partition
         ),
-        order_by=tuple(_sort(item, scope) for item in window.order_by),
+        order_by=tuple(bind_sort(item, scope) for item in window.order_by),
         frame=_frame(window, scope),
     )
     scope.windows_allowed = True
@@ -132,13 +134,6 @@ def _aggregate(call: st.Call, scope: QueryScope) -> tuple[tuple[Bound, ...], Sql
         for argument in call.arguments
     )
     return bound, aggregate_type(call, bound)
-
-
-def _sort(item: st.OrderItem, scope: QueryScope) -> Sort:
-    bound = settle(bind_expression(item.expression, scope), scope.parameters)
-    if bound.type.family == "json":
-        raise BadType("JSON has no order", position=item.position)
-    return Sort(bound, item.descending, item.nulls_first)
 
 
 def _frame(window: qu.Window, scope: QueryScope) -> FrameOf | None:

@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfdb.kernel.errors import NotSupportedError
+from mfdb.sql.bind_operator import MATCHES
 from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value
+from mfdb.sql.functions import AGGREGATES, SPREADS
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.physical import (
     Phys,
@@ -20,6 +22,7 @@ from mfdb.sql.relational.physical import (
     shared,
     together,
 )
+from mfdb.sql.relational.risk import WIDTH, is_leaf, is_risky
 from mfdb.sql.relational.tree import (
     AUTHOR,
     ROW_ID,
@@ -28,8 +31,7 @@ from mfdb.sql.relational.tree import (
     WindowValue,
     shape,
 )
-from mfdb.sql.relational.udf import LISTED, Functions, average, average_of, same, sum_of
-from mfdb.sql.types import NUMBERS
+from mfdb.sql.relational.udf import LISTED, Functions, average, average_of, same, spread, sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -248,11 +250,18 @@ class ExpressionEmitter:
             return None
         return Piece(f"({pieces[0].sql} LIKE {pieces[1].sql})", ph.BOOLEAN)
 
+    def matching(self, node: Strict, pieces: list[Piece]) -> Piece:
+        """Regular expressions; a dot is any letter, as in PostgreSQL."""
+        self.functions.matches = True
+        options = "si" if node.operator.endswith("*") else "s"
+        found = f"regexp_matches({pieces[0].sql}, {pieces[1].sql}, '{options}')"
+        return Piece(f"(NOT {found})" if node.operator[0] == "!" else found, ph.BOOLEAN)
+
     def cast(self, node: Strict, pieces: list[Piece]) -> Piece | None:
         """The casts that DuckDB does as we do."""
         piece, source, target = pieces[0], node.operands[0].type, node.type
         pair = (source.family, target.family)
-        if pair == ("integer", "integer") and _WIDTH[source.name] <= _WIDTH[target.name]:
+        if pair == ("integer", "integer") and WIDTH[source.name] <= WIDTH[target.name]:
             return piece
         if pair == ("integer", "float") and target.name != "REAL":
             return Piece(f"CAST({piece.sql} AS DOUBLE)", ph.DOUBLE)
@@ -344,10 +353,20 @@ class ExpressionEmitter:
         """An aggregate over a group."""
         operands = (*((node.operand,) if node.operand is not None else ()), *node.more)
         after = f" FILTER (WHERE {self.sql(node.condition)})" if node.condition is not None else ""
-        return self.aggregated(node, node.kind, operands, after, distinct=node.distinct)
+        order = ", ".join(self.sort(sort) for sort in node.order_by)
+        return self.aggregated(
+            node, node.kind, operands, after, distinct=node.distinct, order=order
+        )
 
     def aggregated(
-        self, node: Bound, kind: str, operands: Sequence[Bound], after: str, *, distinct: bool
+        self,
+        node: Bound,
+        kind: str,
+        operands: Sequence[Bound],
+        after: str,
+        *,
+        distinct: bool,
+        order: str = "",
     ) -> Piece:
         """Return an aggregate, over a group or a window."""
         word = "DISTINCT " if distinct else ""
@@ -362,8 +381,12 @@ class ExpressionEmitter:
             name = "bool_or" if kind == "bool_or" else "bool_and"
             return Piece(f"{name}({piece.sql}){after}", ph.BOOLEAN)
         if kind == "string_agg":
-            return Piece(f"string_agg({word}{piece.sql}, {pieces[1].sql}){after}", ph.VARCHAR)
-        if kind in ("min", "max"):
+            order = f" ORDER BY {order}" if order else ""
+            given = f"{word}{piece.sql}, {pieces[1].sql}{order}"
+            return Piece(f"string_agg({given}){after}", ph.VARCHAR)
+        if kind in SPREADS:
+            return self._spread(kind, piece, word, after)
+        if kind in ("min", "max", "bit_and", "bit_or"):
             return Piece(f"{kind}({piece.sql}){after}", piece.phys)
         if kind == "sum":
             return self._sum(node, piece.phys, f"{word}{over}", after)
@@ -389,12 +412,22 @@ class ExpressionEmitter:
         total = f"CAST(sum({over}){after} AS VARCHAR)"
         return Piece(f"{name}({total}, count({over}){after})", ph.DTEXT)
 
+    def _spread(self, kind: str, piece: Piece, word: str, after: str) -> Piece:
+        """Variance and standard deviation: exact numbers give exact ones, of the whole list."""
+        if piece.phys == ph.DOUBLE:
+            return Piece(f"{kind}({word}{piece.sql}){after}", ph.DOUBLE)
+        exact = piece
+        if piece.phys == ph.BIGINT:
+            exact = Piece(f"CAST({piece.sql} AS DECIMAL(19,0))", Phys("DEC", 19, 0))
+        name = self.functions.name_of(kind, (LISTED,), "DTEXT", spread(kind), 0)
+        return Piece(f"{name}(list({word}{self.text_of(exact).sql}){after})", ph.DTEXT)
+
     def window(self, node: WindowValue) -> Piece:
         """A function over a window."""
         after = f" OVER ({self._over(node)})"
         if node.condition is not None:
             after = f" FILTER (WHERE {self.sql(node.condition)}){after}"
-        if node.function in _AGGREGATES:
+        if node.function in AGGREGATES:
             return self.aggregated(node, node.function, node.operands, after, distinct=False)
         pieces = [self.emit(operand) for operand in node.operands]
         if not pieces:
@@ -490,33 +523,6 @@ def keyed(sql: str, phys: Phys) -> str:
     return f"split_part({sql}, '!', 1)" if phys.kind == "DTEXT" else sql
 
 
-def is_leaf(node: Bound) -> bool:
-    """Return whether an expression may be written twice for nothing."""
-    return isinstance(node, RelationField | Value | Slot)
-
-
-def is_risky(node: Bound) -> bool:
-    """Return whether evaluating an expression may fail for some rows."""
-    if isinstance(node, Strict):
-        if node.operator in ("/", "%") or node.operator not in _SAFE:
-            return True
-        if node.operator == "cast" and not _is_total(node):
-            return True
-    return any(is_risky(operand) for operand in getattr(node, "operands", ()))
-
-
-def _is_total(cast: Strict) -> bool:
-    """Return whether a cast has a result for every value."""
-    source, target = cast.operands[0].type.family, cast.type
-    if target.numbers or target.name == "REAL":
-        return False
-    if target.family == "integer" == source:
-        return _WIDTH[cast.operands[0].type.name] <= _WIDTH[target.name]
-    if target.family == "text":
-        return True
-    return source in NUMBERS[:2] and target.family in NUMBERS[NUMBERS.index(source) :]
-
-
 def _loose(node: Strict) -> Phys:
     """Our own functions give exact numbers as texts: nothing bounds their digits."""
     return ph.DTEXT if node.type.family == "decimal" else physical(node.type)
@@ -545,14 +551,6 @@ def _guarded_float(sign: str, left: str, right: str) -> Piece:
     return Piece(f"(CASE WHEN {overflow} THEN error('22003') ELSE {result} END)", ph.DOUBLE)
 
 
-_WIDTH = {"SMALLINT": 2, "INTEGER": 4, "BIGINT": 8}
-_AGGREGATES = frozenset(
-    {"count", "sum", "avg", "min", "max", "bool_and", "bool_or", "every", "string_agg"}
-)
-_SAFE = frozenset(
-    {"=", "<>", "<", "<=", ">", ">=", "not", "+", "-", "*", "||", "length", "negative", "cast",
-     "like"}
-)  # fmt: skip
 _E = ExpressionEmitter
 _NATIVE: dict[str, Callable[[Any, Strict, list[Piece]], Piece | None]] = {
     **dict.fromkeys(("=", "<>", "<", "<=", ">", ">="), _E.comparison),
@@ -562,6 +560,7 @@ _NATIVE: dict[str, Callable[[Any, Strict, list[Piece]], Piece | None]] = {
     "length": _E.length,
     "||": _E.concatenation,
     "like": _E.like,
+    **dict.fromkeys(MATCHES, _E.matching),
     "cast": _E.cast,
 }
 _LAZY: dict[str, Callable[[Any, Lazy], Piece]] = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import (
     DivisionByZero,
+    InvalidPattern,
     MfdbError,
     NotSupportedError,
     NumberOutOfRange,
@@ -175,6 +176,9 @@ def _translated(error: Exception, functions: Functions) -> MfdbError:
             f"the query needs more than {MEMORY_LIMIT} of memory",
             hint="filter earlier, or ask for less at once",
         )
+    if isinstance(error, duckdb.InvalidInputException) and functions.matches:
+        first = re.sub(r"\s+", " ", text.removeprefix("Invalid Input Error: "))[:200]
+        return InvalidPattern(f"no regular expression: {first}")
     if "ivision by zero" in text:
         return DivisionByZero("division by zero")
     if "More than one row returned by a subquery" in text:

@@ -36,6 +36,8 @@ class Functions:
     def __init__(self) -> None:
         self.found: dict[Any, Function] = {}
         self.errors: list[MfdbError] = []
+        self.matches = False
+        """Whether the statement matches by regular expressions, which may be none."""
 
     def name_of(
         self, key: Any, takes: tuple[str, ...], gives: str, call: Callable[..., Any], position: int
@@ -114,6 +116,31 @@ def average_of(texts: list[str | None]) -> Decimal | None:
     if total is None:
         return None
     return divide_decimal(total, Decimal(sum(text is not None for text in texts)))
+
+
+def spread(kind: str) -> Callable[[list[str | None]], Decimal | None]:
+    """Return the variance or deviation of that name, with PostgreSQL's digits."""
+    sample, root = kind not in ("var_pop", "stddev_pop"), kind.startswith("stddev")
+
+    def call(texts: list[str | None]) -> Decimal | None:
+        values = [decode_decimal(text) for text in texts if text is not None]
+        count = len(values)
+        if count < 1 + sample:
+            return None
+        total, squares = Decimal(0), Decimal(0)
+        for value in values:
+            total = EXACT.add(total, value)
+            squares = EXACT.add(squares, EXACT.multiply(value, value))
+        above = EXACT.subtract(EXACT.multiply(count, squares), EXACT.multiply(total, total))
+        if above <= 0:
+            return Decimal(0)
+        variance = divide_decimal(bounded(above), Decimal(count * (count - sample)))
+        if not root:
+            return variance
+        scale = Decimal(1).scaleb(int(variance.as_tuple().exponent))
+        return EXACT.sqrt(variance).quantize(scale, context=EXACT)
+
+    return call
 
 
 def average(total: Decimal, count: int) -> Decimal:

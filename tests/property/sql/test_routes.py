@@ -68,12 +68,72 @@ SIGNS = "+ - * / % ^ || = <> < <= > >= AND OR LIKE ILIKE"
 _leaves = some.sampled_from(LEAVES.split())
 _signs = some.sampled_from(SIGNS.split())
 _calls = some.sampled_from(["abs", "length", "lower", "upper", "coalesce", "round", "sqrt", "sign"])
+_more_calls = some.sampled_from(
+    [
+        "reverse",
+        "initcap",
+        "ascii",
+        "chr",
+        "md5",
+        "sha256",
+        "concat",
+        "cbrt",
+        "exp",
+        "ln",
+        "log",
+        "log10",
+        "degrees",
+        "radians",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "trunc",
+        "btrim",
+        "ltrim",
+        "octet_length",
+    ]
+)
+_pair_calls = some.sampled_from(
+    [
+        "left",
+        "right",
+        "lpad",
+        "rpad",
+        "repeat",
+        "strpos",
+        "starts_with",
+        "concat",
+        "concat_ws",
+        "power",
+        "mod",
+        "trunc",
+        "round",
+        "atan2",
+        "gcd",
+        "lcm",
+        "rtrim",
+    ]
+)
+_triple_calls = some.sampled_from(
+    ["lpad", "rpad", "split_part", "translate", "replace", "concat_ws", "substr", "concat"]
+)
+
 _types = some.sampled_from(["TEXT", "INTEGER", "FLOAT", "DECIMAL", "DECIMAL(6,1)", "BOOLEAN"])
 
 
 def _compose(inner: some.SearchStrategy[str]) -> some.SearchStrategy[str]:
     return (
         some.builds("({} {} {})".format, inner, _signs, inner)
+        | some.builds("{}({})".format, _more_calls, inner)
+        | some.builds("{}({}, {})".format, _pair_calls, inner, inner)
+        | some.builds("{}({}, {}, {})".format, _triple_calls, inner, inner, inner)
+        | some.builds("substring({} FROM {} FOR {})".format, inner, inner, inner)
+        | some.builds("trim({} FROM {})".format, inner, inner)
+        | some.builds("overlay({} PLACING {} FROM {})".format, inner, inner, inner)
+        | some.builds("position({} IN {})".format, inner, inner)
         | some.builds("({} IS NULL)".format, inner)
         | some.builds("(NOT {})".format, inner)
         | some.builds("(- {})".format, inner)

@@ -1,0 +1,82 @@
+"""Which aggregates there are, what they take and what they give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import UngroupedColumn, UnknownFunction
+from mfdb.sql.functions import AGGREGATES, RESULT_OF, SPREADS
+from mfdb.sql.types import BIGINT, BOOLEAN, DECIMAL, NUMBERS, TEXT, SqlType
+
+if TYPE_CHECKING:
+    from mfdb.sql import statement as st
+    from mfdb.sql.bound import Bound, Sort
+
+
+def is_aggregate(name: str) -> bool:
+    """Return whether a function sums rows up."""
+    return name in AGGREGATES
+
+
+def check_order(node: st.Call, operands: tuple[Bound, ...], order_by: tuple[Sort, ...]) -> None:
+    """Refuse an order of distinct values by anything but themselves.
+
+    Raises:
+        UngroupedColumn: it is one.
+    """
+    from mfdb.sql.relational.tree import shape
+
+    if not node.distinct:
+        return
+    if any(shape(sort.expression) != shape(operands[0]) for sort in order_by):
+        raise UngroupedColumn(
+            "with DISTINCT, an aggregate is ordered by its argument only", position=node.position
+        )
+
+
+def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
+    """Return the type of an aggregate's result.
+
+    Raises:
+        UnknownFunction: it takes other arguments.
+    """
+    wanted = 2 if node.name == "string_agg" else 1
+    if node.star:
+        wanted = 0
+    if len(operands) != wanted or (node.star and node.name != "count"):
+        shown = "one argument" if wanted < 2 else "two arguments"
+        raise UnknownFunction(f"{node.name} takes {shown}", position=node.position)
+    if node.name == "count":
+        return BIGINT
+    kind = operands[0].type
+    if node.name in ("bit_and", "bit_or"):
+        if kind.family != "integer":
+            raise _no_aggregate(node, kind)
+        return kind
+    if node.name in ("bool_and", "bool_or", "every"):
+        if kind.family != "boolean":
+            raise _no_aggregate(node, kind)
+        return BOOLEAN
+    if node.name == "string_agg":
+        if any(operand.type.family != "text" for operand in operands):
+            raise _no_aggregate(node, kind)
+        return TEXT
+    return _numeric_aggregate(node, kind)
+
+
+def _numeric_aggregate(node: st.Call, kind: SqlType) -> SqlType:
+    if node.name in ("min", "max"):
+        if kind.family in ("json", "boolean"):
+            raise _no_aggregate(node, kind)
+        return kind
+    if kind.family not in NUMBERS:
+        raise _no_aggregate(node, kind)
+    if kind.family == "integer":
+        if node.name in SPREADS:
+            return DECIMAL
+        return BIGINT if node.name == "sum" and kind.name != "BIGINT" else DECIMAL
+    return RESULT_OF[kind.family]
+
+
+def _no_aggregate(node: st.Call, kind: SqlType) -> UnknownFunction:
+    return UnknownFunction(f"there is no {node.name}({kind})", position=node.position)
