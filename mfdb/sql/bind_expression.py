@@ -284,7 +284,7 @@ def _json_member(sign: str, left: Bound, right: Bound, scope: Scope, position: i
         raise _no_operator(sign, left.type, right.type, position)
     left = coerce(left, JSON, scope.parameters)
     family = right.type.family
-    if family not in ("integer", "text", "unknown"):
+    if family not in (("text", "unknown") if sign[0] == "#" else ("integer", "text", "unknown")):
         raise _no_operator(sign, left.type, right.type, position)
     right = coerce(right, BIGINT if family == "integer" else TEXT, scope.parameters)
     kind, call = JSON_OPERATORS[sign]

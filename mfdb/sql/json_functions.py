@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,11 @@ from mfdb.sql.types import INTEGER, JSON, TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_STEP = re.compile(
+    r'\s*(?:"((?:[^"\\]|\\.)*)"|([^"\\{},\s]+(?:\s+[^"\\{},\s]+)*))\s*(,|$)', re.DOTALL
+)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_INDEX = re.compile(r"-?[0-9]{1,9}")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _KINDS = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
@@ -44,6 +50,49 @@ def member_text(json: str, key: Any) -> str | None:
     return text_of(member(json, key))
 
 
+def along(json: str, path: str) -> str | None:
+    """Return what lies at the end of a path like '{tags,0}', written as PostgreSQL's text arrays.
+
+    Raises:
+        InvalidText: the path is not written so.
+    """
+    found: str | None = json
+    for step in _steps(path):
+        if found is None:
+            return None
+        is_array = found.lstrip().startswith("[")
+        if is_array and not _INDEX.fullmatch(step):
+            return None
+        found = member(found, int(step) if is_array else step)
+    return found
+
+
+def along_text(json: str, path: str) -> str | None:
+    """Return what lies at the end of a path, as text."""
+    found = along(json, path)
+    return None if found is None else text_of(found.strip())
+
+
+def _steps(path: str) -> list[str]:
+    inside = path.strip()
+    if inside[:1] != "{" or inside[-1:] != "}":
+        raise InvalidText("a path is written in braces", hint="write '{tags,0}'")
+    inside = inside[1:-1].strip()
+    if not inside:
+        return []
+    steps, place, comma = [], 0, ","
+    while comma:
+        found = _STEP.match(inside, place)
+        if found is None:
+            raise InvalidText(
+                "a path has a step that cannot be read", hint="quote it: '{\"a b\",0}'"
+            )
+        quoted, plain, comma = found.groups()
+        steps.append(plain if quoted is None else _ESCAPED.sub(r"\1", quoted))
+        place = found.end()
+    return steps
+
+
 def kind_of(json: str) -> str:
     """Return what JSON is: object, array, string, number, boolean or null."""
     return _KINDS.get(json.strip()[:1], "number")
@@ -74,4 +123,6 @@ JSON_FUNCTIONS |= {
 JSON_OPERATORS: dict[str, tuple[Any, Callable[..., Any]]] = {
     "->": (JSON, member),
     "->>": (TEXT, member_text),
+    "#>": (JSON, along),
+    "#>>": (TEXT, along_text),
 }
