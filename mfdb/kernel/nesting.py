@@ -9,6 +9,7 @@ depth of all others.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -109,3 +110,22 @@ def _parts(info: inspect.Type) -> list[inspect.Type]:
 
 def _is_struct(info: object) -> bool:
     return isinstance(info, msgspec.Struct)
+
+
+JSON_DEPTH = 256
+"""Levels of JSON at most. Decoders recur in C, and who raises Python's limit takes their guard."""
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+
+
+def is_deep_json(text: str, start: int = 0) -> bool:
+    """Return whether the value that begins at `start` is nested deeper than `JSON_DEPTH` levels."""
+    depth = 0
+    for token in _JSON_TOKEN.finditer(text, start):
+        kind = text[token.start()]
+        if kind in "[{":
+            depth += 1
+        elif kind in "]}":
+            depth -= 1
+        if depth > JSON_DEPTH or depth <= 0:
+            return depth > 0
+    return False

@@ -15,6 +15,7 @@ import msgspec
 
 from mfdb.kernel.errors import BadType, InvalidText, MfdbError, NumberOutOfRange
 from mfdb.kernel.ids import parse_address, show
+from mfdb.kernel.nesting import JSON_DEPTH, is_deep_json
 from mfdb.sql.types import (
     EXACT,
     NUMBERS,
@@ -339,6 +340,8 @@ def _parse_timestamp(text: str) -> Scalar:
 
 
 def _parse_json(text: str) -> Scalar:
+    if text.count("[") + text.count("{") > JSON_DEPTH and is_deep_json(text):
+        return None
     try:
         msgspec.json.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.kernel.errors import BadCopyData
+from mfdb.kernel.nesting import JSON_DEPTH, is_deep_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +34,8 @@ def read_lines(chunks: Iterable[str]) -> Iterator[Object]:
     for number, line in _lines(chunks):
         if not line.strip():
             continue
+        if is_deep_json(line):
+            raise BadCopyData(f"line {number} is nested deeper than {JSON_DEPTH} levels")
         try:
             found = decode(line)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -99,6 +102,8 @@ class _Buffer:
         """Return the next value; what is not whole yet is tried with twice as much text."""
         wanted = 1
         while True:
+            if is_deep_json(self._text, self._at):
+                raise BadCopyData(f"object {number} is nested deeper than {JSON_DEPTH} levels")
             try:
                 found, end = self._decode(self._text, self._at)
             except (ValueError, RecursionError) as error:

@@ -221,7 +221,9 @@ def test_a_wrong_row_is_named_and_nothing_of_it_is_kept(
         ("json", '[{"id": 1, "a": "x"}] x', "something follows the array"),
         ("json", '[{"id": 1, "a": "x"}, {"id": ', "object 2 is no JSON"),
         ("json", '[{"id": 1, "a": "x"}, {"id": 1.5, "a": "y"}]', "object 2: parameter 1: "),
-        ("json", "[" * 100_000, "object 1 is no"),
+        ("json", "[" * 100_000, "object 1 is nested deeper than 256 levels"),
+        ("json", '[{"id": 1, "a": ' + "[" * 300 + "]" * 300 + "}]", "object 1 is nested deeper"),
+        ("jsonl", "[{" * 200, "line 1 is nested deeper than 256 levels"),
         ("parquet", "PAR1 not quite", "stdin.parquet is no Parquet file"),
     ],
 )
