@@ -437,7 +437,7 @@ class PeerBusy(NetworkError):
 class DeadlineExceeded(NetworkError):
     """The time allowed for it is over; it may or may not have happened."""
 
-    sqlstate = "57014"
+    sqlstate = "HYT00"
     retryable = True
 
 
