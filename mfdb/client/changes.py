@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """How often a statement is planned anew when another thread changed its rows meanwhile."""
-CHANGES = (st.Insert, st.Update, st.Delete)
 _ACTION = {st.Insert: Action.INSERT, st.Update: Action.UPDATE, st.Delete: Action.DELETE}
 _CHANGE = st.Insert | st.Update | st.Delete
 
@@ -54,7 +53,7 @@ class Changes:
         Raises:
             MfdbError: one failed; nothing of any was kept.
         """
-        if not isinstance(statement, CHANGES):
+        if not isinstance(statement, st.CHANGES):
             raise ProgrammingError("only INSERT, UPDATE and DELETE run over many parameters")
         if self._ground.state.batch is not None:
             return self.plan(statement, many, text, self._ground.state.batch)

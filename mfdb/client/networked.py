@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.client import show
-from mfdb.client.changes import CHANGES
 from mfdb.client.definitions import is_given_up, readers
 from mfdb.client.home import HomeDataset
 from mfdb.client.names import is_told, owner_of
@@ -124,7 +123,7 @@ class Networked:
         Raises:
             MfdbError: it failed. QuorumNotReached: it may yet have been written.
         """
-        if isinstance(statement, CHANGES):
+        if isinstance(statement, st.CHANGES):
             return await self.run_many(statement, [params], text)
         if isinstance(statement, st.CopyFrom | st.CopyTo):
             return await self.copy(statement, params, text, None, None)
@@ -189,7 +188,7 @@ class Networked:
             MfdbError: it failed. QuorumNotReached: it may yet have been written.
         """
         with self._state.guarded(statement):
-            if not isinstance(statement, CHANGES):
+            if not isinstance(statement, st.CHANGES):
                 return self._local.changes.run_many(statement, many, text)
             await self._prepare(statement.table, _ACTION[type(statement)])
             for name in _read_by(statement):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mfdb.client.changes import CHANGES
 from mfdb.client.local import Local
 from mfdb.client.state import SessionState
 from mfdb.kernel.errors import (
@@ -104,7 +103,7 @@ class Session:
         if self._networked is None or self.in_batch:
             return False
         try:
-            return isinstance(parse(text), CHANGES)
+            return isinstance(parse(text), st.CHANGES)
         except MfdbError:
             return False  # whoever carries it out says what is wrong
 

@@ -39,7 +39,7 @@ class Role(enum.Enum):
     """A new name, an alias, or something that only the words around tell."""
 
 
-_NAME_RULES = frozenset({"nonreserved", "unbare", "no_function"})
+_NAME_RULES = frozenset({"nonreserved", "unbare", "no_function", "called_oddly"})
 """Rules of the grammar that list keywords which are names too."""
 _BY_RULE = {
     "table_name": Role.DATASET,

@@ -285,6 +285,9 @@ class Release(Node, frozen=True, kw_only=True):
     name: Name
 
 
+CHANGES = (Insert, Update, Delete)
+"""What changes the rows of one dataset."""
+
 Statement: TypeAlias = (
     "Select | Query | Insert | Update | Delete | CreateDataset | CreateIdentity | DropDataset | "
     "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
@@ -294,6 +297,7 @@ Statement: TypeAlias = (
 )
 
 __all__ = [
+    "CHANGES",
     "AddColumn",
     "AddConstraint",
     "Alter",
