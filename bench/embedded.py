@@ -1,8 +1,9 @@
 """The embedded database beside Python's sqlite3, same rows, same run: `python -m bench.embedded`.
 
 sqlite3 runs with journal_mode=WAL and synchronous=FULL, as durable as we are; our rows are signed
-and sealed besides. Every figure is the median of several rounds in which the two take turns, and
-each round compares the answers. `--quick` is for CI: fewer rows, fewer rounds, no subprocesses.
+besides (sealed they are only on a network). Every figure is the median of several rounds in which
+the two take turns, and each round compares the answers. `--quick` is for CI: fewer rows, fewer
+rounds, no subprocesses.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ def load(pair: Pair) -> Iterator[Result]:
     )
     pair.rival.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     yield cost(
-        "bytes on disk (ours: row, index, signature, sealed row, history)",
+        "bytes on disk (ours: row, index, signed log, column blocks)",
         "B/row",
         _size(pair.directory / "own") / pair.next_id,
         (pair.directory / "rival.db").stat().st_size / pair.next_id,
