@@ -92,7 +92,9 @@ def _rows_of(
     from mfdb.sql.relational.bind_query import bind_relational
 
     assert node.query is not None
-    query = bind_relational(_with(node, qu.as_query(node.query)), catalogue, scope.parameters)
+    wanted = [table.columns[place].type for place in places]
+    asked = _with(node, qu.as_query(node.query))
+    query = bind_relational(asked, catalogue, scope.parameters, wanted)
     width = len(query.outputs)
     if width > len(places) or (node.columns is not None and width < len(places)):
         raise SqlSyntax(

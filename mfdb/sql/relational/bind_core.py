@@ -124,7 +124,7 @@ class CoreBinder:
         if place is None and isinstance(node, st.ColumnRef) and node.table is None:
             place = self._named(node)
         if place is not None:
-            bound = self._items[place]
+            bound = settle(self._items[place], self._scope.parameters)
         else:
             allowed, self._scope.aggregates_allowed = self._scope.aggregates_allowed, False
             bound = settle(bind_expression(node, self._scope), self._scope.parameters)

@@ -30,7 +30,7 @@ from mfdb.sql.bound import (
     Source,
 )
 from mfdb.sql.coerce import ParameterList, settle
-from mfdb.sql.relational.bind_query import bind_ctes
+from mfdb.sql.relational.bind_query import bind_ctes, bind_subquery
 from mfdb.sql.relational.bind_source import bind_source
 from mfdb.sql.relational.scope import QueryScope, Whole
 from mfdb.sql.relational.tree import (
@@ -46,6 +46,7 @@ from mfdb.sql.types import BYTEA
 if TYPE_CHECKING:
     from mfdb.sql.catalogue import Catalogue, TableSchema
     from mfdb.sql.relational.scope import Column
+    from mfdb.sql.types import SqlType
 
 
 class _Extra(msgspec.Struct, frozen=True):
@@ -227,7 +228,7 @@ def bind_joined_update(node: st.Update, table: TableSchema, catalogue: Catalogue
             assignments.append((place, None))
             continue
         column = table.columns[place]
-        bound = bind_expression(assignment.value, joining.scope)
+        bound = _value(assignment.value, column.type, joining.scope)
         if bound.type.family == "unknown":
             bound = assigned_to(column, bound, joining.whole.parameters)
         field = joining.add(column.name, settle(bound, joining.whole.parameters))
@@ -244,6 +245,12 @@ def bind_joined_update(node: st.Update, table: TableSchema, catalogue: Catalogue
         returning=tuple(returning),
         parameters=joining.parameters(),
     )
+
+
+def _value(node: st.Expression, wanted: SqlType, scope: QueryScope) -> Bound:
+    if isinstance(node, qu.Subquery):
+        return bind_subquery(node, scope, wanted)
+    return bind_expression(node, scope)
 
 
 def bind_joined_delete(node: st.Delete, table: TableSchema, catalogue: Catalogue) -> BoundDelete:

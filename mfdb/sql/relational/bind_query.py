@@ -36,25 +36,47 @@ from mfdb.sql.relational.tree import (
 from mfdb.sql.types import BIGINT, BOOLEAN, TEXT, SqlType
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mfdb.sql.catalogue import Catalogue
 
 
 def bind_relational(
-    node: st.Select | qu.Query, catalogue: Catalogue, parameters: ParameterList | None = None
+    node: st.Select | qu.Query,
+    catalogue: Catalogue,
+    parameters: ParameterList | None = None,
+    wanted: Sequence[SqlType] = (),
 ) -> BoundRelational:
     """Return a query of any kind, bound for the relational route.
+
+    Bare literals and parameters among its columns take the types that are `wanted`, as those of
+    INSERT ... SELECT do in PostgreSQL; without any they are TEXT.
 
     Raises:
         ProgrammingError, DataError, NotSupportedError: it cannot mean anything here; with position.
     """
     whole = Whole(catalogue, parameters if parameters is not None else ParameterList())
-    query = bind_query(qu.as_query(node), QueryScope(whole, None))
+    scope = QueryScope(whole, None)
+    query = bind_query(qu.as_query(node), scope, settled=not wanted)
+    if wanted:
+        query = _given_types(query, wanted, scope)
     found = whole.parameters
     return BoundRelational(
         query=query,
         tables=tuple(whole.tables.values()),
         parameters=Parameters(found.style, found.count, tuple(found.slots)),
     )
+
+
+def _given_types(
+    query: RelationalQuery, wanted: Sequence[SqlType], scope: QueryScope
+) -> RelationalQuery:
+    """Return a query whose columns without a type have the one that is wanted of them, or TEXT."""
+    kinds = [output.type for output in query.outputs]
+    for place, kind in enumerate(kinds):
+        if kind.family == "unknown":
+            kinds[place] = wanted[place] if place < len(wanted) else TEXT
+    return retyped(query, kinds, scope)
 
 
 def bind_query(node: qu.Query, outer: QueryScope, *, settled: bool = True) -> RelationalQuery:
@@ -69,7 +91,7 @@ def bind_query(node: qu.Query, outer: QueryScope, *, settled: bool = True) -> Re
     elif isinstance(body, qu.SetOperation):
         query = _ordered(_set_operation(body, scope), node, scope)
     else:
-        query = _ordered(bind_query(body, scope), node, scope)
+        query = _ordered(bind_query(body, scope, settled=settled), node, scope)
     return msgspec.structs.replace(
         query,
         ctes=ctes,
@@ -157,6 +179,7 @@ def _common_types(operands: list[RelationalQuery], part: qu.SetPart) -> list[Sql
 
 def retyped(query: RelationalQuery, types: list[SqlType], scope: QueryScope) -> RelationalQuery:
     """Return a query whose columns have the given types, cast where they had not."""
+    query = _settled(query, types, scope)
     have = [output.type for output in query.outputs]
     if all(one == other for one, other in zip(have, types, strict=True)):
         return query
@@ -188,6 +211,29 @@ def retyped(query: RelationalQuery, types: list[SqlType], scope: QueryScope) -> 
         having=None,
     )
     return RelationalQuery(outputs=outputs, body=core)
+
+
+def _settled(query: RelationalQuery, types: list[SqlType], scope: QueryScope) -> RelationalQuery:
+    """Give literals and parameters their type where they stand: a column of them has none."""
+    if all(output.type.family != "unknown" for output in query.outputs):
+        return query
+    outputs = tuple(
+        Output(output.name, kind) if output.type.family == "unknown" else output
+        for output, kind in zip(query.outputs, types, strict=True)
+    )
+    body = query.body
+    if isinstance(body, BoundCore):
+        body = msgspec.structs.replace(body, items=_typed(body.items, types, scope))
+    elif isinstance(body, BoundValues):
+        body = BoundValues(tuple(_typed(row, types, scope) for row in body.rows))
+    return msgspec.structs.replace(query, body=body, outputs=outputs)
+
+
+def _typed(items: tuple[Bound, ...], types: list[SqlType], scope: QueryScope) -> tuple[Bound, ...]:
+    return tuple(
+        coerce(item, kind, scope.parameters) if item.type.family == "unknown" else item
+        for item, kind in zip(items, types, strict=True)
+    )
 
 
 def _cast(items: tuple[Bound, ...], types: list[SqlType], scope: QueryScope) -> tuple[Bound, ...]:
@@ -349,10 +395,7 @@ def bind_query_expression(node: Any, scope: QueryScope) -> Any:
         query = bind_query(node.query, scope)
         return SubqueryValue(type=BOOLEAN, position=node.position, kind="exists", query=query)
     if isinstance(node, qu.Subquery):
-        query = bind_query(node.query, scope)
-        _one_column(query, node.position)
-        kind = query.outputs[0].type
-        return SubqueryValue(type=kind, position=node.position, kind="scalar", query=query)
+        return bind_subquery(node, scope, TEXT)
     operand = bind_expression(node.operand, scope)
     query = bind_query(node.query, scope, settled=False)
     _one_column(query, node.position)
@@ -371,6 +414,19 @@ def bind_query_expression(node: Any, scope: QueryScope) -> Any:
         operand=operand,
         sign=sign,
     )
+
+
+def bind_subquery(node: qu.Subquery, scope: QueryScope, wanted: SqlType) -> SubqueryValue:
+    """Return a query as a value; a bare literal that it gives is of the wanted type.
+
+    Raises:
+        ProgrammingError, DataError, NotSupportedError: it cannot mean anything here; with position.
+    """
+    query = bind_query(node.query, scope, settled=False)
+    _one_column(query, node.position)
+    query = _given_types(query, (wanted,), scope)
+    kind = query.outputs[0].type
+    return SubqueryValue(type=kind, position=node.position, kind="scalar", query=query)
 
 
 def _one_column(query: RelationalQuery, position: int) -> None:
