@@ -16,29 +16,22 @@ VALUE_BYTES = 64 * 2**20
 """Largest value a store keeps."""
 
 
-def check_batch(batch: Sequence[Write]) -> None:
-    """Return quietly if a store may take this batch.
+def check_batch(batch: Sequence[Write]) -> int:
+    """Return the bytes of all keys and values of a batch, if a store may take it.
 
     Raises:
         ValueTooLarge: a key or value is over its limit.
         InterfaceError: a key is empty.
     """
     if not batch:
-        return
+        return 0
     keys, values = zip(*batch, strict=True)
-    shortest, longest = min(map(len, keys)), max(map(len, keys))
-    if not shortest:
+    key_sizes, value_sizes = list(map(len, keys)), list(map(len, filter(None, values)))
+    longest, largest = max(key_sizes), max(value_sizes, default=0)
+    if not min(key_sizes):
         raise InterfaceError("a key has at least one byte")
     if longest > KEY_BYTES:
         raise ValueTooLarge(f"a key of {longest} bytes is over the limit of {KEY_BYTES}")
-    largest = max(map(len, filter(None, values)), default=0)
     if largest > VALUE_BYTES:
         raise ValueTooLarge(f"a value of {largest} bytes is over the limit of {VALUE_BYTES}")
-
-
-def batch_bytes(batch: Sequence[Write]) -> int:
-    """Return the bytes of all keys and values of a batch."""
-    if not batch:
-        return 0
-    keys, values = zip(*batch, strict=True)
-    return sum(map(len, keys)) + sum(map(len, filter(None, values)))
+    return sum(key_sizes) + sum(value_sizes)

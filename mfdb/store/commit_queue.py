@@ -12,7 +12,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import InterfaceError, MfdbError, OperationalError
-from mfdb.store.bounds import batch_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,9 +26,9 @@ class _Waiting:
 
     __slots__ = ("batch", "error", "leads", "settled", "size_bytes", "woken")
 
-    def __init__(self, batch: Sequence[Write]) -> None:
+    def __init__(self, batch: Sequence[Write], size_bytes: int) -> None:
         self.batch = batch
-        self.size_bytes = batch_bytes(batch)
+        self.size_bytes = size_bytes
         self.woken = threading.Event()
         self.leads = False
         self.settled = False
@@ -51,18 +50,20 @@ class CommitQueue:
         self._busy = False
         self._closed = False
 
-    def write(self, batch: Sequence[Write]) -> None:
+    def write(self, batch: Sequence[Write], size_bytes: int) -> None:
         """Return once this batch is committed; raise what `commit` raised for this batch."""
-        mine = _Waiting(batch)
+        mine = None
         with self._lock:
             if self._closed:
                 raise InterfaceError("the store is closed")
-            self._queue.append(mine)
-            if not self._busy:
-                self._busy = True
-                mine.leads = True
-        if not mine.leads:
-            self._wait(mine)
+            if self._busy:
+                mine = _Waiting(batch, size_bytes)
+                self._queue.append(mine)
+            self._busy = True
+        if mine is None:
+            self._alone(batch, size_bytes)
+            return
+        self._wait(mine)
         if mine.leads:
             self._lead()
         if mine.error is not None:
@@ -73,6 +74,14 @@ class CommitQueue:
         with self._lock:
             self._closed = True
             self._idle.wait_for(lambda: not self._busy)
+
+    def _alone(self, batch: Sequence[Write], size_bytes: int) -> None:
+        """Commit what nobody else shares: the usual case costs no more than it must."""
+        try:
+            self._commit((batch,), size_bytes)
+        finally:
+            with self._lock:
+                self._hand_over()
 
     def _wait(self, mine: _Waiting) -> None:
         try:

@@ -1,22 +1,25 @@
-"""The store on disk: one LMDB environment, one writer with group commit, many readers.
+"""The store on disk: an LMDB environment and a log before it, one writer, many readers.
 
 The directory holds `LOCK` (flock'ed by the owner, its process id inside), `FORMAT` (the version of
-this layout) and LMDB's two files. Every commit is one fsync; no writemap, because a full disk
-would kill the process with SIGBUS (measured, data-path.md section 4).
+this layout), LMDB's two files and `log` (`mfdb.store.commit_log`). Writers that wait for each other
+share a commit. A small commit goes to the log with one sync and stays in memory; a large one, and
+one for which the log has no room, goes to LMDB together with all that the log holds, with two.
+LMDB always syncs, and never writes into a map, because a full disk would kill the process with
+SIGBUS (measured, data-path.md section 4).
+
+    state = what LMDB transaction n left + the commits in memory whose base is n
+
+`n` names both, so that a snapshot is whole whichever of the two moves while it is taken.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
-import resource
 import shutil
 import threading
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from weakref import WeakSet
 
 import lmdb
 
@@ -30,30 +33,31 @@ from mfdb.kernel.errors import (
     WrongVersion,
 )
 from mfdb.store.bounds import check_batch
+from mfdb.store.commit_log import LARGEST_BYTES, CommitLog
 from mfdb.store.commit_queue import CommitQueue
+from mfdb.store.disk_errors import commit_failed, disk_failed
+from mfdb.store.files import FULL_HINT, check_format, sync_directory, sync_file, take_directory
+from mfdb.store.lmdb_snapshot import LmdbSnapshot
 from mfdb.store.ordered import prefix_end
-from mfdb.store.port import KEY_BYTES
+from mfdb.store.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Sequence
 
     from mfdb.store.port import Write
 
-    _Pairs = Iterator[tuple[bytes, bytes]]
-
-FORMAT_VERSION = 1
 MAP_BYTES = 2**40
 """Address space reserved for the file, not disk: 1 TiB, so that the map never has to grow."""
 
 SNAPSHOT_AGE_BYTES = 2**30
 """How much others may write while a snapshot is held: it keeps every page from being used again."""
+LOG_AFTER = 8
+"""Small commits of one process that go to LMDB, before a log is worth its file."""
+_LEFT_BYTES = 2**16
+"""What may stay in the log when a store is closed: to read it costs less than two syncs."""
 _CHECK_COMMITS = 1_000
 """After how many commits the table of readers is cleared of processes that died."""
 _READERS = 1024
-_FORMAT_LINE = re.compile(rb"mfdb-store (\d{1,9})\n")
-_FULL_HINT = "free some space on the disk and try again; the store itself is intact"
-_SLACK_BYTES = 2**20
 
 
 class LmdbStore:
@@ -65,7 +69,7 @@ class LmdbStore:
     Raises:
         StoreLocked: another process, or another store of this one, works on the directory.
         WrongVersion: the directory was written by another release, or is not a store.
-        CorruptRecord: the file is damaged.
+        CorruptRecord: a file is damaged.
         OperationalError: the directory cannot be used (rights, no disk).
     """
 
@@ -75,21 +79,26 @@ class LmdbStore:
         *,
         map_bytes: int = MAP_BYTES,
         snapshot_age_bytes: int = SNAPSHOT_AGE_BYTES,
+        log_after: int = LOG_AFTER,
     ) -> None:
         self._path = Path(path)
         self._age_bytes = snapshot_age_bytes
-        self._written = 0
-        self._commits = 0
-        self._held: WeakSet[LmdbSnapshot] = WeakSet()
+        self._log_after = log_after
         self._map_bytes = map_bytes
+        self.written = 0
+        """Bytes of keys and values that were written so far."""
+        self.commits = 0
+        """How many commits there were; writers that wait for each other share one."""
         self._writing = threading.Lock()
-        self._lock_fd = _take_directory(self._path)
+        self._lock_fd = take_directory(self._path)
         try:
-            _check_format(self._path)
+            check_format(self._path)
             self._env = _open_environment(self._path, map_bytes)
+            self._log, self._recent = self._open_log()
         except BaseException:
             os.close(self._lock_fd)
             raise
+        self._is_settled = True
         self._queue = CommitQueue(self._commit)
         # A collected snapshot may call `left` from inside any allocation here: hence re-entrant.
         self._state = threading.RLock()
@@ -101,6 +110,7 @@ class LmdbStore:
         with self._state:
             if self._closed:
                 raise InterfaceError("the store is closed")
+            recent = self._recent  # before the transaction, which may be newer than it then
             try:
                 txn = self._env.begin()
             except lmdb.ReadersFullError as error:
@@ -108,30 +118,32 @@ class LmdbStore:
                     f"more than {_READERS} snapshots are open", hint="leave snapshots when done"
                 ) from error
             except lmdb.Error as error:
-                raise _disk_failed(error) from error
+                raise disk_failed(error) from error
             self._snapshots += 1
-            snapshot = LmdbSnapshot(txn, self, self._written)
-            self._held.add(snapshot)
-        return snapshot
+            is_on_top = recent.number > 0 and txn.id() == recent.base
+            return LmdbSnapshot(txn, recent if is_on_top else None, self, self._age_bytes)
 
     def first(self, prefix: bytes) -> bytes | None:
         """Return the value of the first key that begins with a prefix, as committed now."""
         with self._state:
             if self._closed:
                 raise InterfaceError("the store is closed")
+            recent = self._recent
+            if recent.number and recent.touches(prefix, prefix_end(prefix)):
+                with self.snapshot() as snapshot:
+                    return next((value for _, value in snapshot.scan(prefix)), None)
             try:
                 with self._env.begin() as txn, txn.cursor() as cursor:
                     if not cursor.set_range(prefix):
                         return None
                     key, value = cursor.item()
             except lmdb.Error as error:
-                raise _disk_failed(error) from error
+                raise disk_failed(error) from error
         return value if key.startswith(prefix) else None
 
     def write(self, batch: Sequence[Write]) -> None:
         """Apply all writes of a batch in order, durably, or none."""
-        check_batch(batch)
-        self._queue.write(batch)
+        self._queue.write(batch, check_batch(batch))
 
     def compact(self) -> tuple[int, int]:
         """Copy what is in use to a new file that takes the old one's place.
@@ -147,20 +159,24 @@ class LmdbStore:
                     f"{self._snapshots} readers hold the store",
                     hint="end subscriptions and queries",
                 )
+            self._bring_up()
             before = data.stat().st_size
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(mode=0o700)
             try:
                 self._env.copy(str(draft), compact=True)
-                _sync_file(draft / "data.mdb")
+                with (draft / "data.mdb").open("rb") as file:
+                    sync_file(file.fileno())
+                self._log.remove()  # a copy numbers its transactions anew
             except (lmdb.Error, OSError) as error:
                 shutil.rmtree(draft, ignore_errors=True)
-                raise _commit_failed(self._path, before, error) from error
+                raise commit_failed(self._path, before, error) from error
             self._env.close()
             (draft / "data.mdb").replace(data)
-            _sync_directory(self._path)
+            sync_directory(self._path)
             shutil.rmtree(draft, ignore_errors=True)
             self._env = _open_environment(self._path, self._map_bytes)
+            self._begin_anew(_last_transaction(self._env))
             return before, data.stat().st_size
 
     def close(self) -> None:
@@ -168,7 +184,11 @@ class LmdbStore:
         self._queue.close()
         with self._state:
             already, self._closed = self._closed, True
-            if not already and self._snapshots == 0:
+            if already:
+                return
+            if self._recent.size_bytes > _LEFT_BYTES and self._is_settled:
+                self._leave_log_short()
+            if self._snapshots == 0:
                 self._release()
 
     def left(self, snapshot: LmdbSnapshot) -> None:
@@ -181,34 +201,119 @@ class LmdbStore:
 
     def _release(self) -> None:
         self._env.close()
+        self._log.close()
         os.close(self._lock_fd)
 
+    # ---- commits: one thread at a time
+
     def _commit(self, group: Sequence[Sequence[Write]], size_bytes: int) -> None:
-        try:
-            with self._writing, self._env.begin(write=True) as txn:
-                _apply(txn, group)
-        except lmdb.MapFullError as error:
-            raise StoreFull("the store reached the size of its map", hint=_FULL_HINT) from error
-        except lmdb.Error as error:
-            raise _commit_failed(self._path, size_bytes, error) from error
-        self._age_readers(size_bytes)
-
-    def _age_readers(self, size_bytes: int) -> None:
-        """Expire snapshots that have been held for too long while others write.
-
-        They end themselves when they are used next: nobody else can tell whether one is in use.
-        """
-        with self._state:
-            self._written += size_bytes
-            self._commits += 1
-            for snapshot in self._held:
-                if self._written - snapshot.since_bytes > self._age_bytes:
-                    snapshot.is_expired = True
-            if self._commits % _CHECK_COMMITS == 0:
+        with self._writing:
+            if not self._is_settled:
+                self._recover()
+            self._is_settled = False
+            try:
+                if size_bytes > LARGEST_BYTES or not self._to_log(group, size_bytes):
+                    self._to_lmdb(group, size_bytes)
+            except MfdbError:
+                self._is_settled = True
+                raise
+            self.written += size_bytes
+            self.commits += 1
+            self._is_settled = True
+        if self.commits % _CHECK_COMMITS == 0:
+            with self._state:
                 self._env.reader_check()
+
+    def _to_log(self, group: Sequence[Sequence[Write]], size_bytes: int) -> bool:
+        """Commit to the log, or return False: it has no room, or the disk refused."""
+        log, recent = self._log, self._recent
+        try:
+            if not log.is_there:
+                if self.commits < self._log_after:
+                    return False
+                log.start()
+            if not log.append(group):
+                return False
+        except OSError:  # LMDB tries next, and says what is wrong
+            log.spoil()
+            return False
+        recent.put(group, size_bytes)
+        log.advance()
+        recent.publish()
+        return True
+
+    def _to_lmdb(self, group: Sequence[Sequence[Write]], size_bytes: int) -> None:
+        """Commit to LMDB, together with all that came since it was brought up to date."""
+        recent = self._recent
+        whole = [recent.writes(), *group] if recent.number else group
+        try:
+            with self._env.begin(write=True) as txn:
+                _apply(txn, whole)
+        except lmdb.MapFullError as error:
+            raise StoreFull("the store reached the size of its map", hint=FULL_HINT) from error
+        except lmdb.Error as error:
+            size_bytes += recent.size_bytes
+            raise commit_failed(self._path, size_bytes, error) from error
+        base = _last_transaction(self._env)
+        if base != recent.base:  # a transaction without any effect gets no number
+            self._begin_anew(base)
+
+    def _begin_anew(self, base: int) -> None:
+        """Forget the commits that LMDB has taken in."""
+        self._recent = Recent(base)
+        self._log.restart(base)
+
+    def _bring_up(self) -> None:
+        if not self._is_settled:
+            self._recover()
+            self._is_settled = True
+        if self._recent.number:
+            self._to_lmdb((), 0)
+
+    def _leave_log_short(self) -> None:
+        """Let the next process read little; what a full disk refuses stays in the log."""
+        try:
+            self._to_lmdb((), 0)
+        except OperationalError:
+            return  # everything acknowledged is durable where it is
+
+    # ---- what the log says
+
+    def _open_log(self) -> tuple[CommitLog, Recent]:
+        log = None
+        try:
+            log = CommitLog(self._path / "log")
+            return log, _replayed(log, self._env)
+        except (MfdbError, OSError) as error:
+            self._env.close()
+            if log is not None:
+                log.close()
+            if isinstance(error, OSError):
+                raise disk_failed(error) from error
+            raise
+
+    def _recover(self) -> None:
+        """Read again what was committed: somebody was interrupted (Ctrl-C) inside a commit."""
+        try:
+            self._recent = _replayed(self._log, self._env)
+        except OSError as error:
+            raise disk_failed(error) from error
 
 
 _first = itemgetter(0)
+
+
+def _replayed(log: CommitLog, env: lmdb.Environment) -> Recent:
+    """Return what the log says that LMDB does not have yet."""
+    recent = Recent(_last_transaction(env))
+    for batch in log.replay(recent.base):
+        recent.put((batch,), check_batch(batch))
+        recent.publish()
+    return recent
+
+
+def _last_transaction(env: lmdb.Environment) -> int:
+    return env.info()["last_txnid"]
 
 
 def _apply(txn: lmdb.Transaction, group: Sequence[Sequence[Write]]) -> None:
@@ -223,222 +328,6 @@ def _apply(txn: lmdb.Transaction, group: Sequence[Sequence[Write]]) -> None:
     puts.sort(key=_first)
     with txn.cursor() as cursor:
         cursor.putmulti(puts)
-
-
-class LmdbSnapshot:
-    """`mfdb.store.port.Snapshot` over one LMDB read transaction; use it as a context."""
-
-    __slots__ = (
-        "__weakref__",
-        "_cursor",
-        "_done",
-        "_store",
-        "_txn",
-        "is_expired",
-        "since_bytes",
-    )
-
-    def __init__(self, txn: lmdb.Transaction, store: LmdbStore, since_bytes: int) -> None:
-        """`since_bytes` is what the store had written when the snapshot was taken."""
-        self._txn = txn
-        self._store = store
-        self._cursor: lmdb.Cursor | None = None
-        self._done = False
-        self.since_bytes = since_bytes
-        self.is_expired = False
-        """Whether it was held for too long; whoever uses it next is told so."""
-
-    def __enter__(self) -> LmdbSnapshot:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._leave()
-
-    def __del__(self) -> None:
-        self._leave()
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value of a key, or None."""
-        if not 0 < len(key) <= KEY_BYTES:
-            return None
-        if self.is_expired:
-            raise self._expired()
-        try:
-            return cast("bytes | None", self._txn.get(key))
-        except lmdb.Error as error:
-            raise self._failed(error) from error
-
-    def scan(
-        self, start: bytes, stop: bytes | None = None, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the pairs with start <= key < stop in key order (or backwards)."""
-        end = prefix_end(start) if stop is None else stop
-        if self.is_expired:
-            raise self._expired()
-        try:
-            cursor = self._txn.cursor()
-            found = _backwards(cursor, start, end) if reverse else _forwards(cursor, start, end)
-            for pair in found:
-                yield pair
-                if self.is_expired:
-                    raise self._expired()
-        except lmdb.Error as error:
-            raise self._failed(error) from error
-
-    def last(self, start: bytes, stop: bytes) -> tuple[bytes, bytes] | None:
-        """Return the last pair with start <= key < stop, or None."""
-        if self.is_expired:
-            raise self._expired()
-        try:
-            if not stop:
-                return None
-            if self._cursor is None:
-                self._cursor = self._txn.cursor()
-            cursor = self._cursor
-            if not (cursor.prev() if cursor.set_range(stop) else cursor.last()):
-                return None
-            pair = cast("tuple[bytes, bytes]", cursor.item())
-        except lmdb.Error as error:
-            raise self._failed(error) from error
-        return pair if pair[0] >= start else None
-
-    def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
-        """Yield what stands under prefix + value for each pair of a range, as an index needs it."""
-        end = prefix_end(start) if stop is None else stop
-        try:
-            get = self._txn.get
-            for _, value in _forwards(self._txn.cursor(), start, end):
-                if self.is_expired:
-                    raise self._expired()
-                yield cast("bytes | None", get(prefix + value))
-        except lmdb.Error as error:
-            raise self._failed(error) from error
-
-    def abort(self) -> None:
-        """End the read transaction (called by the store, under its lock)."""
-        self._txn.abort()
-
-    def _leave(self) -> None:
-        if not self._done:
-            self._done = True
-            self._store.left(self)
-
-    def _expired(self) -> MfdbError:
-        """End the snapshot, and return what its user is told."""
-        self._leave()
-        return OperationalError(
-            "the snapshot was held for too long while others wrote, and was given up",
-            hint="fetch faster, or ask again in smaller portions",
-        )
-
-    def _failed(self, error: lmdb.Error) -> MfdbError:
-        if self._done:
-            return InterfaceError("the snapshot was left")
-        return _disk_failed(error)
-
-
-def _forwards(
-    cursor: lmdb.Cursor, start: bytes, end: bytes | None
-) -> Iterator[tuple[bytes, bytes]]:
-    if not (cursor.set_range(start) if start else cursor.first()):
-        return
-    for key, value in cast("_Pairs", cursor.iternext()):
-        if end is not None and key >= end:
-            return
-        yield key, value
-
-
-def _backwards(
-    cursor: lmdb.Cursor, start: bytes, end: bytes | None
-) -> Iterator[tuple[bytes, bytes]]:
-    if end is None or not (end and cursor.set_range(end)):
-        found = cursor.last() if end != b"" else False
-    else:
-        found = cursor.prev()
-    if not found:
-        return
-    for key, value in cast("_Pairs", cursor.iterprev()):
-        if key < start:
-            return
-        yield key, value
-
-
-# ---- opening
-
-
-def _take_directory(path: Path) -> int:
-    """Make the directory private to this user and process; return the descriptor of its LOCK."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-        lock = os.open(path / "LOCK", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise OperationalError(
-            f"the directory {path} cannot be used: {error.strerror}", hint="check path and rights"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-        os.close(lock)
-        raise StoreLocked(
-            f"another process works on {path}" + (f" (process {owner})" if owner else ""),
-            hint="stop it, or name another directory",
-        ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
-
-
-def _check_format(path: Path) -> None:
-    file = path / "FORMAT"
-    if not file.exists():
-        if (path / "data.mdb").exists():
-            raise WrongVersion(f"{path} holds data without a FORMAT file", hint="is it a store?")
-        _write_format(path, file)
-    with file.open("rb") as stream:
-        found = _FORMAT_LINE.fullmatch(stream.read(64))
-    version = int(found[1]) if found else None
-    if version != FORMAT_VERSION:
-        raise WrongVersion(
-            f"{path} has store format {'unknown' if version is None else version}, "
-            f"this release reads {FORMAT_VERSION}",
-            hint="use the release that wrote it, or another directory",
-        )
-
-
-def _write_format(path: Path, file: Path) -> None:
-    draft = path / "FORMAT.new"
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(descriptor, f"mfdb-store {FORMAT_VERSION}\n".encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        draft.rename(file)
-    except OSError as error:
-        raise StoreFull(f"{path} takes no new file: {error.strerror}", hint=_FULL_HINT) from error
-    _sync_directory(path)
-
-
-def _sync_file(file: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    """Make the names in a directory survive the loss of power; LMDB syncs contents only."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _open_environment(path: Path, map_bytes: int) -> lmdb.Environment:
@@ -458,37 +347,7 @@ def _open_environment(path: Path, map_bytes: int) -> lmdb.Environment:
     except lmdb.Error as error:
         if "already open" in str(error):
             raise StoreLocked(f"this process has {path} open already") from error
-        raise _commit_failed(path, 0, error) from error
+        raise commit_failed(path, 0, error) from error
     env.reader_check()
-    _sync_directory(path)
+    sync_directory(path)
     return env
-
-
-# ---- what LMDB's errors mean
-
-
-def _commit_failed(path: Path, size_bytes: int, error: Exception) -> MfdbError:
-    """Tell a full disk, which LMDB reports as any other failed write, from a broken one."""
-    text = str(error)
-    full = (
-        any(word in text for word in ("No space left", "File too large", "SHORT_WRITE", "quota"))
-        or _room_bytes(path) < 4 * size_bytes + _SLACK_BYTES
-    )
-    if full:
-        return StoreFull(f"the disk under {path} is full", hint=_FULL_HINT)
-    return _disk_failed(error)
-
-
-def _room_bytes(path: Path) -> int:
-    """Return by how much the store's file may still grow: free space and the process's limit."""
-    disk = os.statvfs(path)
-    room = disk.f_bavail * disk.f_frsize
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    data = path / "data.mdb"
-    if limit == resource.RLIM_INFINITY or not data.exists():
-        return room
-    return min(room, limit - data.stat().st_size)
-
-
-def _disk_failed(error: Exception) -> OperationalError:
-    return OperationalError(f"the disk failed: {error}", hint="see the system's log")

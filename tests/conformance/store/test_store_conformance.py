@@ -19,6 +19,13 @@ class TestLmdbStore(StoreSuite):
         return LmdbStore(place)
 
 
+class TestLmdbStoreThatLogs(StoreSuite):
+    """Commits go to the log from the first one on."""
+
+    def open_store(self, place: Path) -> Store:
+        return LmdbStore(place, log_after=0)
+
+
 class TestMemoryStore(StoreSuite):
     @pytest.fixture(autouse=True)
     def _disks(self) -> None:

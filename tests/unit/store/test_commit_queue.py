@@ -48,11 +48,11 @@ def test_batches_that_wait_share_the_next_commit_and_each_gets_its_own_error() -
     disk = Disk()
     queue = CommitQueue(disk.commit)
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(queue.write, [(b"first", b"")])
+        first = pool.submit(queue.write, [(b"first", b"")], 5)
         assert disk.entered.wait(30)
         futures = {}
         for name in (b"a", b"poison", b"b"):
-            futures[name] = pool.submit(queue.write, [(name, b"")])
+            futures[name] = pool.submit(queue.write, [(name, b"")], 5)
             queued(queue, len(futures))
         disk.go.set()
         first.result(30)
@@ -67,11 +67,11 @@ def test_an_interrupted_leader_leaves_nobody_waiting() -> None:
     disk = Disk()
     queue = CommitQueue(disk.commit)
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(queue.write, [(b"first", b"")])
+        first = pool.submit(queue.write, [(b"first", b"")], 5)
         assert disk.entered.wait(30)
-        leader = pool.submit(queue.write, [(b"ctrl-c", b"")])
+        leader = pool.submit(queue.write, [(b"ctrl-c", b"")], 5)
         queued(queue, 1)
-        follower = pool.submit(queue.write, [(b"a", b"")])
+        follower = pool.submit(queue.write, [(b"a", b"")], 5)
         queued(queue, 2)
         disk.go.set()
         first.result(30)
@@ -79,7 +79,7 @@ def test_an_interrupted_leader_leaves_nobody_waiting() -> None:
             leader.result(30)
         with pytest.raises(OperationalError, match="may or may not"):
             follower.result(30)
-    queue.write([(b"later", b"")])
+    queue.write([(b"later", b"")], 5)
     assert disk.groups[-1] == [b"later"]
     queue.close()
 
@@ -89,10 +89,10 @@ def test_groups_are_bounded_in_bytes() -> None:
     queue = CommitQueue(disk.commit)
     large = bytes(40 * 2**20)
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(queue.write, [(b"first", b"")])]
+        futures = [pool.submit(queue.write, [(b"first", b"")], 5)]
         assert disk.entered.wait(30)
         for name in (b"a", b"b"):
-            futures.append(pool.submit(queue.write, [(name, large)]))
+            futures.append(pool.submit(queue.write, [(name, large)], len(large)))
             queued(queue, len(futures) - 1)
         disk.go.set()
         for future in futures:
@@ -104,7 +104,7 @@ def test_close_waits_for_the_commit_under_way_and_refuses_the_next() -> None:
     disk = Disk()
     queue = CommitQueue(disk.commit)
     with ThreadPoolExecutor(2) as pool:
-        writing = pool.submit(queue.write, [(b"first", b"")])
+        writing = pool.submit(queue.write, [(b"first", b"")], 5)
         assert disk.entered.wait(30)
         closing = pool.submit(queue.close)
         assert not closing.done()
@@ -112,4 +112,4 @@ def test_close_waits_for_the_commit_under_way_and_refuses_the_next() -> None:
         writing.result(30)
         closing.result(30)
     with pytest.raises(InterfaceError):
-        queue.write([(b"late", b"")])
+        queue.write([(b"late", b"")], 5)
