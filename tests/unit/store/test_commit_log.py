@@ -296,7 +296,7 @@ def test_what_the_log_failed_to_take_is_told_and_gone(
             real(descriptor, data, offset)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(commit_log.os, "pwrite", fail)
+    monkeypatch.setattr(os, "pwrite", fail)
     store._env.set_mapsize(2**15)
     with pytest.raises(StoreFull):
         store.write([(b"refused", bytes(60_000))])
