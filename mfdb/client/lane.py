@@ -1,8 +1,12 @@
 """One dataset's writes on their way: those that wait together go out as one changeset.
 
-    write -> waits for the next group -> staged (durable) -> sent -> W receipts -> applied, settled
-                                                                  -> refused -> each one alone
-                                                                  -> too few -> stays in the outbox
+    write -> waits for the next group -> signed -> sent -> W receipts -> applied (durable)
+                                                        -> refused    -> each one alone
+                                                        -> too few    -> kept in the outbox
+
+The first commit of a group here is the one that keeps rows and receipts together, before anybody
+hears of them. Only what is not acknowledged within `KEEP_S`, or is given up, is put into the outbox
+before: a process that is killed sooner has told nobody of the write.
 
 Signing, sending, judging and syncing cost the same for one row as for many, so that a writer with
 many writes under way pays them once a group. Each write still has a result of its own: a group
@@ -12,6 +16,7 @@ that cannot stand is taken apart, and whoever is refused alone is refused.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +26,7 @@ from mfdb.dataset.writer import cost_bytes
 from mfdb.kernel.errors import (
     DataError,
     IntegrityError,
+    MfdbError,
     ProgrammingError,
     ProtocolViolation,
     QuorumNotReached,
@@ -38,11 +44,15 @@ if TYPE_CHECKING:
 
     Shredding = Callable[[Sequence[tuple[ChangesetId, int]]], Awaitable[None]]
 
+log = logging.getLogger(__name__)
+
 REFUSALS = (ProgrammingError, DataError, IntegrityError, ProtocolViolation)
 GROUPS = 2
 """Groups under way at once: while one waits for receipts, the next is sealed."""
 GROUP_CHANGES = 1_000
 GROUP_BYTES = 2**20
+KEEP_S = 0.1
+"""How long a write may be under way before it is put into the outbox."""
 
 
 @dataclass(slots=True, eq=False)
@@ -207,19 +217,33 @@ class Lane:
                 write.done.set_result(None)
 
     async def _send(self, changes: Sequence[RowChange], first: _Write) -> None:
-        drafts = self._replica.stage(self._dataset, changes, sealed_sender=first.sealed_sender)
+        drafts = self._replica.compose(self._dataset, changes, sealed_sender=first.sealed_sender)
         ids = {draft.entry.changeset for draft in drafts}
         self._under_way |= ids
+        keeping = asyncio.get_running_loop().call_later(KEEP_S, self._keep, drafts)
         written: list[Written] = []
         try:
             for draft in drafts:  # what was acknowledged counts, whatever becomes of the next
                 receipts = await self._receipts(draft)
                 written.append(Written(draft=draft, receipts=receipts))
+        except REFUSALS:
+            raise
+        except BaseException:
+            self._replica.keep(self._dataset, drafts[len(written) :])
+            raise
         finally:
+            keeping.cancel()
             shred = self._replica.acknowledge(self._dataset, written).shred if written else ()
             self._under_way -= ids
         if shred:
             await self._shred(shred)
+
+    def _keep(self, drafts: Sequence[Draft]) -> None:
+        """Let a write that takes long outlive its process."""
+        try:
+            self._replica.keep(self._dataset, drafts)
+        except MfdbError as error:
+            log.warning("a write under way is not in the outbox: %s", error)
 
     async def _receipts(self, draft: Draft) -> tuple[WriteReceipt, ...]:
         """Return the receipts for a draft; one that is refused leaves the outbox."""

@@ -1,8 +1,8 @@
-"""Writing to a dataset on a network: staged, acknowledged by a quorum, settled, shredded.
+"""Writing to a dataset on a network: acknowledged by a quorum, applied, shredded.
 
-stage (durable) -> remote.write -> W receipts -> settle, apply here -> shred what was deleted
-                                -> refused    -> taken out of the outbox, the error raised
-                                -> too few    -> stays in the outbox; the next write retries
+compose -> remote.write -> W receipts -> apply here (durable) -> shred what was deleted
+                        -> refused    -> the error raised; taken out of the outbox if it is there
+                        -> too few    -> kept in the outbox; the next write retries
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class Outbox:
         """Return when nothing is under way; the remote is closed already."""
         for lane in self._lanes.values():
             await lane.close()
+        self._replica.rest()
 
     def _lane(self, dataset: DatasetId) -> Lane:
         if dataset not in self._lanes:

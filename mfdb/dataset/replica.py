@@ -286,37 +286,68 @@ class Replica(ReplicaCore):
         self._remember(known.manifest.dataset, book.gone)
         return Applied(applied=tuple(done))
 
-    def stage(
+    def compose(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
     ) -> list[Draft]:
-        """Return signed changesets for providers; they stay in the outbox until `settle`.
+        """Return signed changesets for providers, of which this machine's disk knows nothing yet.
 
-        The writing run and the changesets are durable before anybody sees them, so that a restart
-        neither forks the run nor forgets a write that may have spread.
+        Whoever was told nothing of a write lost nothing with it: `acknowledge` keeps what a quorum
+        holds, before anybody is told, and `keep` what takes longer or found no quorum.
 
         Raises:
             AccessDenied, SchemaViolation, ValueTooLarge: no provider would take it.
             StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
-            StoreFull: the disk is full; nothing was kept.
         """
         drafts = []
+        with self._lock:
+            chain = self._taken_chain(dataset)
+            with self._store.snapshot() as snapshot:
+                working = Working(snapshot)
+                known = self._known(working, dataset)
+                history = self._batch(working, known).history
+                check_current(history.states, known.manifest, changes)
+                for part in split(changes):
+                    draft = self._writer.compose(
+                        known.manifest, part, chain, sealed_sender=sealed_sender
+                    )
+                    history.check(draft.changeset)
+                    chain = draft.chain
+                    drafts.append(draft)
+            self._chains[dataset] = chain
+        return drafts
+
+    def keep(self, dataset: DatasetId, drafts: Sequence[Draft]) -> None:
+        """Put changesets into the outbox, durably, until they are acknowledged or settled.
+
+        Raises:
+            StoreFull: the disk is full; nothing was kept.
+        """
         with self._writing() as working:
-            known = catalogue.known_dataset(working, dataset)
-            history = self._batch(working, known).history
-            check_current(history.states, known.manifest, changes)
-            chain = self._chain(working, dataset)
-            for part in split(changes):
-                draft = self._writer.compose(
-                    known.manifest, part, chain, sealed_sender=sealed_sender
-                )
-                history.check(draft.changeset)
-                chain = draft.chain
-                drafts.append(draft)
+            for draft in drafts:
                 # The record `Outgoing`, without encoding the changeset again.
                 outgoing = b"\x92" + draft.data + encode(draft.entry)
                 working.put(outgoing_key(dataset, draft.entry.changeset), outgoing)
-            save(working, chain_key(dataset), chain)
+            if drafts:
+                self._leave_run(working, dataset, drafts[-1].changeset.header.hlc)
+
+    def stage(
+        self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
+    ) -> list[Draft]:
+        """Return what `compose` does, once it is in the outbox; raise what both do."""
+        drafts = self.compose(dataset, changes, sealed_sender=sealed_sender)
+        self.keep(dataset, drafts)
         return drafts
+
+    def rest(self) -> None:
+        """Put the writing runs at rest, for the next process to go on with them.
+
+        Raises:
+            StoreFull: the disk is full; the next process begins new runs.
+        """
+        with self._writing() as working:
+            for dataset, chain in self._chains.items():
+                save(working, chain_key(dataset), chain)
+            self._chains.clear()
 
     def outgoing(self, dataset: DatasetId) -> list[Outgoing]:
         """Return what waits in the outbox, oldest first."""
@@ -351,6 +382,8 @@ class Replica(ReplicaCore):
                     refused.append((own, error))
                 working.delete(outgoing_key(dataset, own))
                 self._add_receipts(working, dataset, own, one.receipts)
+            if written:
+                self._leave_run(working, dataset, written[-1].draft.changeset.header.hlc)
             done = self._finish(dataset, batch)
         self._notify(dataset)
         return msgspec.structs.replace(done, refused=tuple(refused))
@@ -464,6 +497,26 @@ class Replica(ReplicaCore):
 
     def _chain(self, working: Working, dataset: DatasetId) -> Chain:
         return load(working, Chain, chain_key(dataset)) or self._writer.new_chain()
+
+    def _taken_chain(self, dataset: DatasetId) -> Chain:
+        """Return where the writing run of a dataset stands, which from now on only we know.
+
+        In the store a new one takes its place, for the successor of a process that is killed: so
+        no run is ever forked.
+        """
+        found = self._chains.get(dataset)
+        if found is None:
+            with self._writing() as working:
+                found = self._chain(working, dataset)
+                if working.get(chain_key(dataset)) is not None:
+                    self._leave_run(working, dataset, found.hlc)
+            self._chains[dataset] = found
+        return found
+
+    def _leave_run(self, working: Working, dataset: DatasetId, hlc: int) -> None:
+        """Have a successor begin a new run, with a stamp above this one."""
+        fresh = self._writer.new_chain()
+        save(working, chain_key(dataset), msgspec.structs.replace(fresh, hlc=hlc))
 
     def _saw(self, changeset: Changeset) -> None:
         stamp = Hlc(changeset.header.hlc)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Applied
     from mfdb.dataset.pending import Before
+    from mfdb.dataset.writer import Chain
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import Address, DatasetId, Hash
@@ -75,6 +76,8 @@ class ReplicaCore:
         self._lock = RLock()
         self._listeners: list[Listener] = []
         self._recent: dict[tuple[DatasetId, int], Before] = {}
+        self._chains: dict[DatasetId, Chain] = {}
+        """Where the writing runs of this process stand."""
         self._catalogue_state = 0
         self._writes = 0  # odd while one is being made
         self._catalogue: CatalogueCache = CatalogueCache()

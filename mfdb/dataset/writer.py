@@ -3,8 +3,8 @@
     changes -> values in schema order -> sealed rows, salts, commitments -> signed header
                                       -> key log entry (envelope, salts), beside it
 
-A writer's chain (`Chain`) is data: whoever keeps it stores the next one in the same transaction as
-the changeset, so that a restart continues the run and never forks it.
+A writer's chain (`Chain`) is data: whoever writes takes it out of the store before the first write
+and puts it back at rest, so that a restart continues the run or begins one, and never forks it.
 """
 
 from __future__ import annotations

@@ -158,11 +158,11 @@ class PlantedReplica(Replica):
 
     promises: Promises
 
-    def stage(
+    def compose(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
     ) -> list[Draft]:
         """Return signed changesets for providers, their rows written down."""
-        drafts = super().stage(dataset, changes, sealed_sender=sealed_sender)
+        drafts = super().compose(dataset, changes, sealed_sender=sealed_sender)
         for draft in drafts:
             rows = [values for values in draft.values if values is not None]
             self.promises.rows[draft.changeset.id] = {row["subject"]: row["body"] for row in rows}

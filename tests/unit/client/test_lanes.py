@@ -163,8 +163,9 @@ def test_who_leaves_in_the_middle_finds_its_writes_in_the_outbox(
         monkeypatch.setattr(bob.remote, "write", stuck)
         writes = [asyncio.ensure_future(bob.run(INSERT, at, "")) for at in range(4)]
         await sent.wait()
-        assert bob.replica.outgoing(dataset)
+        assert bob.replica.outgoing(dataset) == []
         await bob.session.close()
+        assert bob.replica.outgoing(dataset)
         results = await asyncio.gather(*writes, return_exceptions=True)
         assert all(isinstance(result, asyncio.CancelledError) for result in results)
         bob.store.close()
@@ -173,6 +174,61 @@ def test_who_leaves_in_the_middle_finds_its_writes_in_the_outbox(
         assert await again.rows("SELECT count(*) FROM notes") == [(5,)]
 
     asyncio.run(main())
+
+
+def test_a_write_that_takes_long_is_in_the_outbox_meanwhile(
+    bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        dataset = await notes(bob, "free")
+        assert bob.remote is not None
+        kept, answer = asyncio.Event(), asyncio.Event()
+        write, keep = bob.remote.write, bob.replica.keep
+
+        async def slow(*given: Any) -> Any:
+            await answer.wait()
+            return await write(*given)
+
+        def noted(*given: Any) -> None:
+            keep(*given)
+            kept.set()
+
+        monkeypatch.setattr(bob.remote, "write", slow)
+        monkeypatch.setattr(bob.replica, "keep", noted)
+        writing = asyncio.ensure_future(bob.run(INSERT, 1, ""))
+        await kept.wait()
+        (waiting,) = bob.replica.outgoing(dataset)
+        assert len(waiting.changeset.operations) == 1
+        answer.set()
+        await writing
+        assert bob.replica.outgoing(dataset) == []
+
+    asyncio.run(main())
+
+
+def test_a_process_goes_on_with_the_run_of_one_that_ended_but_not_of_one_that_was_killed(
+    world: FakeNetwork,
+) -> None:
+    disk = MemoryDisk()
+
+    async def main(at: int, *, orderly: bool) -> DatasetId:
+        bob = User("bob", world, disk)
+        if at == 0:
+            await notes(bob, "free")
+        await bob.run(INSERT, at, "")
+        known = bob.replica.find(bob.keys.address, "notes")
+        assert known is not None
+        if orderly:
+            await bob.session.close()
+        bob.store.close()
+        return known.manifest.dataset
+
+    for at, orderly in enumerate((True, False, False)):
+        dataset = asyncio.run(main(at, orderly=orderly))
+    first, second, third = (changeset.header for changeset in world.shelf(dataset).log)
+    assert (second.run, first.number, second.number) == (first.run, 0, 1)
+    assert third.run != first.run
+    assert third.number == 0
 
 
 def test_tasks_that_share_a_connection_share_changesets_but_no_transaction(

@@ -434,17 +434,24 @@ def test_rows_that_came_before_their_key_are_shown_when_it_comes(
     assert rows_of(alice, second) == [("early",)]
 
 
-def test_the_outbox_and_the_writing_run_survive_a_restart(alice: Person, mailbox: Manifest) -> None:
+def test_the_outbox_survives_a_restart_and_a_writing_run_that_rests(
+    alice: Person, mailbox: Manifest
+) -> None:
     (first,) = send(alice, mailbox, body("1"))
     alice.restart()
     (waiting,) = alice.replica.outgoing(mailbox.dataset)
     assert waiting.changeset == first.changeset
     (second,) = send(alice, mailbox, body("2"))
     header = second.changeset.header
-    assert (header.run, header.number) == (first.changeset.header.run, 1)
-    assert header.previous == Hash(first.changeset.id)
-    assert header.hlc > first.changeset.header.hlc
-    for item in (first, second):
+    assert header.run != first.changeset.header.run  # it was not put at rest
+    assert header.number == 0
+    alice.replica.rest()
+    alice.restart()
+    (third,) = send(alice, mailbox, body("3"))
+    after = third.changeset.header
+    assert (after.run, after.number, after.previous) == (header.run, 1, Hash(second.changeset.id))
+    assert after.hlc > header.hlc
+    for item in (first, second, third):
         alice.replica.settle(mailbox.dataset, item.changeset.id, [])
     assert alice.replica.outgoing(mailbox.dataset) == []
 
