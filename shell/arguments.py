@@ -17,6 +17,9 @@ PROGRAMS = {
     "config": ("shell.config_command", "every option: its value, where from, what for"),
     "devnet": ("mfdb.devnet.cli", "a real network on this machine: up, status, fund, down, reset"),
     "demo": ("mfdb.devnet.demo_cli", "the mailbox story on a devnet, from staking to verdict"),
+    "dump": ("shell.dumping.dump", "everything of an identity into a file; --since: what is new"),
+    "verify": ("shell.dumping.verify", "every signature and hash of dumps, without keys"),
+    "restore": ("shell.dumping.restore", "the datasets of dumps onto this machine"),
     "provider": ("mfdb.node.provider_cli", "serve other people's rows for MFT"),
 }
 """Sub-commands: the module that declares (`add_arguments`) and runs (`run`) each, and its help."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -29,6 +29,7 @@ from mfdb.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:
     from mfdb.client.remote import Remote
+    from mfdb.kernel.ids import Hash
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.keystore import IdentityEntry
 
@@ -57,20 +58,31 @@ class Home(msgspec.Struct):
 
     def open_node_store(self) -> LmdbStore:
         """Return the store that belongs to the identity's node."""
-        self.node_store = LmdbStore(self.directory / "node")
+        if self.node_store is None:
+            self.node_store = LmdbStore(self.directory / "node")
         return self.node_store
+
+    def open_replica(self, networks: Sequence[Hash]) -> Replica:
+        """Return the identity's replica, opened for these networks by whoever asks first."""
+        if self.replica is None:
+            self.replica = Replica(
+                self.store,
+                self.keys,
+                clock=SystemClock(),
+                entropy=SystemEntropy(),
+                networks=networks,
+            )
+        return self.replica
 
     def session(self, remote: Remote | None) -> Session:
         """Return a session of the identity."""
         clock, entropy = SystemClock(), SystemEntropy()
         networks = [EMBEDDED] if remote is None else [EMBEDDED, remote.network.id]
-        if self.replica is None:
-            self.replica = Replica(
-                self.store, self.keys, clock=clock, entropy=entropy, networks=networks
-            )
-            self.compaction = Compaction(self.replica.blocks)
+        replica = self.open_replica(networks)
+        if self.compaction is None:
+            self.compaction = Compaction(replica.blocks)
         return Session(
-            self.replica,
+            replica,
             self.keys,
             clock=clock,
             entropy=entropy,

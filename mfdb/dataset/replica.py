@@ -95,10 +95,12 @@ class Replica(ReplicaCore):
 
     def _follow(self, working: Working, before: Manifest | None, dataset: DatasetId) -> None:
         """Bring names, indexes and the shape of rows after the manifest that is in force now."""
-        now = catalogue.known_dataset(working, dataset).manifest
+        known = catalogue.known_dataset(working, dataset)
+        now = known.manifest
         moved = before is not None and is_moved(before, now)
+        for older in known.manifests if before is None else (before,):
+            catalogue.rename(working, older, now)
         if before is not None:
-            catalogue.rename(working, before, now)
             indexes.follow(working, before, now)
         fresh = indexes.define_uniques(working, now, self.identity)
         if moved:

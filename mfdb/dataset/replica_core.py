@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.dump.installing import Installer
     from mfdb.dataset.ledger.book import Book
     from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Applied
@@ -195,6 +196,12 @@ class ReplicaCore:
         batch = self._batch(working, known)
         batch.history.rejudge()
         self._finish(known.manifest.dataset, batch)
+
+    def installer(self) -> Installer:
+        """Return what puts a restored log in its place, part by part (`mfdb.dataset.dump`)."""
+        from mfdb.dataset.dump.installing import Installer
+
+        return Installer(self._writing, self._book)
 
     # ---- the one writer
 

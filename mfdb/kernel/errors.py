@@ -322,6 +322,12 @@ class BadCopyData(DataError):
     sqlstate = "22P06"
 
 
+class BadDump(DataError):
+    """A file is no dump, not a whole one, or not one that may be restored."""
+
+    sqlstate = "22P07"
+
+
 class NotAnMbox(DataError):
     """A file given as a mailbox does not hold one."""
 

@@ -117,14 +117,17 @@ def opened_sink(path: str | None, stream: Any) -> Iterator[Sink]:
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Return a context with a file beside the target, which takes its place if all goes well."""
+def replacing(target: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """Return a context with a file beside the target, which takes its place if all goes well.
+
+    `mode` says who may read it; None: whoever may read new files of this process.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     part = Path(name)
     try:
         yield part
-        part.chmod(0o666 & ~_umask())
+        part.chmod(0o666 & ~_umask() if mode is None else mode)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

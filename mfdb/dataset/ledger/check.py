@@ -13,18 +13,14 @@ from typing import TYPE_CHECKING, Any
 from mfdb.dataset.blocks.check import same_values
 from mfdb.dataset.layout import of_dataset
 from mfdb.dataset.ledger.feed import Columns
+from mfdb.dataset.ledger.fold import LedgerFold
 from mfdb.dataset.ledger.format import (
-    FORMAT,
     GONE,
     Kind,
     LedgerEntry,
-    LedgerHead,
     LedgerRow,
     LocalOperation,
-    leaf_of,
     operation_in,
-    parent_in,
-    root_of,
 )
 from mfdb.dataset.ledger.journal import SLOTS, Journal
 from mfdb.dataset.rows import key_packer, place_handle
@@ -32,8 +28,6 @@ from mfdb.dataset.schema import fitter, has_key
 from mfdb.dataset.working import load, parse
 from mfdb.kernel.codec import decode_own
 from mfdb.kernel.errors import MfdbError
-from mfdb.kernel.ids import ZERO_HASH, Hash
-from mfdb.rules.signing import check_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,64 +49,43 @@ class LedgerCheck:
         self._columns = Columns(known)
         self._misfit = fitter(known.manifest)
         self._pack = key_packer(known.manifest) if has_key(known.manifest) else None
-        self._superseded: dict[int, int] = {}
-        self._gone: dict[int, int] = {}
-        self._deleted: list[int] = []
-        self.changesets = 0
+        self._fold = LedgerFold(say)
         self.rows = 0
+
+    @property
+    def changesets(self) -> int:
+        """How many there are."""
+        return self._fold.number
 
     def run(self) -> None:
         """Check everything, as far as it can be read."""
         self._chain()
-        self._graph()
+        self._fold.finish()
         self._shown()
 
     # ---- signatures
 
     def _chain(self) -> None:
-        previous, sequence, hlc = ZERO_HASH, 0, 0
+        fold, manifests = self._fold, self._known.manifests
         slots = self._all_slots()
         for key, value in self._snapshot.scan(of_dataset(b"l", self._dataset)):
-            number, self.changesets = self.changesets, self.changesets + 1
+            number, last = fold.number, int.from_bytes(key[-8:], "big")
             try:
                 entry = parse(LedgerEntry, value)
-                self._entry(entry, number)
+                fold.follow(entry, manifests)
             except MfdbError as error:
                 self._say(f"changeset {number}: {error}")
-                previous, sequence = ZERO_HASH, int.from_bytes(key[-8:], "big")
+                fold.number = number
+                fold.skip(last)
                 continue
-            header = entry.header
-            if header.previous != previous or header.first != sequence + 1 or header.hlc < hlc:
-                self._say(f"changeset {number} does not follow the one before it")
-            if int.from_bytes(key[-8:], "big") != entry.last:
+            if last != entry.last:
                 self._say(f"changeset {number} is kept under another's number")
-            self._root(entry, slots)
-            previous, sequence, hlc = Hash(entry.id), entry.last, header.hlc
-        head = self._journal.head
-        if head != LedgerHead(self.changesets, sequence, previous, hlc):
+            numbers = range(entry.header.first, entry.last + 1)
+            fold.root(entry, [slots[at] for at in numbers if at in slots])
+        if self._journal.head != fold.head:
             self._say("the ledger does not end with the changeset that its head names")
-        if slots and max(slots) > sequence:
+        if slots and max(slots) > fold.sequence:
             self._say("there are operations beyond the last changeset")
-
-    def _entry(self, entry: LedgerEntry, number: int) -> None:
-        header = entry.header
-        check_signature(header, entry.signature, header.signer)
-        named = any(one.hash == header.manifest for one in self._known.manifests)
-        if header.signer != self._manifest.owner or header.dataset != self._dataset:
-            self._say(f"changeset {number} was not signed by the owner for this dataset")
-        if header.format != FORMAT or header.network != self._manifest.network or not named:
-            self._say(f"changeset {number} names another format, network or manifest")
-        if header.number != number:
-            self._say(f"changeset {number} calls itself number {header.number}")
-
-    def _root(self, entry: LedgerEntry, slots: dict[int, bytes]) -> None:
-        number, header = entry.header.number, entry.header
-        numbers = range(header.first, entry.last + 1)
-        missing = [at for at in numbers if at not in slots]
-        if missing:
-            self._say(f"changeset {number}: {len(missing)} operations are missing")
-        elif root_of(slots[at] for at in numbers) != header.root:
-            self._say(f"changeset {number}: the operations are not those that were signed")
 
     def _all_slots(self) -> dict[int, bytes]:
         """Return the leaf of each operation, and note how they hang together."""
@@ -123,46 +96,10 @@ class LedgerCheck:
                 for sequence, slot in enumerate(decode_own(SLOTS, value), first):
                     if sequence in leaves:
                         self._say(f"operation {sequence} is there twice")
-                    leaves[sequence] = leaf_of(slot)
-                    self._note(sequence, slot)
+                    leaves[sequence] = self._fold.note(sequence, slot)
             except MfdbError as error:
                 self._say(f"the operations from {first} on cannot be read: {error}")
         return leaves
-
-    # ---- operations
-
-    def _note(self, sequence: int, slot: bytes) -> None:
-        operation = operation_in(slot)
-        parent = parent_in(slot)
-        if operation is None:
-            self._gone[sequence] = parent
-        elif (operation.kind is Kind.INSERT) != (parent == 0):
-            self._say(f"operation {sequence} is malformed")
-        elif operation.kind is Kind.DELETE:
-            self._deleted.append(sequence)
-        if not parent:
-            return
-        if parent >= sequence or parent in self._superseded:
-            self._say(f"operation {sequence} supersedes what it cannot: {parent}")
-        self._superseded[parent] = sequence
-
-    def _graph(self) -> None:
-        """What a DELETE superseded, and all before that, is destroyed; nothing else ever is."""
-        due = set(self._gone)
-        for sequence in self._deleted:
-            parent = next((p for p in [self._parent_of(sequence)] if p), 0)
-            while parent:
-                if parent not in self._gone:
-                    self._say(f"operation {parent} of a deleted row was not destroyed")
-                    break
-                due.discard(parent)
-                parent = self._gone[parent]
-        for sequence in sorted(due):
-            self._say(f"operation {sequence} was destroyed, but its row was not deleted")
-
-    def _parent_of(self, sequence: int) -> int:
-        operation = self._journal.operation(sequence)
-        return 0 if operation is None else operation.parent
 
     # ---- rows
 
@@ -170,7 +107,7 @@ class LedgerCheck:
         due = 0
         for entry in self._entries():
             for sequence, slot in self._journal.slots(entry.header.first, entry.last):
-                if slot[:1] == GONE or sequence in self._superseded:
+                if slot[:1] == GONE or sequence in self._fold.superseded:
                     continue
                 operation = operation_in(slot)
                 if operation is not None and operation.kind is not Kind.DELETE:

@@ -20,11 +20,13 @@ from mfdb.dataset.schema import has_key
 from mfdb.dataset.working import parse, save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.ledger.book import Book
     from mfdb.dataset.working import Working
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.store.port import Snapshot
 
 _SEALED = b"gockzrpvxwdujf"
 _DERIVED = b"duj"
@@ -55,17 +57,34 @@ def show_again(working: Working, known: Known, make_book: Callable[[Working, Kno
     """Make the visible rows and indexes of a ledger anew from its operations."""
     dataset = known.manifest.dataset
     _clear(working, known, _DERIVED)
-    journal = Journal(working.under, dataset)
-    superseded = set()
+    superseded = superseded_in(working.under, dataset)
+    last = Journal(working.under, dataset).head.sequence
+    show_some(working, known, make_book(working, known), superseded, (1, last))
+
+
+def superseded_in(source: Snapshot, dataset: DatasetId) -> set[int]:
+    """Return the operations of a ledger that another one superseded."""
+    journal = Journal(source, dataset)
+    found = set()
     for _, slot in journal.slots(1, journal.head.sequence):
         operation = operation_in(slot)
         if operation is not None:
-            superseded.add(operation.parent)
-    columns, book = Columns(known), make_book(working, known)
+            found.add(operation.parent)
+    return found
+
+
+def show_some(
+    working: Working, known: Known, book: Book, superseded: Collection[int], part: tuple[int, int]
+) -> None:
+    """Make the visible rows and index entries of some operations, from one sequence to another."""
+    journal, columns = Journal(working.under, known.manifest.dataset), Columns(known)
     pack = key_packer(known.manifest) if has_key(known.manifest) else None
-    prefix = of_dataset(b"d", dataset)
-    for entry in journal.entries():
-        for sequence, slot in journal.slots(entry.header.first, entry.last):
+    prefix = of_dataset(b"d", known.manifest.dataset)
+    for entry in journal.entries(part[0]):
+        if entry.header.first > part[1]:
+            break
+        first, last = max(part[0], entry.header.first), min(part[1], entry.last)
+        for sequence, slot in journal.slots(first, last):
             operation = operation_in(slot)
             if operation is None or operation.kind is Kind.DELETE or sequence in superseded:
                 continue

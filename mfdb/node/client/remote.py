@@ -207,6 +207,12 @@ class NodeRemote:
                 restored.append(await self.adopt(dataset, providers, replica))
         return restored
 
+    async def remember_providers(self, datasets: Sequence[DatasetId]) -> None:
+        """Keep the node records of who keeps these datasets, so that a dump has them."""
+        from mfdb.node.client.dumped import remember_providers
+
+        await remember_providers(self._context, datasets)
+
     # ---- rows
 
     async def write(

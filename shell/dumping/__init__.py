@@ -1,0 +1,1 @@
+"""`mfdb dump|verify|restore`: an identity's datasets in files, and back on another machine."""
