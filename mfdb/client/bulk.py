@@ -2,10 +2,10 @@
 
 That is the quicker way for a single row already, because less is asked on it.
 
-What qualifies: INSERT of one row of parameters (and defaults of NULL) into a dataset that this
-identity owns and orders, with a primary key and without UNIQUE columns or indexes, foreign keys,
-CHECKs and RETURNING. A column whose values are not of just the expected type goes through the
-general conversion value by value, so that errors are the general ones.
+What qualifies: INSERT of one row of parameters (and defaults of NULL) into a dataset without UNIQUE
+columns or indexes, foreign keys, CHECKs and RETURNING; where there is a primary key, it is one that
+this identity owns and orders. A column whose values are not of just the expected type goes through
+the general conversion value by value, so that errors are the general ones.
 
     sets of parameters -> columns -> checked, converted -> rows -> row ids -> nobody has them yet
 """
@@ -62,11 +62,13 @@ class BulkInsert:
     @classmethod
     def of(cls, bound: object, known: Known, keyring: Keyring) -> BulkInsert | None:
         """Return the bulk form of a statement, or None if it has none."""
-        if not isinstance(bound, BoundInsert) or not has_key(known.manifest):
+        if not isinstance(bound, BoundInsert):
             return None
         table, manifest = bound.table, known.manifest
         plain = len(bound.rows) == 1 and not bound.returning and not table.checks
-        if not plain or manifest.owner != keyring.address or bound.parameters.style == ":":
+        if not plain or bound.parameters.style == ":":
+            return None
+        if has_key(manifest) and manifest.owner != keyring.address:
             return None
         if table.foreign_keys or any(index.unique for index in table.indexes):
             return None
@@ -75,7 +77,11 @@ class BulkInsert:
         for value, column in zip(bound.rows[0], table.columns, strict=True):
             if value is None and column.default is not None:
                 return None
-            if (value is not None and type(value) is not Slot) or column.unique:
+            if (
+                (value is not None and type(value) is not Slot)
+                or column.unique
+                or column.is_numbered
+            ):
                 return None
         return cls(bound, known, key_packer(known.manifest))
 
@@ -88,6 +94,9 @@ class BulkInsert:
             MfdbError: what the general way raises; nothing was noted.
         """
         rows = list(zip(*self._columns(many), strict=True))
+        if not self._table.key:
+            pending.insert_all({pending.changes.fresh_id(): row for row in rows})
+            return len(rows)
         dataset = self.known.manifest.dataset
         packed = self._packed(rows)
         locators = handles = packed

@@ -82,10 +82,10 @@ class Changes:
         with self._ground.state.replica.reading() as reading:
             catalogue = self._ground.catalogue(reading)
             known = catalogue.known(statement.table)
-            if known is not None:
-                demand(known.manifest, _ACTION[type(statement)], self._ground.state.me)
             compiled = self._plans.find(text, known)
-            if compiled is None:
+            if compiled is None:  # else the same rules were asked already
+                if known is not None:
+                    demand(known.manifest, _ACTION[type(statement)], self._ground.state.me)
                 bound: Any = bind(statement, catalogue)
                 compiled = CompiledChange(bound, self._ground.engine)
                 self._demand_more(bound, known)

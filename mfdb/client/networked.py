@@ -16,6 +16,7 @@ from mfdb.client.home import HomeDataset
 from mfdb.client.names import is_told, owner_of
 from mfdb.client.options import parse_options
 from mfdb.client.outbox import Outbox
+from mfdb.client.plans import make_room
 from mfdb.client.results import Column, Result
 from mfdb.client.state import Batch, SessionState
 from mfdb.client.told import asked_of_network
@@ -81,6 +82,8 @@ class Networked:
         self._outbox = Outbox(state.replica, remote)
         self._home = HomeDataset(state, remote, self._outbox)
         self._synced_s: dict[DatasetId, float] = {}
+        self._plain: dict[int, tuple[st.Statement, int]] = {}
+        """Statements that nothing has to be found or synced for, in this state of the catalogue."""
 
     @property
     def network(self) -> Hash:
@@ -89,6 +92,8 @@ class Networked:
 
     def is_needed(self, statement: st.Statement) -> bool:
         """Return whether a statement cannot be answered on this machine alone."""
+        if self._is_plain(statement):
+            return True
         match statement:
             case st.CreateDataset():
                 return not parse_options(statement.options, creates=True).local
@@ -190,9 +195,12 @@ class Networked:
         with self._state.guarded(statement):
             if not isinstance(statement, st.CHANGES):
                 return self._local.changes.run_many(statement, many, text)
-            await self._prepare(statement.table, _ACTION[type(statement)])
-            for name in _read_by(statement):
-                await self._prepare(name, Action.SELECT)
+            if not self._is_plain(statement):
+                await self._prepare(statement.table, _ACTION[type(statement)])
+                read = list(_read_by(statement))
+                for name in read:
+                    await self._prepare(name, Action.SELECT)
+                self._learn_plain(statement, read)
             if self._state.batch is not None:
                 return self._local.changes.plan(statement, many, text, self._state.batch)
             for attempt in range(_ATTEMPTS):
@@ -297,6 +305,23 @@ class Networked:
         reads = action is not Action.INSERT or manifest.ordering is Ordering.OWNER
         if reads and action is not Action.SUBSCRIBE and self._is_due(manifest):
             await self._sync(manifest)
+
+    def _is_plain(self, statement: st.Statement) -> bool:
+        kept = self._plain.get(id(statement))
+        state = self._state.replica.catalogue_state
+        return kept is not None and kept[0] is statement and kept[1] == state
+
+    def _learn_plain(self, statement: st.Statement, read: Sequence[st.TableName]) -> None:
+        """Remember an INSERT into an own dataset on a network that nobody orders."""
+        state = self._state.replica.catalogue_state
+        if not isinstance(statement, st.Insert) or read or statement.table.owner is not None:
+            return
+        known = self._local.ground.lookup(statement.table)
+        if known is None or known.manifest.network == EMBEDDED:
+            return
+        if known.manifest.ordering is Ordering.FREE and not is_told(statement.table):
+            make_room(self._plain)
+            self._plain[id(statement)] = (statement, state)
 
     async def _ask(self, name: st.TableName) -> None:
         """Let the network tell what a relation of schema `mf` shows."""

@@ -39,11 +39,16 @@ class Network(Record, frozen=True):
     @property
     def id(self) -> Hash:
         """32 bytes that every off-chain record carries; zero chain id means embedded, no chain."""
-        return tagged_hash("mfdb.network.v1", word(self.chain_id), word(self.deposits))
+        return _network_id(self)
 
     def digest(self, evidence: Typed) -> Hash:
         """Return the digest to sign for a piece of evidence on this network."""
         return typed_digest(_domain_of(self), evidence.struct_hash())
+
+
+@lru_cache(maxsize=64)
+def _network_id(network: Network) -> Hash:
+    return tagged_hash("mfdb.network.v1", word(network.chain_id), word(network.deposits))
 
 
 @lru_cache(maxsize=64)
