@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mfdb.sql.tables import Values
     from mfdb.sql.types import SqlType
 
-_KINDS = {
+EXACT = {
     "SMALLINT": int,
     "INTEGER": int,
     "BIGINT": int,
@@ -46,6 +46,7 @@ _KINDS = {
     "BOOLEAN": bool,
     "BYTEA": bytes,
 }
+"""The one Python type whose values columns of a type store as they are."""
 
 
 class BulkInsert:
@@ -193,7 +194,7 @@ def check_not_null(table: TableSchema, column: ColumnSchema, values: Sequence[An
 
 def _is_exact(values: Sequence[Any], kind: SqlType) -> bool:
     """Return whether all values are NULL or just what a column of this type stores."""
-    wanted = _KINDS.get(kind.name)
+    wanted = EXACT.get(kind.name)
     found = set(map(type, values))
     if wanted is None or kind.numbers or not found <= {wanted, type(None)}:
         return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.client.bulk import BulkInsert
 from mfdb.client.bulk_change import BulkChange
 from mfdb.client.plans import make_room
+from mfdb.client.quick_insert import quick_insert
 from mfdb.client.results import Column, Result, columns_of
 from mfdb.client.state import Batch
 from mfdb.client.tables import note
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mfdb.client.ground import Ground
     from mfdb.client.plans import Plans
+    from mfdb.client.quick_insert import QuickInsert
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
     from mfdb.kernel.ids import DatasetId
@@ -41,11 +43,34 @@ _CHANGE = st.Insert | st.Update | st.Delete
 class Changes:
     """Plans and writes changes."""
 
-    def __init__(self, ground: Ground, plans: Plans) -> None:
+    def __init__(self, ground: Ground, plans: Plans, quick: dict[str, QuickInsert]) -> None:
+        """`quick` is where statements are kept for which `quick` may be called."""
         self._ground = ground
         self._plans = plans
         self._bulks: dict[str, BulkInsert | BulkChange] = {}
+        self._quick = quick
         self.noted = 0
+
+    def quick(self, text: str, params: Given, *, opens: bool) -> Result | None:
+        """Return the result of a change that is known to be simple, or None for the general way.
+
+        `opens` says that it opens a batch, if none is open; else it is durable at once then.
+        """
+        found, state = self._quick[text], self._ground.state
+        if found.state != state.replica.catalogue_state:
+            del self._quick[text]
+            return None
+        if opens and state.batch is None:
+            state.begin()
+        batch = state.batch or Batch()
+        if batch.failed or not found.note(params, batch, state.replica):
+            return None
+        if state.batch is None:
+            try:
+                self.commit(batch)
+            except (StaleWrite, DuplicateRow):  # the general way looks again
+                return None
+        return Result("INSERT 1", (), (), 1)
 
     def run_many(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
         """Return the result of one change, carried out for each set of parameters at once.
@@ -76,6 +101,7 @@ class Changes:
             MfdbError: it may not be.
         """
         self.noted = count = 0
+        state = self._ground.state.replica.catalogue_state
         name = type(statement).__name__.upper()
         rows: list[tuple[object, ...]] = []
         columns: tuple[Column, ...] = ()
@@ -94,7 +120,7 @@ class Changes:
                     self._ground.demand_all(query, reading)
                 else:
                     self._plans.remember(text, known, compiled)
-                    self._learn_bulk(text, bound, known)
+                    self._learn_bulk(text, bound, known, state)
             assert known is not None, "the binder knows every dataset it lets pass"
             pending = batch.table(known.manifest.dataset)
             keyring = self._ground.state.replica.keyring
@@ -171,12 +197,18 @@ class Changes:
                 )
         self._ground.state.replica.commit(changes)
 
-    def _learn_bulk(self, text: str, bound: Any, known: Known | None) -> None:
+    def _learn_bulk(self, text: str, bound: Any, known: Known | None, state: int) -> None:
         make_room(self._bulks)
         self._bulks.pop(text, None)
+        self._quick.pop(text, None)
         if known is None:
             return
         keyring = self._ground.state.replica.keyring
         found = BulkInsert.of(bound, known, keyring) or BulkChange.of(bound, known, keyring)
         if found is not None:
             self._bulks[text] = found
+        if isinstance(found, BulkInsert):
+            quick = quick_insert(bound, known, keyring, state=state)
+            if quick is not None:
+                make_room(self._quick)
+                self._quick[text] = quick

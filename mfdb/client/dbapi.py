@@ -329,6 +329,9 @@ class Connection:
             self._need_open()
             if many is None:
                 found = self._session.quick(operation, parameters)
+                if found is None:
+                    opens_batch = not self.autocommit
+                    found = self._session.quick_change(operation, parameters, opens=opens_batch)
                 if found is not None:
                     return found
             statement = self._session.read(operation, parameters if many is None else (None,))
@@ -373,6 +376,8 @@ class Connection:
     def _end(self, how: str) -> None:
         with self._lock:
             if not self._session.in_batch:
+                return
+            if how == "COMMIT" and self._session.commit():
                 return
             if self._say(how).tag != how:
                 raise BatchFailed(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mfdb.client.explaining import Explaining
     from mfdb.client.prepared import Prepared
     from mfdb.client.queries import Queries
+    from mfdb.client.quick_insert import QuickInsert
     from mfdb.client.standing import Standing
     from mfdb.client.state import SessionState
     from mfdb.client.telling import Telling
@@ -39,6 +40,7 @@ class Local:
 
     def __init__(self, state: SessionState) -> None:
         self._plans = Plans()
+        self._quick: dict[str, QuickInsert] = {}
         self.ground = Ground(state)
 
     @cached_property
@@ -60,7 +62,11 @@ class Local:
         """INSERT, UPDATE and DELETE."""
         from mfdb.client.changes import Changes
 
-        return Changes(self.ground, self._plans)
+        return Changes(self.ground, self._plans, self._quick)
+
+    def quick_change(self, text: str, params: Given, *, opens: bool) -> Result | None:
+        """Return the result of a change that is known to be simple, or None: use `run`."""
+        return self.changes.quick(text, params, opens=opens) if text in self._quick else None
 
     @cached_property
     def batches(self) -> Batches:

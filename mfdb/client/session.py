@@ -98,6 +98,25 @@ class Session:
         """Return the answer to a query that one index answers at once, or None: use `start`."""
         return self._local.queries.quick(text, params) if self._is_embedded else None
 
+    def quick_change(self, text: str, params: Given, *, opens: bool) -> Result | None:
+        """Return the result of a change that is known to be simple, or None: use `start`.
+
+        `opens` says that it opens a batch, if none is open.
+        """
+        if not self._is_embedded:
+            return None
+        return self._local.quick_change(text, params, opens=opens)
+
+    def commit(self) -> bool:
+        """Commit the open batch where that takes this machine only; return False: say COMMIT."""
+        batch = self.state.batch
+        if not self._is_embedded or batch is None or batch.failed:
+            return False
+        self._need_open()
+        self.state.batch = None
+        self._local.changes.commit(batch)
+        return True
+
     def is_shared(self, text: str) -> bool:
         """Return whether a statement may be under way beside others: a change on a network."""
         if self._networked is None or self.in_batch:

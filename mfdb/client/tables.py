@@ -69,15 +69,35 @@ def versioned(row: Before, row_id: RowId, naming: Naming | None = None) -> Versi
     return VersionedRow(row_id, row.values, author, row.hlc, row.version, naming)
 
 
+class Footing(msgspec.Struct, frozen=True):
+    """What changes of a dataset stand on, for one state of its rules.
+
+    `handle` makes the handle of a new row; None: its values do not tell it.
+    """
+
+    rules: int
+    author: Address
+    naming: Naming | None
+    handle: Callable[[Values], RowId] | None
+
+
+def footing_of(known: Known, keyring: Keyring) -> Footing:
+    """Return what an identity's changes of a dataset stand on."""
+    return Footing(
+        known.manifest.number,
+        keyring.address,
+        naming(known, keyring),
+        handle_maker(known.manifest, keyring),
+    )
+
+
 class PendingTable(msgspec.Struct):
     """What an open batch did to one dataset: the changes to write, which its later reads see."""
 
     changes: Pending = msgspec.field(default_factory=Pending)
     numbers: dict[int, int] = msgspec.field(default_factory=dict)
     """The greatest values of columns that number themselves, by place."""
-    _author: Address | None = None
-    _naming: Naming | None = None
-    _handle: Callable[[Values], RowId] | None = None
+    _footing: Footing | None = None
     _by_value: dict[tuple[int, bytes], dict[RowId, None]] = msgspec.field(default_factory=dict)
     _sorted: dict[RowId, Values] = msgspec.field(default_factory=dict)
     _unsorted: dict[RowId, None] = msgspec.field(default_factory=dict)
@@ -86,12 +106,16 @@ class PendingTable(msgspec.Struct):
         """Take note of what the changes of a statement start from."""
         if not self.changes.is_empty:
             return
-        self.changes.seen = reading.newest(known)
-        if self._handle is None or self.changes.rules != known.manifest.number:
-            self.changes.rules = known.manifest.number
-            self._author = keyring.address
-            self._naming = naming(known, keyring)
-            self._handle = handle_maker(known.manifest, keyring)
+        footing = self._footing
+        if footing is None or footing.rules != known.manifest.number:
+            footing = footing_of(known, keyring)
+        self.begin_at(reading.newest(known), footing)
+
+    def begin_at(self, newest: int, footing: Footing) -> None:
+        """Take note that changes start from the newest change of a ledger, unless some did so."""
+        if self.changes.is_empty:
+            self.changes.seen, self.changes.rules = newest, footing.rules
+            self._footing = footing
 
     def watch(self, reading: Reading, known: Known, keyring: Keyring) -> None:
         """Let the batch hold only if nobody else changes anything here before it is written."""
@@ -100,8 +124,14 @@ class PendingTable(msgspec.Struct):
 
     def insert(self, values: Values) -> None:
         """Note a new row."""
-        row = self.changes.fresh_id() if self._handle is None else self._handle(values)
+        handle = None if self._footing is None else self._footing.handle
+        row = self.changes.fresh_id() if handle is None else handle(values)
         self.changes.insert(row, values)
+        self._unsorted[row] = None
+
+    def insert_as(self, row: RowId, values: Values) -> None:
+        """Note a new row by its handle."""
+        self.changes.after[row] = values
         self._unsorted[row] = None
 
     def insert_all(self, rows: Mapping[RowId, Values]) -> None:
@@ -182,12 +212,13 @@ class PendingTable(msgspec.Struct):
         values = self.changes.after.get(row_id)
         if values is None:
             return None
-        before = self.changes.before.get(row_id)
+        before, footing = self.changes.before.get(row_id), self._footing
+        assert footing is not None, "a batch begins before it changes anything"
         if before is None:
             nothing = VersionId(b"")
-            return VersionedRow(row_id, values, self._author, 0, nothing, self._naming)
+            return VersionedRow(row_id, values, footing.author, 0, nothing, footing.naming)
         author = Address(before.author) if before.author else None
-        return VersionedRow(row_id, values, author, before.hlc, before.version, self._naming)
+        return VersionedRow(row_id, values, author, before.hlc, before.version, footing.naming)
 
     def _sort(self, table: TableSchema) -> None:
         """Enter into the index what came since; a batch that is never read needs none."""

@@ -66,7 +66,11 @@ class Index(msgspec.Struct, frozen=True):
 
     def entry(self, row: StoredRow) -> bytes:
         """Return the key of a row's entry."""
-        return self.prefix + self.packed(row.values) + suffix(row.row)
+        return self.entry_of(row.values, row.row)
+
+    def entry_of(self, values: Sequence[Any], handle: bytes) -> bytes:
+        """Return the key of the entry of a row with these values."""
+        return self.prefix + self.packed(values) + suffix(handle)
 
     def entries(self, rows: Sequence[Sequence[Any]], handles: Sequence[bytes]) -> list[bytes]:
         """Return the keys of many rows' entries."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.indexes import Index
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.ledger.form import Form
+    from mfdb.dataset.ledger.format import LedgerHead
     from mfdb.dataset.outcome import Conflict, RowChanged
     from mfdb.dataset.pending import Before
     from mfdb.kernel.ids import Address, Hash, RowId, VersionId
@@ -50,12 +51,23 @@ _NAMES = 4_096
 class CatalogueCache:
     """What readings of one state of the catalogue have looked up already."""
 
-    __slots__ = ("by_id", "by_name", "forms", "indexes", "referring", "viewing", "visible")
+    __slots__ = (
+        "by_id",
+        "by_name",
+        "forms",
+        "heads",
+        "indexes",
+        "referring",
+        "viewing",
+        "visible",
+    )
 
     def __init__(self) -> None:
         self.by_id: dict[DatasetId, Known] = {}
         self.by_name: dict[tuple[Address, str], Known | None] = {}
         self.forms: dict[DatasetId, Form] = {}
+        self.heads: dict[DatasetId, LedgerHead] = {}
+        """Where ledgers stand: kept by whoever writes, taken away while that is under way."""
         self.indexes: dict[DatasetId, list[Index]] = {}
         self.referring: dict[DatasetId, list[Known]] | None = None
         self.viewing: dict[DatasetId, list[Known]] = {}

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.check import CheckReport
+    from mfdb.dataset.ledger.book import Book
+    from mfdb.dataset.ledger.format import LedgerHead
     from mfdb.dataset.pending import Pending
     from mfdb.dataset.writer import Draft, RowChange
     from mfdb.kernel.ids import Address, DatasetId
@@ -240,24 +242,64 @@ class Replica(ReplicaCore):
             StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
             StoreFull: the disk is full; nothing was kept.
         """
+        with self._lock:
+            if not self._commit_row(batch):
+                self._commit_all(batch)
+        for dataset, pending in batch.items():
+            if not pending.is_empty:
+                self._notify(dataset)
+
+    def _commit_row(self, batch: Mapping[DatasetId, Pending]) -> bool:
+        """Commit a batch of one new row, if it is no more than that."""
+        if len(batch) != 1:
+            return False
+        from mfdb.dataset.ledger.single import fresh_row, written
+
+        ((dataset, pending),) = batch.items()
+        heads, form = self._catalogue.heads, self._catalogue.forms.get(dataset)
+        head = heads.get(dataset)
+        if form is None or head is None:
+            return False
+        handle = fresh_row(pending, form, head, self.identity)
+        if handle is None or not self.blocks.is_beyond(dataset, handle):
+            return False
+        (values,) = pending.after.values()
+        assert values is not None, "a batch of one new row has its values"
+        writes, after = written(handle, values, form, head, self._hand)
+        del heads[dataset]
+        self._put(writes)
+        heads[dataset] = after
+        self.blocks.note(dataset, 1)
+        return True
+
+    def _commit_all(self, batch: Mapping[DatasetId, Pending]) -> None:
+        heads: dict[DatasetId, LedgerHead] = {}
         with self._writing() as working:
             for dataset, pending in batch.items():
-                self._check_watched(working, dataset, pending)
-            changed = {dataset: one for dataset, one in batch.items() if not one.is_empty}
-            for dataset, pending in changed.items():
+                if pending.watched:
+                    self._check_watched(working, dataset, pending)
+            for dataset, pending in batch.items():
+                if pending.is_empty:
+                    continue
                 known = self._known(working, dataset)
                 pending.check_rules(known.manifest)
                 if has_ledger(known.manifest):
-                    self._enter(working, known, pending)
+                    book = self._enter(working, known, pending)
+                    if book.head is not None:
+                        heads[dataset] = book.head
                 else:
                     self._write(working, dataset, pending.changes(known.manifest))
-        for dataset in changed:
-            self._notify(dataset)
+        self._catalogue.heads.update(heads)
+
+    def newest(self, dataset: DatasetId) -> int | None:
+        """Return the number of the newest change of a ledger, if that is at hand just now."""
+        head = self._catalogue.heads.get(dataset)
+        return None if head is None else head.sequence
 
     def _check_watched(self, working: Working, dataset: DatasetId, pending: Pending) -> None:
         """A foreign key was judged by rows that others may have changed since."""
         known = self._known(working, dataset)
-        if pending.watched and has_ledger(known.manifest):
+        if has_ledger(known.manifest):
             from mfdb.dataset.ledger.journal import Journal
 
             if Journal(working, dataset).head.sequence != pending.seen:
@@ -269,7 +311,7 @@ class Replica(ReplicaCore):
             from mfdb.dataset.ledger.planned import planned
 
             pending = planned(working, known.manifest, changes)
-            return self._enter(working, known, pending)
+            return Applied(applied=tuple(self._enter(working, known, pending).done))
         batch = self._batch(working, known)
         check_current(batch.history.states, known.manifest, changes)
         chain = self._chain(working, dataset)
@@ -280,13 +322,17 @@ class Replica(ReplicaCore):
         save(working, chain_key(dataset), chain)
         return self._finish(dataset, batch, is_own=True)
 
-    def _enter(self, working: Working, known: Known, pending: Pending) -> Applied:
-        """Take a batch into the ledger of a dataset."""
-        book = self._book(working, known)
-        done = book.add(pending, now_s=self._clock.now_s())
-        self.blocks.note(known.manifest.dataset, book.tail.touched)
-        self._remember(known.manifest.dataset, book.gone)
-        return Applied(applied=tuple(done))
+    def _enter(self, working: Working, known: Known, pending: Pending) -> Book:
+        """Take a batch into the ledger of a dataset.
+
+        Where that stands is not at hand until whoever writes this says so.
+        """
+        dataset, book = known.manifest.dataset, self._book(working, known)
+        head = self._catalogue.heads.pop(dataset, None)
+        book.add(pending, now_s=self._clock.now_s(), head=head)
+        self.blocks.note(dataset, book.tail.touched)
+        self._remember(dataset, book.gone)
+        return book
 
     def compose(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False

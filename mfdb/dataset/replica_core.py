@@ -28,11 +28,11 @@ from mfdb.kernel.errors import WrongVersion
 from mfdb.rules.key_log import KeyLogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.dump.installing import Installer
-    from mfdb.dataset.ledger.book import Book
+    from mfdb.dataset.ledger.book import Book, Hand
     from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Applied
     from mfdb.dataset.pending import Before
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import Address, DatasetId, Hash
     from mfdb.kernel.seed import IdentityKeys
-    from mfdb.store.port import Store
+    from mfdb.store.port import Store, Write
 
     Listener = Callable[[DatasetId], None]
 
@@ -93,6 +93,12 @@ class ReplicaCore:
     def _writer(self) -> ChangesetWriter:
         """Made for the first write: nothing else needs the signing key."""
         return ChangesetWriter(self._keys.account, self._hlc, self._entropy)
+
+    @cached_property
+    def _hand(self) -> Hand:
+        from mfdb.dataset.ledger.book import Hand
+
+        return Hand(self._keys.account, self._hlc, self._entropy)
 
     @property
     def identity(self) -> Address:
@@ -213,11 +219,15 @@ class ReplicaCore:
                 working = Working(snapshot)
                 yield working
             if not working.is_empty:
-                self._writes += 1
-                try:
-                    self._store.write(working.writes())
-                finally:
-                    self._writes += 1
+                self._put(working.writes())
+
+    def _put(self, writes: Sequence[Write]) -> None:
+        """Write a batch; who reads meanwhile is told that no name fits the state (`reading`)."""
+        self._writes += 1
+        try:
+            self._store.write(writes)
+        finally:
+            self._writes += 1
 
     @contextmanager
     def _redefining(self) -> Iterator[Working]:
@@ -239,11 +249,10 @@ class ReplicaCore:
 
     def _book(self, working: Working, known: Known) -> Book:
         # With the first write, not before: reading needs none of it.
-        from mfdb.dataset.ledger.book import Book, Hand
+        from mfdb.dataset.ledger.book import Book
 
         tail = self.blocks.tail(working, known.manifest.dataset)
-        hand = Hand(self._keys.account, self._hlc, self._entropy)
-        return Book(working, self._form(working, known), hand, tail)
+        return Book(working, self._form(working, known), self._hand, tail)
 
     def _form(self, working: Working, known: Known) -> Form:
         """Return what is remembered of a dataset's columns and indexes while they are the same."""
@@ -278,6 +287,8 @@ class ReplicaCore:
 
     def _remember(self, dataset: DatasetId, gone: Mapping[int, Before]) -> None:
         """Keep some of what was replaced or removed at hand for live subscribers."""
+        if not gone:
+            return
         recent = self._recent
         recent.update(zip(zip(repeat(dataset), gone, strict=False), gone.values(), strict=True))
         for key in list(islice(recent, max(0, len(recent) - _RECENT_ROWS))):

@@ -147,4 +147,5 @@ class CommitQueue:
             self._queue[0].woken.set()
         else:
             self._busy = False
-            self._idle.notify_all()
+            if self._closed:
+                self._idle.notify_all()

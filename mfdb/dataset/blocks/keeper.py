@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset import catalogue
 from mfdb.dataset.blocks.cache import BlockCache
-from mfdb.dataset.blocks.records import BLOCK_ROWS
+from mfdb.dataset.blocks.records import BLOCK_ROWS, Coverage, coverage_key
 from mfdb.dataset.blocks.tail import Tail, drop_blocks
+from mfdb.dataset.working import parse
 from mfdb.kernel.errors import UnknownDataset
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ class Blocks:
         """Return what a batch tells about the rows it shows and hides."""
         self.beats += 1
         return Tail(working, dataset, self._watch.get(dataset))
+
+    def is_beyond(self, dataset: DatasetId, locator: bytes) -> bool:
+        """Return whether a row, as committed now, needs no mark; asked by the writer."""
+        self.beats += 1
+        if dataset in self._watch:
+            return False
+        data = self._store.first(coverage_key(dataset))
+        return data is None or locator > parse(Coverage, data).high
 
     def note(self, dataset: DatasetId, rows: int) -> None:
         """Take note that so many rows were written, or read one by one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.visibility import unconditional
@@ -26,7 +27,7 @@ def check_allowed(manifest: Manifest, pending: Pending, identity: Address, now_s
     if identity != manifest.owner:
         raise AccessDenied(f"only its owner writes {manifest.name}, which lives on one machine")
     live = manifest.at(now_s)
-    if all(unconditional(live, action, identity) for action in _WRITES):
+    if _is_unconditional(live):
         return
     for handle, values in pending.after.items():
         before = pending.before.get(handle)
@@ -42,6 +43,15 @@ def check_allowed(manifest: Manifest, pending: Pending, identity: Address, now_s
         )
         if isinstance(verdict, Denied):
             raise AccessDenied(verdict.reason)
+
+
+def allows_everything(manifest: Manifest) -> bool:
+    """Return whether the owner may make any change at any time, so that nothing need be asked."""
+    return _is_unconditional(manifest.at(math.inf))
+
+
+def _is_unconditional(live: Manifest) -> bool:
+    return all(unconditional(live, action, live.owner) for action in _WRITES)
 
 
 def clear_view(manifest: Manifest, values: Values) -> RowView:

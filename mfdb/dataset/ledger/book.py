@@ -20,23 +20,19 @@ from mfdb.dataset.indexes import check_unique
 from mfdb.dataset.layout import (
     StoredRow,
     chain_key,
-    entries_key,
     slots_key,
     unique_prefix,
 )
 from mfdb.dataset.ledger.allowed import check_allowed
 from mfdb.dataset.ledger.format import (
-    FORMAT,
     INSERTS,
     LIVE,
     SALT_BYTES,
     Kind,
-    LedgerEntry,
     LedgerHead,
-    LocalHeader,
     before_values,
-    root_of,
     row_before_values,
+    sign_next,
 )
 from mfdb.dataset.ledger.journal import Journal
 from mfdb.dataset.ledger.shredder import Shredder
@@ -46,9 +42,8 @@ from mfdb.dataset.working import save
 from mfdb.kernel.clock import Hlc
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import DuplicateRow, ValueTooLarge
-from mfdb.kernel.ids import Hash, RowId
+from mfdb.kernel.ids import ChangesetId, RowId
 from mfdb.kernel.limits import OPERATIONS, ROW_BYTES
-from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,7 +55,6 @@ if TYPE_CHECKING:
     from mfdb.kernel.account import Account
     from mfdb.kernel.clock import HlcClock
     from mfdb.kernel.entropy import Entropy
-    from mfdb.kernel.ids import ChangesetId
 
 CHUNK_BYTES = 3_900
 """Slots kept under one key: with their framing they fill one page of the store."""
@@ -92,41 +86,48 @@ class Book:
         self._clock = hand.clock
         self._entropy = hand.entropy
         self.tail = tail
-        self._shredder = Shredder(working, form.dataset)
+        self._shredder: Shredder | None = None
         self._fresh: list[StoredRow] = []
         self._hlc = 0
         self.gone: dict[int, Before] = {}
         """The rows that were removed, by the sequence of the change."""
+        self.head: LedgerHead | None = None
+        """Where the ledger stands now."""
+        self.done: list[ChangesetId] = []
+        """The ids of the changesets that were written."""
 
-    def add(self, pending: Pending, *, now_s: float) -> list[ChangesetId]:
-        """Make a batch's changes part of the ledger; return the ids of its changesets.
+    def add(self, pending: Pending, *, now_s: float, head: LedgerHead | None = None) -> None:
+        """Make a batch's changes part of the ledger.
+
+        `head` is where the ledger stands, if that is known.
 
         Raises:
             AccessDenied: the dataset's rules forbid one.
             StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
             ValueTooLarge: a row is too long.
         """
-        head = Journal(self._working, self._dataset).head
-        check_allowed(self._manifest, pending, self._account.address, now_s)
+        head = head or Journal(self._working, self._dataset).head
+        if not self._form.is_free or self._account.address != self._manifest.owner:
+            check_allowed(self._manifest, pending, self._account.address, now_s)
         if head.sequence != pending.seen:
             self._check_current(pending)
         self._clock.saw(Hlc(head.hlc))
-        done = self._write(pending, head, self._clock.tick())
+        self._write(pending, head, self._clock.tick())
         self._check_unique(moved=head.sequence != pending.seen)
-        return done
 
     def take_over(self, pending: Pending, hlc: int) -> None:
         """Make rows part of the ledger that were accepted before, with the stamp of that time."""
         self._write(pending, Journal(self._working, self._dataset).head, hlc)
 
-    def _write(self, pending: Pending, head: LedgerHead, hlc: int) -> list[ChangesetId]:
+    def _write(self, pending: Pending, head: LedgerHead, hlc: int) -> None:
         self._hlc = hlc
         operations: list[bytes] = []
         for kind, run in _runs(pending):
             first = head.sequence + len(operations) + 1
             operations += self._run(kind, run, pending, first)
-        self._shredder.finish()
-        return self._sign(head, operations, hlc)
+        if self._shredder is not None:
+            self._shredder.finish()
+        self._sign(head, operations, hlc)
 
     def _run(self, kind: Kind, run: _Run, pending: Pending, first: int) -> list[bytes]:
         handles = [handle for handle, _ in run]
@@ -187,6 +188,8 @@ class Book:
         recent = max(0, len(before) - RECENT_ROWS)
         self.gone.update(enumerate(before[recent:], first + recent))
         versions = [sequence_and_place(old.version) for old in before]
+        if self._shredder is None:
+            self._shredder = Shredder(self._working, self._dataset)
         self._shredder.destroy(parent for parent, _ in versions)
         kept = self._form.keep([old.values for old in before])
         return [
@@ -263,32 +266,21 @@ class Book:
 
     # ---- what is signed
 
-    def _sign(self, head: LedgerHead, operations: list[bytes], hlc: int) -> list[ChangesetId]:
-        done = []
+    def _sign(self, head: LedgerHead, operations: list[bytes], hlc: int) -> None:
         for at in range(0, len(operations), OPERATIONS):
             part = operations[at : at + OPERATIONS]
             slots = self._slots(part, head.sequence + 1)
-            header = LocalHeader(
-                format=FORMAT,
-                network=self._manifest.network,
-                dataset=self._dataset,
-                manifest=self._form.manifest_hash,
-                acl_epoch=self._manifest.acl_epoch,
-                signer=self._account.address,
-                number=head.number,
-                previous=head.previous,
+            entry, key, head = sign_next(
+                self._form,
+                head,
+                self._account,
                 hlc=hlc,
-                first=head.sequence + 1,
-                count=len(part),
-                root=root_of([sha256(slot).digest() for slot in slots]),
+                leaves=[sha256(slot).digest() for slot in slots],
             )
-            entry = LedgerEntry(header, sign(header, self._account))
-            save(self._working, entries_key(self._dataset, entry.last), entry)
-            named = entry.id
-            done.append(named)
-            head = LedgerHead(head.number + 1, entry.last, Hash(named), hlc)
+            self._working.put(key, entry)
+            self.done.append(ChangesetId(head.previous))
         save(self._working, chain_key(self._dataset), head)
-        return done
+        self.head = head
 
     def _slots(self, operations: list[bytes], first: int) -> list[bytes]:
         """Salt operations and put them under their keys, some in each."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.indexes import indexes_of
-from mfdb.dataset.layout import of_dataset
+from mfdb.dataset.layout import chain_key, of_dataset
+from mfdb.dataset.ledger.allowed import allows_everything
 from mfdb.dataset.rows import row_reader
 from mfdb.dataset.schema import has_key
 
@@ -23,8 +24,11 @@ class Form:
 
     __slots__ = (
         "asks",
+        "chain",
         "dataset",
+        "entries",
         "indexes",
+        "is_free",
         "keep",
         "keyed",
         "known",
@@ -32,6 +36,7 @@ class Form:
         "manifest_hash",
         "read",
         "rows",
+        "slots",
         "unique",
     )
 
@@ -42,10 +47,14 @@ class Form:
         self.manifest_hash = manifest.hash
         self.dataset = manifest.dataset
         self.rows = of_dataset(b"d", manifest.dataset)
+        self.slots = of_dataset(b"q", manifest.dataset)
+        self.entries = of_dataset(b"l", manifest.dataset)
+        self.chain = chain_key(manifest.dataset)
         self.read = row_reader(manifest)
         self.keyed = has_key(manifest)
         self.unique = [at for at, column in enumerate(manifest.columns) if column.unique]
         self.keep = _keeper(manifest)
+        self.is_free = allows_everything(manifest)
         self.indexes = indexes_of(source, manifest)
         self.asks = [index for index in self.indexes if index.info.unique]
 

@@ -24,8 +24,10 @@ from mfdb.rules.manifest import Ordering
 from mfdb.rules.signing import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from mfdb.dataset.ledger.form import Form
+    from mfdb.kernel.account import Account
     from mfdb.rules.manifest import Manifest
 
 FORMAT = 1
@@ -71,7 +73,7 @@ class LedgerEntry(Record, frozen=True):
     @property
     def id(self) -> ChangesetId:
         """Id of the changeset: header and signature."""
-        return ChangesetId(tagged_hash("mfdb.ledger-id.v1", digest_of(self.header), self.signature))
+        return _id_of(digest_of(self.header), self.signature)
 
     @property
     def last(self) -> int:
@@ -109,6 +111,41 @@ class LedgerRow(Record, frozen=True, gc=False):
     place: int
     hlc: int
     values: tuple[Any, ...]
+
+
+def _id_of(digest: Hash, signature: bytes) -> ChangesetId:
+    return ChangesetId(tagged_hash("mfdb.ledger-id.v1", digest, signature))
+
+
+def sign_next(
+    form: Form, head: LedgerHead, account: Account, *, hlc: int, leaves: Sequence[bytes]
+) -> tuple[bytes, bytes, LedgerHead]:
+    """Sign the changeset of the operations that come next, by their leaves.
+
+    Return the encoding of its `LedgerEntry`, the key under which that stands, and where the ledger
+    stands then, with the id of the changeset.
+    """
+    manifest, last = form.manifest, head.sequence + len(leaves)
+    header = LocalHeader(
+        format=FORMAT,
+        network=manifest.network,
+        dataset=manifest.dataset,
+        manifest=form.manifest_hash,
+        acl_epoch=manifest.acl_epoch,
+        signer=account.address,
+        number=head.number,
+        previous=head.previous,
+        hlc=hlc,
+        first=head.sequence + 1,
+        count=len(leaves),
+        root=root_of(leaves),
+    )
+    body = encode(header)
+    digest = tagged_hash(LocalHeader.DOMAIN, body)
+    signature = account.sign(digest)
+    entry = b"\x92" + body + encode(signature)
+    after = LedgerHead(head.number + 1, last, Hash(_id_of(digest, signature)), hlc)
+    return entry, form.entries + last.to_bytes(8, "big"), after
 
 
 def has_ledger(manifest: Manifest) -> bool:
