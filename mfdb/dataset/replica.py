@@ -323,12 +323,9 @@ class Replica(ReplicaCore):
         return self._finish(dataset, batch, is_own=True)
 
     def _enter(self, working: Working, known: Known, pending: Pending) -> Book:
-        """Take a batch into the ledger of a dataset.
-
-        Where that stands is not at hand until whoever writes this says so.
-        """
+        """Take a batch into the ledger of a dataset."""
         dataset, book = known.manifest.dataset, self._book(working, known)
-        head = self._catalogue.heads.pop(dataset, None)
+        head = self._catalogue.heads.get(dataset)
         book.add(pending, now_s=self._clock.now_s(), head=head)
         self.blocks.note(dataset, book.tail.touched)
         self._remember(dataset, book.gone)

@@ -219,6 +219,7 @@ class ReplicaCore:
                 working = Working(snapshot)
                 yield working
             if not working.is_empty:
+                self._catalogue.heads.clear()  # whoever knows where a ledger stands then says so
                 self._put(working.writes())
 
     def _put(self, writes: Sequence[Write]) -> None:

@@ -117,3 +117,16 @@ def test_an_interrupted_commit_leaves_nothing_wrong_at_hand() -> None:
     with bob.replica.reading() as reading:
         assert reading.newest(bob.replica.known(notes.dataset)) == 5
     assert bob.replica.check().problems == []
+
+
+def test_whatever_else_is_written_is_asked_where_the_ledger_stands() -> None:
+    """A restore, or blocks that are made: nothing that is at hand outlives another write."""
+    bob = person("bob")
+    notes = made(bob, keyed=True)
+    insert(bob, notes, (1, "one"))
+    insert(bob, notes, (2, "two"))
+    assert bob.replica.newest(notes.dataset) == 2
+    bob.replica.set_mark(notes.dataset, "somewhere", b"x")
+    assert bob.replica.newest(notes.dataset) is None
+    insert(bob, notes, (3, "three"))
+    assert bob.replica.newest(notes.dataset) == 3
