@@ -8,6 +8,7 @@ import msgspec
 
 from mfdb.kernel.errors import (
     BadType,
+    DataError,
     NotSupportedError,
     ProgrammingError,
     SqlSyntax,
@@ -16,8 +17,8 @@ from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_expression import Scope, compare, is_free_of_rows, negated
 from mfdb.sql.bind_expression import bind as bind_expression
-from mfdb.sql.bound import Bound, Output, Parameters
-from mfdb.sql.coerce import ParameterList, coerce, common_type, unify
+from mfdb.sql.bound import Bound, Lazy, Output, Parameters, Value
+from mfdb.sql.coerce import ParameterList, coerce, common_type, strict, unify
 from mfdb.sql.relational.bind_core import CoreBinder, outputs_of
 from mfdb.sql.relational.scope import CteShape, QueryScope, Whole
 from mfdb.sql.relational.tree import (
@@ -399,13 +400,10 @@ def bind_query_expression(node: Any, scope: QueryScope) -> Any:
     operand = bind_expression(node.operand, scope)
     query = bind_query(node.query, scope, settled=False)
     _one_column(query, node.position)
-    sign = node.sign if isinstance(node, qu.Quantified) else "="
-    operand, query = _comparable(sign, operand, query, scope, node.position)
     if isinstance(node, qu.InQuery):
-        found = SubqueryValue(
-            type=BOOLEAN, position=node.position, kind="in", query=query, operand=operand
-        )
-        return negated(found, when=node.negated)
+        return negated(_membership(operand, query, scope, node.position), when=node.negated)
+    sign = node.sign
+    operand, query = _comparable(sign, operand, query, scope, node.position)
     return SubqueryValue(
         type=BOOLEAN,
         position=node.position,
@@ -414,6 +412,37 @@ def bind_query_expression(node: Any, scope: QueryScope) -> Any:
         operand=operand,
         sign=sign,
     )
+
+
+def _membership(
+    operand: Bound, query: RelationalQuery, scope: QueryScope, position: int
+) -> Bound:
+    """Return `x IN (query)`.
+
+    Nothing is in a query without rows, not even a constant that no row could be compared with:
+    that is an error only where there is a row. PostgreSQL looks at the types first.
+    """
+    try:
+        operand, query = _comparable("=", operand, query, scope, position)
+    except DataError as error:
+        if not isinstance(operand, Value):
+            raise
+        return _refused(query, error, scope, position)
+    return SubqueryValue(type=BOOLEAN, position=position, kind="in", query=query, operand=operand)
+
+
+def _refused(
+    query: RelationalQuery, error: DataError, scope: QueryScope, position: int
+) -> Bound:
+    def refuse(_: bool) -> bool:
+        raise error
+
+    kinds = [TEXT if one.type.family == "unknown" else one.type for one in query.outputs]
+    query = retyped(query, kinds, scope)
+    exists = SubqueryValue(type=BOOLEAN, position=position, kind="exists", query=query)
+    refused = strict("refuse", (exists,), BOOLEAN, refuse, position)
+    false = Value(type=BOOLEAN, position=position, value=False)
+    return Lazy(type=BOOLEAN, position=position, operator="case", operands=(exists, refused, false))
 
 
 def bind_subquery(node: qu.Subquery, scope: QueryScope, wanted: SqlType) -> SubqueryValue:
