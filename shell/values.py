@@ -53,7 +53,7 @@ def exact(value: object) -> str:
             return "true" if value else "false"
         case bytes():
             return "\\x" + value.hex()
-        case datetime.datetime() | datetime.date():
+        case datetime.datetime() | datetime.date() | datetime.time():
             return value.isoformat()
         case dict() | list():
             return json_text(value)

@@ -110,6 +110,9 @@ def _array(kind: str, values: Sequence[Any]) -> Any:
         zone, since = ("UTC", _EPOCH_UTC) if name == "TIMESTAMPTZ" else (None, _EPOCH)
         micros = _each(values, lambda moment: (moment - since) // _MICROSECOND)
         return arrow.Array(micros, type=types.int64()).cast(types.timestamp("us", tz=zone))
+    if name == "TIME":
+        clock = _each(values, lambda at: (_EPOCH.combine(_EPOCH, at) - _EPOCH) // _MICROSECOND)
+        return arrow.Array(clock, type=types.int64()).cast(types.time64("us"))
     if name in ("DECIMAL", "MFT") and (fitting := _decimal_type(values)) is not None:
         # A cast makes NULL of what it cannot read, and exponents are among that.
         digits = _each(values, lambda value: format(value, "f"))

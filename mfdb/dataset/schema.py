@@ -20,6 +20,9 @@ _DAY_US = 86_400_000_000
 _DAYS = range(-719_162, 2_932_897)
 """Years 1 to 9999, in days since 1970."""
 _MICROSECONDS = range(_DAYS.start * _DAY_US, _DAYS.stop * _DAY_US)
+_INTERVAL = re.compile(
+    r"\d{23}!(-?[1-9]\d{0,10}|0),(-?[1-9]\d{0,9}|0),(-?[1-9]\d{0,19}|0)\Z", re.ASCII
+)
 _DECIMAL = re.compile(r"-?\d{1,1001}(\.\d{1,1000})?\Z", re.ASCII)
 
 
@@ -37,6 +40,10 @@ def _octets(size: int) -> Callable[[Any], bool]:
 
 def _decimal(value: Any) -> bool:
     return type(value) is str and _DECIMAL.match(value) is not None
+
+
+def _interval(value: Any) -> bool:
+    return type(value) is str and _INTERVAL.match(value) is not None
 
 
 def _never(_value: Any) -> bool:
@@ -59,6 +66,8 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "DATE": _integer(_DAYS),
     "TIMESTAMP": _integer(_MICROSECONDS),
     "TIMESTAMPTZ": _integer(_MICROSECONDS),
+    "TIME": _integer(range(_DAY_US)),
+    "INTERVAL": _interval,
     "UUID": _octets(16),
     "IDENTITY": _octets(20),
 }

@@ -478,6 +478,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "character_varying": _type_words("character varying"),
     "timestamp_with_zone": _type_words("timestamp with time zone"),
     "timestamp_without_zone": _type_words("timestamp without time zone"),
+    "time_without_zone": _type_words("time without time zone"),
     "options": listed,
     "option": _option,
     "option_word": _option_word,

@@ -69,6 +69,8 @@ def _numeric_aggregate(node: st.Call, kind: SqlType) -> SqlType:
         if kind.family in ("json", "boolean"):
             raise _no_aggregate(node, kind)
         return kind
+    if kind.family == "interval" and node.name in ("sum", "avg"):
+        return kind
     if kind.family not in NUMBERS:
         raise _no_aggregate(node, kind)
     if kind.family == "integer":

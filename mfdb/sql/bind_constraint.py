@@ -223,7 +223,7 @@ def check_comparable(kind: SqlType, position: int) -> None:
     Raises:
         InvalidDefinition: they are not.
     """
-    if kind.family == "json" or (kind.name == "DECIMAL" and not kind.numbers):
+    if kind.family in ("json", "interval") or (kind.name == "DECIMAL" and not kind.numbers):
         raise InvalidDefinition(
             f"values of {kind} may be equal and written differently, so none of them is unique",
             hint="say how many digits: DECIMAL(p, s)" if kind.family == "decimal" else "use TEXT",

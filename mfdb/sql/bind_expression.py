@@ -19,6 +19,7 @@ from mfdb.kernel.errors import (
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate
+from mfdb.sql.bind_arithmetic import arithmetic, compared, no_operator, signed
 from mfdb.sql.bind_function import bind_call
 from mfdb.sql.bind_operator import MATCHES, matching
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Sort, Value
@@ -27,9 +28,6 @@ from mfdb.sql.convert import caster, placed
 from mfdb.sql.functions import (
     COMPARISONS,
     FLOAT_COMPARISONS,
-    NEGATE,
-    NUMBER_OPERATORS,
-    RESULT_OF,
     ROW_AGGREGATES,
     concatenate,
     like,
@@ -39,18 +37,14 @@ from mfdb.sql.types import (
     BIGINT,
     BOOLEAN,
     BYTEA,
-    DATE,
     DECIMAL,
-    DOUBLE,
     INTEGER,
     JSON,
-    NUMBERS,
     RANGES,
     TEXT,
     UNKNOWN,
     SqlType,
     bounded,
-    fit,
     make_type,
 )
 
@@ -218,13 +212,7 @@ def _unary(node: st.Unary, scope: Scope) -> Bound:
     operand = bind(node.operand, scope)
     if node.sign == "NOT":
         return negated(boolean(operand, scope.parameters, "NOT"))
-    operand = settle(operand, scope.parameters, DECIMAL)
-    if operand.type.family not in NUMBERS:
-        raise _no_operator(node.sign, operand.type, None, node.position)
-    if node.sign == "+":
-        return operand
-    family = operand.type.family
-    return strict("negative", (operand,), RESULT_OF[family], NEGATE[family], node.position)
+    return signed(node.sign, operand, scope.parameters, node.position)
 
 
 def negated(condition: Bound, *, when: bool = True) -> Bound:
@@ -232,15 +220,6 @@ def negated(condition: Bound, *, when: bool = True) -> Bound:
     if not when:
         return condition
     return strict("not", (condition,), BOOLEAN, lambda value: not value, condition.position)
-
-
-def _no_operator(sign: str, left: SqlType, right: SqlType | None, position: int) -> UnknownFunction:
-    shown = f"{left} {sign} {right}" if right is not None else f"{sign} {left}"
-    return UnknownFunction(
-        f"there is no operator {shown}",
-        hint="cast the operands: CAST(... AS ...)",
-        position=position,
-    )
 
 
 def _binary(node: st.Binary, scope: Scope) -> Bound:
@@ -255,7 +234,7 @@ def _binary(node: st.Binary, scope: Scope) -> Bound:
         if not isinstance(scope, RelationalScope):
             raise scope.refusal(node, "a regular expression")
         return matching(node.sign, left, right, scope.parameters, node.position)
-    return _arithmetic(node.sign, left, right, scope, node.position)
+    return arithmetic(node.sign, left, right, scope.parameters, node.position)
 
 
 def compare(
@@ -264,7 +243,8 @@ def compare(
     """Return a comparison of two operands in their common type."""
     (left, right), kind = unify((left, right), parameters, position, sign)
     if kind.family == "json":
-        raise _no_operator(sign, kind, kind, position)
+        raise no_operator(sign, kind, kind, position)
+    left, right = compared(left), compared(right)
     calls = FLOAT_COMPARISONS if kind.family == "float" else COMPARISONS
     return strict(sign, (left, right), BOOLEAN, calls[sign], position)
 
@@ -274,18 +254,18 @@ def _concatenation(left: Bound, right: Bound, scope: Scope, position: int) -> Bo
         operands = tuple(coerce(side, BYTEA, scope.parameters) for side in (left, right))
         return strict("||", operands, BYTEA, concatenate, position)
     if {left.type.family, right.type.family}.isdisjoint(("text", "unknown")):
-        raise _no_operator("||", left.type, right.type, position)
+        raise no_operator("||", left.type, right.type, position)
     operands = tuple(_as_text(side, scope) for side in (left, right))
     return strict("||", operands, TEXT, concatenate, position)
 
 
 def _json_member(sign: str, left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
     if left.type.family not in ("json", "unknown"):
-        raise _no_operator(sign, left.type, right.type, position)
+        raise no_operator(sign, left.type, right.type, position)
     left = coerce(left, JSON, scope.parameters)
     family = right.type.family
     if family not in (("text", "unknown") if sign[0] == "#" else ("integer", "text", "unknown")):
-        raise _no_operator(sign, left.type, right.type, position)
+        raise no_operator(sign, left.type, right.type, position)
     right = coerce(right, BIGINT if family == "integer" else TEXT, scope.parameters)
     kind, call = JSON_OPERATORS[sign]
     return strict(sign, (left, right), kind, call, position)
@@ -297,37 +277,6 @@ def _as_text(node: Bound, scope: Scope) -> Bound:
     change = caster(node.type, TEXT)
     assert change is not None
     return strict("cast", (node,), TEXT, change, node.position)
-
-
-def _arithmetic(sign: str, left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
-    families = {left.type.family, right.type.family}
-    if "date" in families and families <= {"date", "integer", "unknown"}:
-        return _date_arithmetic(sign, left, right, scope, position)
-    if not families <= {*NUMBERS, "unknown"}:
-        raise _no_operator(sign, left.type, right.type, position)
-    if families == {"unknown"}:
-        left, right = (settle(side, scope.parameters, DECIMAL) for side in (left, right))
-    (left, right), kind = unify((left, right), scope.parameters, position, sign)
-    if sign == "^" and kind.family == "integer":
-        left, right = (coerce(side, DOUBLE, scope.parameters) for side in (left, right))
-        kind = DOUBLE
-    call = NUMBER_OPERATORS[sign].get(kind.family)
-    if call is None:
-        raise _no_operator(sign, left.type, right.type, position)
-    left, right = (coerce(side, RESULT_OF[kind.family], scope.parameters) for side in (left, right))
-    return strict(sign, (left, right), RESULT_OF[kind.family], call, position)
-
-
-def _date_arithmetic(sign: str, left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
-    if left.type.family == "date" and sign == "-" and right.type.family != "integer":
-        right = coerce(right, DATE, scope.parameters)
-        return strict("-", (left, right), INTEGER, lambda late, early: late - early, position)
-    if sign in ("+", "-") and (left.type.family == "date" or sign == "+"):
-        day, count = (left, right) if left.type.family == "date" else (right, left)
-        count = coerce(count, INTEGER, scope.parameters)
-        factor = 1 if sign == "+" else -1
-        return strict(sign, (day, count), DATE, lambda a, b: fit(a + factor * b, DATE), position)
-    raise _no_operator(sign, left.type, right.type, position)
 
 
 def _logical(node: st.Logical, scope: Scope) -> Bound:
@@ -352,7 +301,8 @@ def _test(node: st.Test, scope: Scope) -> Bound:
 def _distinct(node: st.Distinct, scope: Scope) -> Bound:
     sides = (bind(node.left, scope), bind(node.right, scope))
     operands, _ = unify(sides, scope.parameters, node.position, "IS DISTINCT FROM")
-    same = Lazy(type=BOOLEAN, position=node.position, operator="same", operands=tuple(operands))
+    keys = tuple(map(compared, operands))
+    same = Lazy(type=BOOLEAN, position=node.position, operator="same", operands=keys)
     return negated(same, when=not node.negated)
 
 
@@ -379,7 +329,8 @@ def _like(node: st.Like, scope: Scope) -> Bound:
 def _in_list(node: st.InList, scope: Scope) -> Bound:
     parts = [bind(part, scope) for part in (node.operand, *node.choices)]
     operands, _ = unify(parts, scope.parameters, node.position, "IN")
-    test = Lazy(type=BOOLEAN, position=node.position, operator="in", operands=tuple(operands))
+    keys = tuple(map(compared, operands))
+    test = Lazy(type=BOOLEAN, position=node.position, operator="in", operands=keys)
     return negated(test, when=node.negated)
 
 
@@ -454,6 +405,8 @@ def _aggregate(node: st.Call, scope: Scope) -> Bound:
             settle(bind(argument, scope), scope.parameters, TEXT) for argument in node.arguments
         )
     kind = aggregate_type(node, operands)
+    if kind.family == "interval" and not isinstance(scope, RelationalScope):
+        raise scope.refusal(node, "an aggregate of intervals")
     order_by = tuple(bind_sort(item, scope) for item in node.order_by)
     check_order(node, operands, order_by)
     if node.filter is not None:

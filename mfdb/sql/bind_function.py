@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.errors import UnknownFunction
 from mfdb.sql.bound import Bound, Context, Lazy
 from mfdb.sql.coerce import ParameterList, coerce, strict, unify
-from mfdb.sql.convert import DAY_US, caster
+from mfdb.sql.convert import caster
 from mfdb.sql.functions import (
     CONTEXTS,
     FUNCTIONS,
@@ -24,9 +24,11 @@ from mfdb.sql.types import (
     DECIMAL,
     DOUBLE,
     IDENTITY,
+    INTERVAL,
     JSON,
     NUMBERS,
     TEXT,
+    TIME,
     TIMES,
     TIMESTAMP,
     TIMESTAMPTZ,
@@ -50,7 +52,10 @@ _OF_FAMILY = {
     "timestamp": TIMESTAMP,
     "timestamptz": TIMESTAMPTZ,
     "json": JSON,
+    "time": TIME,
+    "interval": INTERVAL,
 }
+_OF_NOW = {"current_date": DATE, "localtime": TIME, "localtimestamp": TIMESTAMP}
 _CONTEXT_TYPES = {
     "now": TIMESTAMPTZ,
     "caller": IDENTITY,
@@ -71,7 +76,7 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
         return _lazy(node, arguments, parameters)
     if node.name in JOINING_FUNCTIONS:
         return _joined(node, arguments, parameters)
-    if node.name in CONTEXTS or node.name == "current_date":
+    if node.name in CONTEXTS or node.name in _OF_NOW:
         return _context(node, arguments)
     overloads = FUNCTIONS.get(node.name)
     if overloads is None:
@@ -173,6 +178,9 @@ def _context(node: st.Call, arguments: list[Bound]) -> Bound:
         raise UnknownFunction(f"{node.name} takes no arguments", position=node.position)
     what: Any = CONTEXTS.get(node.name, "now")
     context = Context(type=_CONTEXT_TYPES[what], position=node.position, what=what)
-    if node.name != "current_date":
+    if node.name not in _OF_NOW:
         return context
-    return strict("today", (context,), DATE, lambda now: now // DAY_US, node.position)
+    kind = _OF_NOW[node.name]
+    change = caster(context.type, kind)
+    assert change is not None, "a moment has a day and a time"
+    return strict("cast", (context,), kind, change, node.position)

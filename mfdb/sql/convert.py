@@ -16,6 +16,7 @@ import msgspec
 from mfdb.kernel.errors import BadType, InvalidText, MfdbError, NumberOutOfRange
 from mfdb.kernel.ids import parse_address, show
 from mfdb.kernel.nesting import JSON_DEPTH, is_deep_json
+from mfdb.sql import interval as spans
 from mfdb.sql.types import (
     EXACT,
     NUMBERS,
@@ -33,7 +34,7 @@ from mfdb.sql.types import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DAY_US = 86_400_000_000
+DAY_US = spans.DAY_US
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _EPOCH_DAY = _EPOCH.toordinal()
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -160,6 +161,19 @@ def _microseconds(value: datetime.datetime) -> int:
     return (aware - _EPOCH) // _MICROSECOND
 
 
+def _accept_time(value: object) -> Scalar:
+    if isinstance(value, datetime.time) and value.tzinfo is None:
+        seconds = value.hour * 3_600 + value.minute * 60 + value.second
+        return seconds * spans.SECOND_US + value.microsecond
+    return _parse_time(value) if isinstance(value, str) else None
+
+
+def _accept_interval(value: object) -> Scalar:
+    if isinstance(value, datetime.timedelta):
+        return spans.of_timedelta(value)
+    return _parse_interval(value) if isinstance(value, str) else None
+
+
 def _accept_json(value: object) -> Scalar:
     if isinstance(value, str):
         return _parse_json(value)
@@ -191,7 +205,9 @@ def _accept_unknown(value: object) -> Scalar:
         return _accept_text(value)
     if isinstance(value, bool | int | float | bytes | Decimal):
         return value
-    if isinstance(value, datetime.datetime | datetime.date | uuid.UUID):
+    if isinstance(value, datetime.timedelta):
+        return str(spans.Interval(spans.decode(spans.of_timedelta(value))))
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time | uuid.UUID):
         return str(value)
     return None
 
@@ -206,6 +222,8 @@ _ACCEPTS: dict[str, Callable[[Any], Scalar]] = {
     "date": _accept_date,
     "timestamp": _accept_timestamp,
     "timestamptz": _accept_timestamp,
+    "time": _accept_time,
+    "interval": _accept_interval,
     "json": _accept_json,
     "uuid": _accept_uuid,
     "identity": _accept_identity,
@@ -223,6 +241,10 @@ def to_python(value: Scalar, kind: SqlType) -> object:
         return _EPOCH + datetime.timedelta(microseconds=value)
     if kind.family == "timestamp" and isinstance(value, int):
         return (_EPOCH + datetime.timedelta(microseconds=value)).replace(tzinfo=None)
+    if kind.family == "time" and isinstance(value, int):
+        return (_EPOCH + datetime.timedelta(microseconds=value)).time()
+    if kind.family == "interval" and isinstance(value, str):
+        return spans.Interval(spans.decode(value))
     if kind.family == "uuid" and isinstance(value, bytes):
         return uuid.UUID(bytes=value)
     if kind.family == "identity" and isinstance(value, bytes):
@@ -241,6 +263,8 @@ def to_text(value: Scalar, kind: SqlType) -> str:
         return _float_text(value)
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if kind.family == "time" and isinstance(value, int):
+        return spans.clock_text(value)
     shown = to_python(value, kind)
     if isinstance(shown, bytes):
         return "\\x" + shown.hex()
@@ -276,6 +300,8 @@ _EXAMPLES = {
     "date": "write 2026-01-31",
     "timestamp": "write 2026-01-31 12:00:00",
     "timestamptz": "write 2026-01-31 12:00:00+00:00",
+    "time": "write 12:00:00",
+    "interval": "write 1 day, or 2 hours 30 minutes",
     "identity": "write 0x and 40 hex digits",
     "uuid": "write 32 hex digits, with or without dashes",
     "bytes": r"write \x and hex digits",
@@ -339,6 +365,19 @@ def _parse_timestamp(text: str) -> Scalar:
         return None
 
 
+def _parse_time(text: str) -> Scalar:
+    try:
+        return _accept_time(datetime.time.fromisoformat(text.strip()))
+    except ValueError:
+        moment = _parse_timestamp(text)
+        return moment % DAY_US if isinstance(moment, int) else None
+
+
+def _parse_interval(text: str) -> Scalar:
+    parts = spans.parse(text)
+    return None if parts is None else spans.encode(parts)
+
+
 def _parse_json(text: str) -> Scalar:
     if text.count("[") + text.count("{") > JSON_DEPTH and is_deep_json(text):
         return None
@@ -373,6 +412,8 @@ _PARSES: dict[str, Callable[[str], Scalar]] = {
     "date": _parse_date,
     "timestamp": _parse_timestamp,
     "timestamptz": _parse_timestamp,
+    "time": _parse_time,
+    "interval": _parse_interval,
     "json": _parse_json,
     "uuid": _parse_uuid,
     "identity": _parse_identity,
@@ -409,6 +450,12 @@ def _odd_caster(source: SqlType, target: SqlType) -> Callable[[Any], Scalar] | N
         return lambda value: value != 0
     if (source.family, target.family) == ("boolean", "integer"):
         return int
+    if target.family == "time" and source.family in ("timestamp", "timestamptz"):
+        return lambda value: value % DAY_US
+    if (source.family, target.family) == ("time", "interval"):
+        return lambda value: spans.encode(spans.Parts(us=value))
+    if (source.family, target.family) == ("interval", "time"):
+        return lambda value: spans.decode(value).us % DAY_US
     if {source.family, target.family} <= {"bytes", "uuid", "identity"}:
         return lambda value: to_working(value, target)
     return None

@@ -370,6 +370,8 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "case": case,
     "current_timestamp": _niladic("now"),
     "current_date": _niladic("current_date"),
+    "localtime": _niladic("localtime"),
+    "localtimestamp": _niladic("localtimestamp"),
     "current_identity": _niladic("current_identity"),
     "expr_list": listed,
     "column": column,

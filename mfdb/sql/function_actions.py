@@ -98,6 +98,12 @@ def position_in(children: Children, position: int) -> st.Call:
     return _call(position, "position", text, part)
 
 
+def at_time_zone(children: Children, position: int) -> st.Call:
+    """`moment AT TIME ZONE zone`."""
+    moment, zone = children
+    return _call(position, "timezone", zone, moment)
+
+
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "call_ordered": call_ordered,
     "call_from": call_from,
@@ -106,6 +112,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "call_trim": call_trim,
     "trim_side": word,
     "position": position_in,
+    "at_time_zone": at_time_zone,
     "called_oddly": word,
     "function_word": word,
 }

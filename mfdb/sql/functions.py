@@ -23,6 +23,8 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.limits import ROW_BYTES
 from mfdb.rules.pattern import like_matcher
+from mfdb.sql.format_functions import FORMAT_FUNCTIONS
+from mfdb.sql.interval_functions import INTERVAL_FUNCTIONS
 from mfdb.sql.json_functions import JSON_FUNCTIONS
 from mfdb.sql.number_functions import NUMBER_FUNCTIONS
 from mfdb.sql.overload import Overload
@@ -376,8 +378,9 @@ FUNCTIONS: dict[str, list[Overload]] = {
     "decode": [Overload(("text", "text"), BYTEA, _decode)],
     "hex": [Overload(("bytes",), TEXT, bytes.hex)],
 }
-for _forms in (TIME_FUNCTIONS, JSON_FUNCTIONS):
-    FUNCTIONS |= {name: [Overload(*form) for form in forms] for name, forms in _forms.items()}
+for _forms in (TIME_FUNCTIONS, INTERVAL_FUNCTIONS, FORMAT_FUNCTIONS, JSON_FUNCTIONS):
+    for _name, _more in _forms.items():
+        FUNCTIONS[_name] = FUNCTIONS.get(_name, []) + [Overload(*form) for form in _more]
 FUNCTIONS |= NUMBER_FUNCTIONS
 FUNCTIONS |= TEXT_FUNCTIONS
 FUNCTIONS |= {
@@ -408,6 +411,9 @@ JOINING_FUNCTIONS = frozenset({"concat", "concat_ws"})
 CONTEXTS = {
     "gen_random_uuid": "uuid",
     "now": "now",
+    "transaction_timestamp": "now",
+    "statement_timestamp": "now",
+    "clock_timestamp": "now",
     "current_identity": "caller",
     "row_author": "author",
     "row_id": "row_id",
@@ -418,5 +424,5 @@ KNOWN = (
     | AGGREGATES
     | LAZY_FUNCTIONS
     | JOINING_FUNCTIONS
-    | {*CONTEXTS, "current_date"}
+    | {*CONTEXTS, "current_date", "localtime", "localtimestamp"}
 )

@@ -40,7 +40,7 @@ def show_constant(value: Any, kind: SqlType) -> str:
     return f"{kind.name} '{text}'"
 
 
-_QUOTED = frozenset({"date", "timestamp", "timestamptz", "uuid", "identity"})
+_QUOTED = frozenset({"date", "timestamp", "timestamptz", "time", "interval", "uuid", "identity"})
 """Families whose stored values are not what one writes."""
 _INSIDE = _INFIX | set(_WORDS) | set(_TESTS) | {"not", "in", "same", "negative"}
 """What stands in parentheses within another expression."""

@@ -38,7 +38,18 @@ _COMPARING = frozenset({"<=", ">=", "!=", "::", "IS", "ISNULL", "NOTNULL", "BETW
 _OTHER = frozenset({"->", "->>", "#>", "#>>", "~", "~*", "!~", "!~*"})
 _LOGICAL = frozenset({"ILIKE", "IN", "NOT", "ESCAPE", "AND", "OR"})
 _OPENING = frozenset(
-    {"CAST", "CURRENT_DATE", "CURRENT_IDENTITY", "CURRENT_TIMESTAMP", "NOT", "LEFT", "RIGHT"}
+    {
+        "CAST",
+        "CURRENT_DATE",
+        "CURRENT_IDENTITY",
+        "CURRENT_TIME",
+        "CURRENT_TIMESTAMP",
+        "LOCALTIME",
+        "LOCALTIMESTAMP",
+        "NOT",
+        "LEFT",
+        "RIGHT",
+    }
 )
 
 

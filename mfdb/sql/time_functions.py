@@ -9,7 +9,7 @@ import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import DataError, InvalidParameter
+from mfdb.kernel.errors import DataError, InvalidParameter, NotSupportedError
 from mfdb.sql.convert import DAY_US
 from mfdb.sql.types import DATE, DECIMAL, DOUBLE, TIMESTAMP, TIMESTAMPTZ, fit
 
@@ -37,6 +37,7 @@ _FIELDS: dict[str, Callable[[datetime.datetime], float]] = {
     "decade": lambda at: at.year // 10,
     "millennium": lambda at: (at.year + 999) // 1_000,
 }
+_CLOCK_FIELDS = frozenset({"hour", "minute", "second", "milliseconds", "microseconds"})
 _SCALES = {"second": 6, "epoch": 6, "millisecond": 3}
 """Digits behind the point of the fields that have some."""
 _CUTS = ("microseconds", "milliseconds", "second", "minute", "hour", "day", "week", "month",
@@ -82,7 +83,15 @@ def exact_part_of_time(field: str, us: int) -> Decimal:
 
 
 def exact_part_of_date(field: str, days: int) -> Decimal:
-    """Return a field of a date as an exact number."""
+    """Return a field of a date as an exact number.
+
+    Raises:
+        InvalidParameter, NotSupportedError: it has no such field.
+    """
+    if field.lower() in _CLOCK_FIELDS:
+        raise NotSupportedError(
+            f"a DATE has no {field.lower()}", hint="extract it from a TIMESTAMP or TIME"
+        )
     if field.lower() == "epoch":
         return Decimal(days * DAY_US // SECOND_US)
     return exact_part_of_time(field, days * DAY_US)

@@ -4,8 +4,9 @@
 - *working*: what expressions compute with: the same, but DECIMAL and MFT are `Decimal`;
 - *Python*: what applications pass and get: also date, datetime, UUID, Decimal, "0x…" addresses.
 
-DATE is stored as days, TIMESTAMP and TIMESTAMPTZ as microseconds since 1970 (UTC), DECIMAL and MFT
-as their text, UUID as 16 bytes, IDENTITY as 20 bytes, JSON as text.
+DATE is stored as days, TIMESTAMP and TIMESTAMPTZ as microseconds since 1970 (UTC), TIME as
+microseconds since midnight, INTERVAL as the text of `mfdb.sql.interval`, DECIMAL and MFT as their
+text, UUID as 16 bytes, IDENTITY as 20 bytes, JSON as text.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ BYTEA: Final = SqlType("BYTEA", "bytes")
 DATE: Final = SqlType("DATE", "date")
 TIMESTAMP: Final = SqlType("TIMESTAMP", "timestamp")
 TIMESTAMPTZ: Final = SqlType("TIMESTAMPTZ", "timestamptz")
+TIME: Final = SqlType("TIME", "time")
+INTERVAL: Final = SqlType("INTERVAL", "interval")
 JSON: Final = SqlType("JSON", "json")
 UUID: Final = SqlType("UUID", "uuid")
 IDENTITY: Final = SqlType("IDENTITY", "identity")
@@ -63,7 +66,7 @@ UNKNOWN: Final = SqlType("UNKNOWN", "unknown")
 
 _TYPES = (
     SMALLINT, INTEGER, BIGINT, REAL, DOUBLE, DECIMAL, MFT, TEXT, VARCHAR, BOOLEAN, BYTEA, DATE,
-    TIMESTAMP, TIMESTAMPTZ, JSON, UUID, IDENTITY,
+    TIMESTAMP, TIMESTAMPTZ, TIME, INTERVAL, JSON, UUID, IDENTITY,
 )  # fmt: skip
 NAMES: Final[dict[str, SqlType]] = {kind.name.lower(): kind for kind in _TYPES} | {
     "int2": SMALLINT,
@@ -83,6 +86,7 @@ NAMES: Final[dict[str, SqlType]] = {kind.name.lower(): kind for kind in _TYPES} 
     "blob": BYTEA,
     "timestamp without time zone": TIMESTAMP,
     "timestamp with time zone": TIMESTAMPTZ,
+    "time without time zone": TIME,
     "jsonb": JSON,
 }
 RANGES: Final[dict[str, range]] = {
@@ -90,6 +94,7 @@ RANGES: Final[dict[str, range]] = {
     "INTEGER": range(-(2**31), 2**31),
     "BIGINT": range(-(2**63), 2**63),
     "DATE": range(-719_162, 2_932_897),
+    "TIME": range(86_400_000_000),
     "TIMESTAMP": range(-62_135_596_800_000_000, 253_402_300_800_000_000),
     "TIMESTAMPTZ": range(-62_135_596_800_000_000, 253_402_300_800_000_000),
 }
@@ -99,10 +104,12 @@ _WIDER = {
     "date": "dates run from 0001-01-01 to 9999-12-31",
     "timestamp": "times run from the year 1 to the year 9999",
     "timestamptz": "times run from the year 1 to the year 9999",
+    "time": "times of day run from 00:00:00 to 23:59:59.999999",
 }
 KEYABLE: Final = frozenset(
-    {"integer", "text", "boolean", "bytes", "date", "timestamp", "timestamptz", "uuid", "identity"}
-)
+    {"integer", "text", "boolean", "bytes", "date", "timestamp", "timestamptz", "time", "uuid",
+     "identity"}
+)  # fmt: skip
 """Families whose stored values compare as their working values do, so that keys can find them."""
 NUMBERS: Final = ("integer", "decimal", "float")
 """Families of numbers, each widening to the next."""

@@ -8,11 +8,12 @@ from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import exc, pool
+from sqlalchemy import types as sqltypes
 from sqlalchemy.engine import default
 
 from mfdb.sqlalchemy.compiler import MfdbCompiler, MfdbDDLCompiler, MfdbIdentifierPreparer
 from mfdb.sqlalchemy.reflection import MfdbReflection
-from mfdb.sqlalchemy.types import MfdbTypeCompiler
+from mfdb.sqlalchemy.types import INTERVAL, MfdbTypeCompiler
 
 _opening = threading.Lock()
 _open: dict[Any, WeakSet[Any]] = {}
@@ -31,6 +32,7 @@ class MfdbDialect(MfdbReflection, default.DefaultDialect):
     ddl_compiler = MfdbDDLCompiler
     type_compiler_cls = MfdbTypeCompiler
     preparer = MfdbIdentifierPreparer
+    colspecs = {sqltypes.Interval: INTERVAL}  # noqa: RUF012 - SQLAlchemy's way
 
     max_identifier_length = 63
     supports_alter = True

@@ -7,9 +7,26 @@ from typing import Any
 
 from sqlalchemy import types as sqltypes
 from sqlalchemy.exc import CompileError
-from sqlalchemy.sql import compiler
+from sqlalchemy.sql import compiler, type_api
+from sqlalchemy.sql import sqltypes as bases
 
 _NUMBERS = re.compile(r"(?P<name>[A-Z ]+?)\s*(?:\((?P<numbers>[\d, ]+)\))?\Z")
+
+
+class INTERVAL(type_api.NativeForEmulated, bases._AbstractInterval):
+    """An interval that the database keeps, where SQLAlchemy would make a TIMESTAMP of it."""
+
+    __visit_name__ = "INTERVAL"
+    native = True
+
+    @classmethod
+    def adapt_emulated_to_native(cls, impl: Any, **kw: Any) -> INTERVAL:
+        """Return this type for SQLAlchemy's Interval."""
+        return cls()
+
+    @property
+    def _type_affinity(self) -> Any:
+        return sqltypes.Interval
 
 
 class MfdbTypeCompiler(compiler.GenericTypeCompiler):
@@ -39,8 +56,14 @@ class MfdbTypeCompiler(compiler.GenericTypeCompiler):
     visit_TIMESTAMP = visit_DATETIME  # noqa: N815 - SQLAlchemy's name
 
     def visit_TIME(self, type_: Any, **kw: Any) -> str:  # noqa: N802 - SQLAlchemy's name
-        """Refuse: mfdb has no times of day."""
-        raise CompileError("mfdb has no type for times of day: store text or a TIMESTAMP")
+        """Return the type of a time of day; there is none with a zone."""
+        if type_.timezone:
+            raise CompileError("mfdb has no times of day with a zone: use TIME or TIMESTAMPTZ")
+        return "TIME"
+
+    def visit_INTERVAL(self, type_: Any, **kw: Any) -> str:  # noqa: N802 - SQLAlchemy's name
+        """Return INTERVAL."""
+        return "INTERVAL"
 
     def visit_CHAR(self, type_: Any, **kw: Any) -> str:  # noqa: N802 - SQLAlchemy's name
         """Return VARCHAR: mfdb pads nothing."""
@@ -88,6 +111,8 @@ _PLAIN: dict[str, Any] = {
     "BOOLEAN": sqltypes.BOOLEAN,
     "BYTEA": sqltypes.LargeBinary,
     "DATE": sqltypes.DATE,
+    "TIME": sqltypes.TIME,
+    "INTERVAL": INTERVAL,
     "TIMESTAMP": sqltypes.TIMESTAMP,
     "JSON": sqltypes.JSON,
     "UUID": sqltypes.UUID,

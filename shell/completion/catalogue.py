@@ -68,7 +68,8 @@ def _functions() -> dict[str, str]:
     for name, overloads in FUNCTIONS.items():
         found[name] = " or ".join(f"({', '.join(one.families)})" for one in overloads[:2])
     found |= dict.fromkeys(AGGREGATES, "(...) aggregate") | dict.fromkeys(CONTEXTS, "()")
-    found.pop("current_date", None)  # a keyword, and completed as one
+    for word in ("current_date", "localtime", "localtimestamp"):
+        found.pop(word, None)  # a keyword, and completed as one
     return found
 
 

@@ -27,6 +27,7 @@ _TYPES = {
     "DATE": "DATE",
     "TIMESTAMP": "TIMESTAMP",
     "TIMESTAMPTZ": "TIMESTAMPTZ",
+    "TIME": "TIME",
     "UUID": "UUID",
 }
 _DUCK_DIGITS = 38

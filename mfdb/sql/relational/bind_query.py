@@ -414,9 +414,7 @@ def bind_query_expression(node: Any, scope: QueryScope) -> Any:
     )
 
 
-def _membership(
-    operand: Bound, query: RelationalQuery, scope: QueryScope, position: int
-) -> Bound:
+def _membership(operand: Bound, query: RelationalQuery, scope: QueryScope, position: int) -> Bound:
     """Return `x IN (query)`.
 
     Nothing is in a query without rows, not even a constant that no row could be compared with:
@@ -431,10 +429,8 @@ def _membership(
     return SubqueryValue(type=BOOLEAN, position=position, kind="in", query=query, operand=operand)
 
 
-def _refused(
-    query: RelationalQuery, error: DataError, scope: QueryScope, position: int
-) -> Bound:
-    def refuse(_: bool) -> bool:
+def _refused(query: RelationalQuery, error: DataError, scope: QueryScope, position: int) -> Bound:
+    def refuse(_found: object) -> bool:
         raise error
 
     kinds = [TEXT if one.type.family == "unknown" else one.type for one in query.outputs]

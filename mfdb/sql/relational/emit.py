@@ -13,6 +13,7 @@ from mfdb.kernel.errors import NotSupportedError
 from mfdb.sql.bind_operator import MATCHES
 from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value
 from mfdb.sql.functions import AGGREGATES, SPREADS
+from mfdb.sql.interval_functions import mean, total
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.physical import (
     Phys,
@@ -388,6 +389,10 @@ class ExpressionEmitter:
             return self._spread(kind, piece, word, after)
         if kind in ("min", "max", "bit_and", "bit_or"):
             return Piece(f"{kind}({piece.sql}){after}", piece.phys)
+        if node.type.family == "interval":
+            call = total if kind == "sum" else mean
+            name = self.functions.name_of(kind, (LISTED,), "VARCHAR", call, node.position)
+            return Piece(f"{name}(list({word}{piece.sql}){after})", ph.VARCHAR)
         if kind == "sum":
             return self._sum(node, piece.phys, f"{word}{over}", after)
         return self._average(piece.phys, f"{word}{over}", after)

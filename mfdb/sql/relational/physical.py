@@ -43,6 +43,8 @@ _OF_FAMILY = {
     "date": BIGINT,
     "timestamp": BIGINT,
     "timestamptz": BIGINT,
+    "time": BIGINT,
+    "interval": VARCHAR,
     "float": DOUBLE,
     "text": VARCHAR,
     "json": VARCHAR,

@@ -93,8 +93,10 @@ def _fixed(count: int, call: Callable[[tuple[Any, ...]], Any]) -> Callable[..., 
         return lambda a, b: call((a, b))
     if count == 3:
         return lambda a, b, c: call((a, b, c))
-    assert count == 4, "no function of ours takes more"
-    return lambda a, b, c, d: call((a, b, c, d))
+    if count == 4:
+        return lambda a, b, c, d: call((a, b, c, d))
+    assert count == 6, "no function of ours takes five, or more"
+    return lambda a, b, c, d, e, f: call((a, b, c, d, e, f))
 
 
 # ---- aggregates over exact numbers that DuckDB cannot hold

@@ -54,6 +54,8 @@ class Book(Base):
     sold: orm.Mapped[bool] = orm.mapped_column(default=False)
     weight: orm.Mapped[float | None]
     printed: orm.Mapped[datetime.datetime | None]
+    read_at: orm.Mapped[datetime.time | None]
+    takes: orm.Mapped[datetime.timedelta | None]
     stamped: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime(timezone=True))
     author_id: orm.Mapped[int] = orm.mapped_column(sa.ForeignKey("authors.id"))
     author: orm.Mapped[Author] = orm.relationship(back_populates="books")
@@ -73,7 +75,14 @@ def test_objects_come_back_as_they_were(engine: Any) -> None:
         author = Author(name="Ada", born=datetime.date(1815, 12, 10))
         author.books = [
             Book(title="Notes", tags={"a": [1, None]}, cover=b"\x00\xff", weight=0.5),
-            Book(title="More", price=Decimal("0.10"), printed=moment, sold=True),
+            Book(
+                title="More",
+                price=Decimal("0.10"),
+                printed=moment,
+                sold=True,
+                read_at=datetime.time(21, 30),
+                takes=datetime.timedelta(days=1, hours=2),
+            ),
         ]
         author.books[1].stamped = moment.replace(tzinfo=datetime.UTC)
         session.add(author)
@@ -88,6 +97,8 @@ def test_objects_come_back_as_they_were(engine: Any) -> None:
         assert (notes.tags, notes.cover, notes.weight) == ({"a": [1, None]}, b"\x00\xff", 0.5)
         assert (notes.price, notes.sold) == (Decimal("9.50"), False)
         assert (more.price, more.printed, more.sold) == (Decimal("0.10"), moment, True)
+        assert more.read_at == datetime.time(21, 30)
+        assert more.takes == datetime.timedelta(days=1, hours=2)
         assert more.stamped == moment.replace(tzinfo=datetime.UTC)
         assert isinstance(more.number, uuid.UUID)
 
