@@ -187,9 +187,11 @@ def test_rows_before_the_end_of_the_blocks_are_marked(connection: mfdb.Connectio
     replica = connection._session.state.replica
     (known,) = connection._session.datasets()
     assert replica.blocks.compact(known.manifest.dataset)
+    connection.execute(INSERT, (999, 0.5, "late"))  # finds that blocks were made
+    connection.commit()
     for key in (1_001, 9_001):
         assert went_short(connection, (key, 0.5, "late"))
         connection.commit()
     counted = "SELECT word, count(*) FROM t GROUP BY word ORDER BY word"
-    assert connection.execute(counted).fetchall() == [("first", 1), ("late", 2), ("word", 2_000)]
+    assert connection.execute(counted).fetchall() == [("first", 1), ("late", 3), ("word", 2_000)]
     assert replica.check().problems == []
