@@ -205,7 +205,7 @@ class _Step:
             if self._bounds is not None:
                 if value in self._bounds:
                     return value
-            elif self._wanted is not str or value.isascii():
+            elif not isinstance(value, str) or value.isascii():
                 return value
         return to_storage(slot_value(self._slot, given))
 
