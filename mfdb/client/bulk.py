@@ -186,7 +186,7 @@ class _Step:
         self._slot = slot
         self._place = slot[0]
         is_exact = slot[1] == kind and not kind.numbers
-        self._wanted = _KINDS.get(kind.name) if is_exact else None
+        self._wanted = EXACT.get(kind.name) if is_exact else None
         self._bounds = RANGES[kind.name] if self._wanted is int else None
 
     @classmethod
