@@ -33,6 +33,7 @@ from mfdb.sql.functions import (
     like,
 )
 from mfdb.sql.json_functions import JSON_OPERATORS
+from mfdb.sql.series_functions import SERIES
 from mfdb.sql.types import (
     BIGINT,
     BOOLEAN,
@@ -139,6 +140,14 @@ class Scope:
             NotSupportedError: always; `needs_relational` says that another route could do it.
         """
         raise self.refusal(node, "a window function")
+
+    def series_expression(self, node: st.Call) -> Bound:
+        """Return a function that gives rows; none may stand in a statement of one dataset.
+
+        Raises:
+            NotSupportedError: always; `needs_relational` says that another route could do it.
+        """
+        raise self.refusal(node, "a function that gives rows")
 
     def refusal(self, node: st.Expression, what: str) -> NotSupportedError:
         """Return the error for what only the relational route does."""
@@ -380,6 +389,8 @@ def _call(node: st.Call, scope: Scope) -> Bound:
         raise UnknownFunction(
             f"{node.name} is no aggregate", hint="DISTINCT and * suit count", position=node.position
         )
+    if node.name in SERIES:
+        return scope.series_expression(node)
     arguments = [bind(argument, scope) for argument in node.arguments]
     call = bind_call(node, arguments, scope.parameters)
     if isinstance(call, Context) and call.what in ("author", "row_id", "written_at"):

@@ -81,6 +81,19 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
     overloads = FUNCTIONS.get(node.name)
     if overloads is None:
         raise _unknown(node)
+    overload, operands = matched(node, overloads, arguments, parameters)
+    kind = overload.result or operands[0].type
+    return strict(node.name, operands, kind, overload.call, node.position)
+
+
+def matched(
+    node: st.Call, overloads: Sequence[Overload], arguments: list[Bound], parameters: ParameterList
+) -> tuple[Overload, tuple[Bound, ...]]:
+    """Return the form of a function that takes these arguments, and the arguments as it does.
+
+    Raises:
+        UnknownFunction: none does.
+    """
     overload = _choose(overloads, arguments)
     if overload is None:
         given = ", ".join(str(argument.type) for argument in arguments)
@@ -93,8 +106,7 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
         coerce(argument, _OF_FAMILY[family], parameters)
         for argument, family in zip(arguments, overload.families, strict=True)
     )
-    kind = overload.result or operands[0].type
-    return strict(node.name, operands, kind, overload.call, node.position)
+    return overload, operands
 
 
 def _shown(name: str, overload: Overload) -> str:

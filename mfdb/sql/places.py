@@ -28,6 +28,8 @@ class Role(enum.Enum):
     TARGET = enum.auto()
     """A column of the dataset that the statement changes or defines: SET, (a, b)."""
     FUNCTION = enum.auto()
+    SERIES = enum.auto()
+    """A function that gives rows, in FROM."""
     TYPE = enum.auto()
     OPTION = enum.auto()
     """Of WITH (...) and ALTER ... SET (...)."""
@@ -106,6 +108,8 @@ class Place:
                 found.add(Role.FUNCTION)
             elif after is not None:
                 found |= _roles_in(after)
+        if Role.DATASET in found and Role.FUNCTION in found:
+            found = found - {Role.FUNCTION} | {Role.SERIES}
         return frozenset(found or {Role.OTHER})
 
 

@@ -36,10 +36,18 @@ class TableSource(st.Node, frozen=True, kw_only=True):
 
 
 class QuerySource(st.Node, frozen=True, kw_only=True):
-    """A query in FROM."""
+    """A query in FROM; a LATERAL one sees the sources before it."""
 
     query: Query
     alias: Alias
+    lateral: bool = False
+
+
+class FunctionSource(st.Node, frozen=True, kw_only=True):
+    """A function in FROM that gives rows."""
+
+    call: st.Call
+    alias: Alias | None = None
 
 
 class Join(st.Node, frozen=True, kw_only=True):
@@ -52,7 +60,7 @@ class Join(st.Node, frozen=True, kw_only=True):
     using: tuple[st.Name, ...] | None = None
 
 
-FromItem = TableSource | QuerySource | Join
+FromItem = TableSource | QuerySource | FunctionSource | Join
 
 
 # ---- windows

@@ -32,6 +32,20 @@ def _query_source(children: Children, position: int) -> qu.QuerySource:
     return qu.QuerySource(position=position, query=qu.as_query(children[0]), alias=children[1])
 
 
+def _lateral_source(children: Children, position: int) -> qu.QuerySource:
+    query = qu.as_query(children[0])
+    return qu.QuerySource(position=position, query=query, alias=children[1], lateral=True)
+
+
+def _function_source(children: Children, position: int) -> qu.FunctionSource:
+    named, arguments, alias = children
+    given = tuple(arguments or ())
+    call = st.Call(
+        position=position, name=named.text, arguments=given, depth=deeper(position, given)
+    )
+    return qu.FunctionSource(position=position, call=call, alias=alias)
+
+
 def _join_on(children: Children, position: int) -> qu.Join:
     left, kind, right, condition = children
     return qu.Join(position=position, kind=_kind(kind), left=left, right=right, condition=condition)
@@ -301,6 +315,8 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "join_kind": word,
     "table_source": _table_source,
     "query_source": _query_source,
+    "lateral_source": _lateral_source,
+    "function_source": _function_source,
     "alias": _alias,
     "quantifier": word,
     "quantified": _quantified,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.sql.places import Role
 from mfdb.sql.scanner import fold
+from mfdb.sql.series_functions import SERIES
 from shell.completion.ranking import Candidate
 from shell.completion.scope import Source, changed_at, datasets_of, names_with, sources_at
 from shell.literals import quoted_name
@@ -41,6 +42,8 @@ def candidates_for(
             Candidate(f"{name}()" if takes == "()" else f"{name}(", "function", takes, 3)
             for name, takes in catalogue.functions.items()
         ]
+    if Role.SERIES in roles:
+        found += [Candidate(f"{name}(", "function", rank=3) for name in SERIES]
     return found + list(_words(roles, tokens, cursor, catalogue))
 
 

@@ -63,9 +63,9 @@ class CoreBinder:
         sources = tuple(bind_source(source, scope) for source in node.sources)
         self._name_windows()
         where = bind_condition(node.where, scope, "WHERE")
-        scope.aggregates_allowed = scope.windows_allowed = True
+        scope.aggregates_allowed = scope.windows_allowed = scope.series_allowed = True
         self._bind_items()
-        scope.windows_allowed = False
+        scope.windows_allowed = scope.series_allowed = False
         groups = self._group_by()
         having = None
         if node.having is not None:

@@ -17,7 +17,15 @@ from mfdb.sql.bound import Bound, Lazy
 from mfdb.sql.coerce import unify
 from mfdb.sql.names import table_of
 from mfdb.sql.relational.scope import Column, QueryScope, Source
-from mfdb.sql.relational.tree import CteRef, JoinRef, QueryRef, Ref, RelationField, TableRef
+from mfdb.sql.relational.tree import (
+    CteRef,
+    JoinRef,
+    QueryRef,
+    Ref,
+    RelationField,
+    SeriesRef,
+    TableRef,
+)
 from mfdb.sql.types import BOOLEAN, SqlType
 from mfdb.sql.views import query_of
 
@@ -37,6 +45,8 @@ def bind_source(node: qu.FromItem, scope: QueryScope) -> Ref:
         return _join(node, scope)
     if isinstance(node, qu.QuerySource):
         return _query(node, scope)
+    if isinstance(node, qu.FunctionSource):
+        return _series(node, scope)
     return _table(node, scope)
 
 
@@ -95,14 +105,28 @@ def _query(node: qu.QuerySource, scope: QueryScope) -> Ref:
     from mfdb.sql.relational.bind_query import bind_query
 
     # A query in FROM sees the queries around this one, and WITH, but not its neighbours.
-    outside = QueryScope(scope.whole, scope.parent)
-    outside.ctes = scope.ctes
+    outside = scope
+    if not node.lateral:
+        outside = QueryScope(scope.whole, scope.parent)
+        outside.ctes = scope.ctes
     query = bind_query(node.query, outside)
     relation = scope.whole.relation()
     named = [(output.name, output.type) for output in query.outputs]
     columns = _fields(relation, named, node.alias, node.position)
     _add(scope, Source(node.alias.name.text, columns), node.position)
-    return QueryRef(relation, query)
+    return QueryRef(relation, query, node.lateral)
+
+
+def _series(node: qu.FunctionSource, scope: QueryScope) -> Ref:
+    """A function sees the sources before it; its column has its alias's name, or its own."""
+    from mfdb.sql.relational.bind_series import bind_series
+
+    series = bind_series(node.call, scope)
+    name = node.call.name if node.alias is None else node.alias.name.text
+    relation = scope.whole.relation()
+    columns = _fields(relation, [(name, series.type)], node.alias, node.position)
+    _add(scope, Source(name, columns), node.position)
+    return SeriesRef(relation, series)
 
 
 def _fields(
@@ -142,9 +166,16 @@ def _join(node: qu.Join, scope: QueryScope) -> JoinRef:
     scope.star, scope.sources = [], []
     left = bind_source(node.left, scope)
     left_star, left_sources = scope.star, scope.sources
-    scope.star, scope.sources = [], []
-    right = bind_source(node.right, scope)
-    right_star = scope.star
+    right_star: list[Column]
+    if _sees_before(node.right) and node.kind in ("CROSS", "INNER", "LEFT"):
+        scope.star, scope.sources = list(left_star), list(left_sources)
+        right = bind_source(node.right, scope)
+        right_star = scope.star[len(left_star) :]
+        scope.sources = scope.sources[len(left_sources) :]
+    else:
+        scope.star, scope.sources = [], []
+        right = bind_source(node.right, scope)
+        right_star = scope.star
     for source in scope.sources:
         if any(one.name == source.name and one.owner == source.owner for one in left_sources):
             scope.sources = left_sources
@@ -161,6 +192,12 @@ def _join(node: qu.Join, scope: QueryScope) -> JoinRef:
     for source in joined:
         scope.add(source, node.position)
     return JoinRef(node.kind, left, right, condition)
+
+
+def _sees_before(node: qu.FromItem) -> bool:
+    return isinstance(node, qu.FunctionSource) or (
+        isinstance(node, qu.QuerySource) and node.lateral
+    )
 
 
 def _using(

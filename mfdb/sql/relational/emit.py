@@ -28,6 +28,7 @@ from mfdb.sql.relational.tree import (
     AUTHOR,
     ROW_ID,
     RelationField,
+    SeriesValue,
     SubqueryValue,
     WindowValue,
     shape,
@@ -499,6 +500,20 @@ class ExpressionEmitter:
             raise DataError(f"{what} must not be negative", position=bound.position)
         return min(int(value), 2**62)
 
+    # ---- functions that give rows
+
+    def series(self, node: SeriesValue) -> Piece:
+        """The values of a list, one in each row."""
+        pieces = [self.emit(operand) for operand in node.operands]
+        phys = physical(node.type)
+        given = ", ".join(piece.sql for piece in pieces)
+        if node.call is None:
+            return Piece(f"unnest({node.function}({given}))", phys)
+        takes = tuple(piece.phys.kind for piece in pieces)
+        gives = f"{phys.sql}[]"
+        name = self.functions.name_of(id(node.call), takes, gives, node.call, node.position)
+        return Piece(f"unnest({name}({given}))", phys)
+
     # ---- queries
 
     def subquery(self, node: SubqueryValue) -> Piece:
@@ -593,5 +608,6 @@ _EMIT: dict[type, Callable[[Any, Any], Piece]] = {
     Lazy: _E.lazy,
     Aggregate: _E.aggregate,
     WindowValue: _E.window,
+    SeriesValue: _E.series,
     SubqueryValue: _E.subquery,
 }

@@ -15,6 +15,7 @@ from mfdb.sql.relational.tree import (
     CteRef,
     JoinRef,
     QueryRef,
+    SeriesRef,
     TableRef,
     shape,
 )
@@ -163,7 +164,12 @@ class QueryEmitter(ExpressionEmitter):
             sql, columns = self.query(ref.query)
             self.groups = groups
             self.relations[ref.relation] = columns
-            return f"({sql}) AS r{ref.relation}({_names(len(columns))})"
+            word = "LATERAL " if ref.lateral else ""
+            return f"{word}({sql}) AS r{ref.relation}({_names(len(columns))})"
+        if isinstance(ref, SeriesRef):
+            values = self.emit(ref.series)
+            self.relations[ref.relation] = [values.phys]
+            return f"(SELECT {values.sql} AS c0) AS r{ref.relation}(c0)"
         if isinstance(ref, CteRef):
             self.relations[ref.relation] = self._ctes[ref.cte]
             return f"q{ref.cte} AS r{ref.relation}"
@@ -175,6 +181,8 @@ class QueryEmitter(ExpressionEmitter):
         """Return about how many rows a source has, as far as that is known."""
         if isinstance(ref, JoinRef):
             return max(self._rows(ref.left), self._rows(ref.right))
+        if isinstance(ref, SeriesRef) or (isinstance(ref, QueryRef) and ref.lateral):
+            return -1  # it may name the sources before it
         return self._size(ref.table) if isinstance(ref, TableRef) else 0
 
     # ---- VALUES and set operations

@@ -171,7 +171,7 @@ def _translated(error: Exception, functions: Functions) -> MfdbError:
     text = str(error)
     if isinstance(error, duckdb.InterruptException):
         return StatementCancelled("the statement was cancelled")
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException) or "Lists larger than" in text:
         return OutOfMemory(
             f"the query needs more than {MEMORY_LIMIT} of memory",
             hint="filter earlier, or ask for less at once",

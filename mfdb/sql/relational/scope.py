@@ -9,6 +9,7 @@ import msgspec
 
 from mfdb.kernel.errors import (
     AmbiguousColumn,
+    NotSupportedError,
     ProgrammingError,
     UnknownColumn,
     UnknownDataset,
@@ -83,6 +84,7 @@ class QueryScope(RelationalScope):
         self.windows: dict[str, qu.Window] = {}
         self.windows_allowed = False
         self.window_seen = False
+        self.series_allowed = False
 
     def cte(self, name: str) -> CteShape | None:
         """Return the query that WITH gave this name, here or around."""
@@ -213,6 +215,18 @@ class QueryScope(RelationalScope):
         from mfdb.sql.relational.bind_window import bind_window
 
         return bind_window(node, self)
+
+    def series_expression(self, node: st.Call) -> Bound:
+        """Return a function that gives rows, bound; only items of a SELECT may hold one."""
+        from mfdb.sql.relational.bind_series import bind_series
+
+        if not self.series_allowed or self.inside_aggregate:
+            raise NotSupportedError(
+                f"{node.name} gives rows and may not stand here",
+                hint=f"put it into FROM: FROM {node.name}(...) AS name",
+                position=node.position,
+            )
+        return bind_series(node, self)
 
 
 def _at(bound: Bound, position: int) -> Bound:

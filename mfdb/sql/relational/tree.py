@@ -9,7 +9,7 @@ import msgspec
 from mfdb.sql.bound import Bound, Field, Output, Parameters, Sort
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mfdb.sql.catalogue import TableSchema
 
@@ -30,6 +30,14 @@ class SubqueryValue(Bound, frozen=True, kw_only=True):
     query: RelationalQuery
     operand: Bound | None = None
     sign: str = "="
+
+
+class SeriesValue(Bound, frozen=True, kw_only=True):
+    """A function that gives rows: `call` gives their values as a list, None if DuckDB does."""
+
+    function: str
+    operands: tuple[Bound, ...]
+    call: Callable[..., list[Any]] | None
 
 
 class FrameEnd(msgspec.Struct, frozen=True):
@@ -67,10 +75,11 @@ class TableRef(msgspec.Struct, frozen=True):
 
 
 class QueryRef(msgspec.Struct, frozen=True):
-    """A query in FROM."""
+    """A query in FROM; a lateral one sees the sources before it."""
 
     relation: int
     query: RelationalQuery
+    lateral: bool = False
 
 
 class CteRef(msgspec.Struct, frozen=True):
@@ -78,6 +87,13 @@ class CteRef(msgspec.Struct, frozen=True):
 
     relation: int
     cte: int
+
+
+class SeriesRef(msgspec.Struct, frozen=True):
+    """A function that gives rows, in FROM."""
+
+    relation: int
+    series: SeriesValue
 
 
 class JoinRef(msgspec.Struct, frozen=True):
@@ -89,7 +105,7 @@ class JoinRef(msgspec.Struct, frozen=True):
     condition: Bound | None
 
 
-Ref = TableRef | QueryRef | CteRef | JoinRef
+Ref = TableRef | QueryRef | CteRef | SeriesRef | JoinRef
 
 
 class BoundCore(msgspec.Struct, frozen=True, kw_only=True):

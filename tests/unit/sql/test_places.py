@@ -21,7 +21,8 @@ def roles(text: str) -> set[Role]:
     ("text", "expected"),
     [
         ("SELECT ", {Role.COLUMN, Role.FUNCTION}),
-        ("SELECT * FROM ", {Role.DATASET}),
+        ("SELECT * FROM ", {Role.DATASET, Role.SERIES}),
+        ("INSERT INTO ", {Role.DATASET}),
         ("SELECT * FROM x.", {Role.DATASET}),
         ("SELECT * FROM t ", {Role.OTHER}),
         ("SELECT * FROM a JOIN b USING (", {Role.TARGET}),
