@@ -7,7 +7,7 @@ route calls (`udf.py`). Constants and parameters are typed parameters, never tex
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import NotSupportedError
 from mfdb.sql.bind_operator import MATCHES
@@ -23,6 +23,7 @@ from mfdb.sql.relational.physical import (
     shared,
     together,
 )
+from mfdb.sql.relational.pieces import Piece, exact, guarded_float, keyed, loose
 from mfdb.sql.relational.risk import WIDTH, is_leaf, is_risky
 from mfdb.sql.relational.tree import (
     AUTHOR,
@@ -44,16 +45,6 @@ if TYPE_CHECKING:
 
 DOUBLED_CHARACTERS = 20_000
 """Longer conditions are not guarded against errors of branches that should not be taken."""
-
-SMALL = 18
-"""Most digits of a DECIMAL that DuckDB keeps in 64 bits."""
-
-
-class Piece(NamedTuple):
-    """SQL of one expression, and how its value travels."""
-
-    sql: str
-    phys: Phys
 
 
 class ExpressionEmitter:
@@ -186,7 +177,7 @@ class ExpressionEmitter:
 
     def call(self, node: Strict, pieces: list[Piece]) -> Piece:
         """Return a call of the very function that the row route calls."""
-        gives = _loose(node)
+        gives = loose(node)
         takes, arguments = [], []
         for piece in pieces:
             if piece.phys.kind == "DEC":
@@ -219,9 +210,9 @@ class ExpressionEmitter:
             sign = {"/": "//"}.get(node.operator, node.operator)
             return Piece(f"({left.sql} {sign} {right.sql})", ph.BIGINT)
         if left.phys.kind == "DEC" == right.phys.kind:
-            return _exact(node.operator, left, right)
+            return exact(node.operator, left, right)
         if left.phys == ph.DOUBLE == right.phys and all(map(is_leaf, node.operands)):
-            return _guarded_float(node.operator, left.sql, right.sql)
+            return guarded_float(node.operator, left.sql, right.sql)
         return None
 
     def negative(self, _node: Strict, pieces: list[Piece]) -> Piece | None:
@@ -536,39 +527,6 @@ class ExpressionEmitter:
         if node.kind == "in":
             return Piece(f"({left} IN ({sql}))", ph.BOOLEAN)
         return Piece(f"({left} {node.sign} {node.kind.upper()} ({sql}))", ph.BOOLEAN)
-
-
-def keyed(sql: str, phys: Phys) -> str:
-    """Return what is compared: of an exact number in text, all but its scale."""
-    return f"split_part({sql}, '!', 1)" if phys.kind == "DTEXT" else sql
-
-
-def _loose(node: Strict) -> Phys:
-    """Our own functions give exact numbers as texts: nothing bounds their digits."""
-    return ph.DTEXT if node.type.family == "decimal" else physical(node.type)
-
-
-def _exact(sign: str, left: Piece, right: Piece) -> Piece | None:
-    one, two = left.phys, right.phys
-    if sign == "*":
-        phys = native(one.precision + two.precision - one.scale - two.scale, one.scale + two.scale)
-    else:
-        integers = max(one.precision - one.scale, two.precision - two.scale) + 1
-        phys = native(integers, max(one.scale, two.scale))
-    if phys is None:
-        return None
-    first = left.sql
-    if phys.precision > SMALL:
-        # DuckDB computes in the width of the operands, not of the result.
-        first = f"CAST({first} AS DECIMAL({phys.precision},{one.scale}))"
-    return Piece(f"CAST(({first} {sign} {right.sql}) AS {phys.sql})", phys)
-
-
-def _guarded_float(sign: str, left: str, right: str) -> Piece:
-    """Finite numbers never give infinity: that is an error, raised by the row it happens in."""
-    result = f"({left} {sign} {right})"
-    overflow = f"isinf({result}) AND isfinite({left}) AND isfinite({right})"
-    return Piece(f"(CASE WHEN {overflow} THEN error('22003') ELSE {result} END)", ph.DOUBLE)
 
 
 _E = ExpressionEmitter
