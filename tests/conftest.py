@@ -5,14 +5,42 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from xdist.scheduler import LoadScopeScheduling
+
 if TYPE_CHECKING:
     import pytest
+    from xdist.remote import Producer
+
+LIVE = "tests/e2e/live/"
+FIRST = ("e2e/live", "e2e", "sim")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write what golden scripts print now"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it at the end."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    starts = (item.nodeid.startswith(f"tests/{name}") for name in FIRST)
+    return next((place for place, starts in enumerate(starts) if starts), len(FIRST))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Return what deals out tests to the workers."""
+    return WholeFiles(config, log)
+
+
+class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Deals out a file at once, for its fixtures' sake; those that share a network as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return LIVE if nodeid.startswith(LIVE) else nodeid.split("::", 1)[0]
 
 
 def pytest_configure() -> None:

@@ -17,9 +17,12 @@ from mfdb.kernel.ids import Hash
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from aiohttp import ClientSession
     from web3 import AsyncHTTPProvider
 
 REQUEST_S = 10.0
+KEPT_S = 15.0
+"""How long an unused connection is kept; aiohttp's server keeps it for 75 s, anvil for ever."""
 ADDRESS_BYTES = 20
 
 
@@ -43,7 +46,7 @@ class RpcRefused(ChainError):
 
 
 class Endpoint:
-    """One JSON-RPC URL. Survives restarts of what serves it; each request stands alone."""
+    """One JSON-RPC URL. Survives restarts of what serves it; connections are kept and reused."""
 
     def __init__(self, provider: AsyncHTTPProvider, url: str) -> None:
         self._provider = provider
@@ -53,7 +56,9 @@ class Endpoint:
     @classmethod
     async def open(cls, url: str, *, request_s: float = REQUEST_S) -> Endpoint:
         """Return an endpoint; nothing is sent yet. Loads web3 without blocking the loop."""
-        return cls(await asyncio.to_thread(_provider, url, request_s), url)
+        provider = await asyncio.to_thread(_provider, url, request_s)
+        await provider.cache_async_session(_session())
+        return cls(provider, url)
 
     async def request(self, method: str, *params: Any) -> Any:
         """Return the result of a method.
@@ -63,12 +68,9 @@ class Endpoint:
             ChainUnavailable: it did not answer, or not with JSON-RPC.
         """
         from aiohttp import ClientError
-        from web3.types import RPCEndpoint
 
         try:
-            answer = await self._finished(
-                self._provider.make_request(RPCEndpoint(method), list(params))
-            )
+            answer = await self._answer(method, list(params))
         except (ClientError, OSError, TimeoutError) as error:
             raise self._unavailable(type(error).__name__) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -108,6 +110,19 @@ class Endpoint:
             await asyncio.wait(self._running)
         await self._provider.disconnect()
 
+    async def _answer(self, method: str, params: list[Any]) -> Any:
+        """Return an endpoint's answer; asks again if it had closed the connection we kept.
+
+        No request of ours does something twice: a transaction that is known is taken once.
+        """
+        from aiohttp import ServerDisconnectedError
+        from web3.types import RPCEndpoint
+
+        try:
+            return await self._finished(self._provider.make_request(RPCEndpoint(method), params))
+        except (ServerDisconnectedError, ConnectionResetError):
+            return await self._finished(self._provider.make_request(RPCEndpoint(method), params))
+
     async def _finished(self, request: Coroutine[Any, Any, Any]) -> Any:
         """Return what a request returns; it ends by itself even if its caller is cancelled.
 
@@ -129,6 +144,13 @@ class Endpoint:
             f"the chain at {self.url} does not answer: {reason}",
             hint="is it running? `mfdb devnet status` tells of a local one",
         )
+
+
+def _session() -> ClientSession:
+    """Return a session that keeps connections; web3's own opens one for every request."""
+    from aiohttp import ClientSession, TCPConnector
+
+    return ClientSession(raise_for_status=True, connector=TCPConnector(keepalive_timeout=KEPT_S))
 
 
 def _provider(url: str, request_s: float) -> AsyncHTTPProvider:

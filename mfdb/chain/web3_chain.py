@@ -50,7 +50,7 @@ from mfdb.kernel.ids import (
 from mfdb.rules.evidence import Network
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from mfdb.chain.deploy import Deployment
     from mfdb.chain.outbox import Outgoing, Writable
@@ -84,6 +84,7 @@ class Web3Chain:
         self._logs = LogReader(endpoint, self._contracts, log_range=self._profile.log_range)
         self._terms: CourtTerms | None = None
         self._records: dict[int, _RecordScan] = {}
+        self._events = _EventScan(self._first_block)
 
     @classmethod
     async def connect(
@@ -275,10 +276,10 @@ class Web3Chain:
 
         Only blocks since the last time are read, unless the chain was rewritten meanwhile.
         """
-        scan = self._records.get(int(kind))
-        if scan is None or not await self._still_there(scan):
-            scan = self._records[int(kind)] = _RecordScan(self._first_block)
         head = await self.head()
+        scan = self._records.get(int(kind))
+        if scan is None or not await self._still_there(scan, head):
+            scan = self._records[int(kind)] = _RecordScan(self._first_block)
         wanted = {
             "address": show(self._contracts["registry"]),
             "topics": [
@@ -293,16 +294,29 @@ class Web3Chain:
         scan.next, scan.top = head.number + 1, head.hash
         return dict(scan.found)
 
-    async def _still_there(self, scan: _RecordScan) -> bool:
+    async def _still_there(self, scan: _RecordScan | _EventScan, head: Head) -> bool:
+        """Return whether the newest block that was read is on the branch of `head`."""
+        if scan.top is None or scan.top == head.hash:
+            return scan.top is not None
         block = await self.block(scan.next - 1)
         return block is not None and block.hash == scan.top
 
     # ---- events
 
     async def events(self, *, since_block: int = 0) -> list[Seen]:
-        """Return all events of our contracts from a block on, in chain order."""
+        """Return all events of our contracts from a block on, in chain order.
+
+        Only blocks since the last time are read, unless the chain was rewritten meanwhile or an
+        earlier block is asked for.
+        """
         first = max(since_block, self._first_block)
-        return await self._logs.seen(first=first, last=await self._endpoint.height())
+        head = await self.head()
+        scan = self._events
+        if first < scan.first or not await self._still_there(scan, head):
+            scan = _EventScan(first)
+        new = await self._logs.seen(first=scan.next, last=head.number)
+        self._events = scan.up_to(head, new, first)
+        return list(self._events.found)
 
     async def follow(
         self, *, since_block: int = 0, poll_s: float | None = None
@@ -483,6 +497,22 @@ class _RecordScan:
         self.next = first
         self.top: Hash | None = None
         self.found: dict[Address, bytes] = {}
+
+
+class _EventScan:
+    """The events of the blocks that were read, from `first` on."""
+
+    def __init__(self, first: int) -> None:
+        self.first = self.next = first
+        self.top: Hash | None = None
+        self.found: tuple[Seen, ...] = ()
+
+    def up_to(self, head: Head, new: Sequence[Seen], first: int) -> _EventScan:
+        """Return a scan that ends at a head and has forgotten what lies before `first`."""
+        later = _EventScan(first)
+        later.next, later.top = head.number + 1, head.hash
+        later.found = tuple(seen for seen in (*self.found, *new) if seen.block >= first)
+        return later
 
 
 def _network(deployment: Deployment) -> Network:

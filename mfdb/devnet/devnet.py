@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import shutil
 import socket
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from mfdb.chain.port import TransferMft, Transferred
 from mfdb.chain.rpc import Endpoint
 from mfdb.chain.web3_chain import Web3Chain
 from mfdb.devnet import processes
+from mfdb.devnet.nursery import Nursery, open_nursery
 from mfdb.devnet.parameters import GAS_FUNDS, PROVIDER_FUNDS, Parameters
 from mfdb.devnet.processes import Process
 from mfdb.kernel.errors import (
@@ -97,6 +97,11 @@ class Devnet:
         """The file that `--network` takes."""
         return self.directory / "network.json"
 
+    @property
+    def _run_directory(self) -> Path:
+        """Where pid files and logs lie."""
+        return self.directory / "run"
+
     def exists(self) -> bool:
         """Return whether a devnet was ever brought up here."""
         return (self.directory / "devnet.json").exists()
@@ -125,10 +130,11 @@ class Devnet:
             started: list[Process] = []
             try:
                 file = self._open(providers, chain, base_port)
-                await self._up_chain(file, started)
-                await self._deploy(file)
-                await self._fund(file)
-                await self._up_providers(file, started)
+                async with open_nursery(self._run_directory) as nursery:
+                    await self._up_chain(file, started)
+                    await self._deploy(file)
+                    await self._fund(file)
+                    await self._up_providers(file, nursery, started)
             except BaseException:
                 await processes.stop(started, self._clock)
                 raise
@@ -224,7 +230,7 @@ class Devnet:
         child = processes.start(process)
         started.append(process)
         if file.chain == "devchain":
-            await processes.wait_ready(process, child, self._clock, timeout_s=CHAIN_READY_S)
+            await processes.wait_ready(process, child.pid, self._clock, timeout_s=CHAIN_READY_S)
         else:
             await _await_chain(_url(file))
 
@@ -263,18 +269,20 @@ class Devnet:
         finally:
             await chain.close()
 
-    async def _up_providers(self, file: DevnetFile, started: list[Process]) -> None:
+    async def _up_providers(
+        self, file: DevnetFile, nursery: Nursery, started: list[Process]
+    ) -> None:
         starting = []
         for index, port in enumerate(file.provider_ports, start=1):
             process = self.provider_process(file, index)
             if process.pid is None:
                 _demand_free(port, process.name)
-                starting.append((process, processes.start(process)))
                 started.append(process)
+                starting.append((process, await nursery.start(process)))
         if starting:
             self._say(f"starting {len(starting)} providers, each stakes its deposit")
-        for process, child in starting:
-            await processes.wait_ready(process, child, self._clock, timeout_s=PROVIDER_READY_S)
+        for process, pid in starting:
+            await processes.wait_ready(process, pid, self._clock, timeout_s=PROVIDER_READY_S)
         self._say(f"ready: {len(file.provider_ports)} providers")
 
     async def restart(self, index: int) -> None:
@@ -285,7 +293,7 @@ class Devnet:
         """
         process = self.provider_process(self.file(), index)
         child = processes.start(process)
-        await processes.wait_ready(process, child, self._clock, timeout_s=PROVIDER_READY_S)
+        await processes.wait_ready(process, child.pid, self._clock, timeout_s=PROVIDER_READY_S)
 
     # ---- down
 
@@ -321,7 +329,7 @@ class Devnet:
                 f"{self.directory} is not a devnet's directory", hint="nothing was removed"
             )
         with self._alone():
-            run = self.directory / "run"
+            run = self._run_directory
             found = [
                 Process(name=pid.stem, command=(), directory=run)
                 for pid in sorted(run.glob("*.pid"))
@@ -359,18 +367,19 @@ class Devnet:
     def provider_process(self, file: DevnetFile, index: int) -> Process:
         """Return the process of a provider, counted from 1."""
         command = [
-            *(sys.executable, "-P", "-m", "shell", "provider", "run"),
+            *processes.module_command("shell"),
+            *("provider", "run"),
             *("--data", str(self.provider_directory(index))),
             *("--network", str(self.network_file)),
             *("--listen", f"127.0.0.1:{file.provider_ports[index - 1]}"),
         ]
-        return Process(name=f"p{index}", command=command, directory=self.directory / "run")
+        return Process(name=f"p{index}", command=command, directory=self._run_directory)
 
     def _chain_process(self, file: DevnetFile) -> Process | None:
-        run, port = self.directory / "run", file.chain_port
+        run, port = self._run_directory, file.chain_port
         if file.chain == "devchain":
             command = [
-                *(sys.executable, "-P", "-m", "mfdb.chain.devchain"),
+                *processes.module_command("mfdb.chain.devchain"),
                 *("--dir", str(self.directory / "chain"), "--port", str(port)),
             ]
             return Process(name="chain", command=command, directory=run)

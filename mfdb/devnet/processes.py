@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,15 +60,25 @@ class Process:
         return pid if _started_at(pid) == kept["started"] != "" else None
 
 
+def module_command(module: str) -> tuple[str, ...]:
+    """Return how this very Python runs a module; arguments follow."""
+    return (sys.executable, "-P", "-m", module)
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which Python finds this very mfdb, wherever it is started."""
+    ours = str(Path(mfdb.__file__).parents[1])
+    path = [ours, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
 def start(process: Process) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, so that Ctrl-C reaches us only.
 
     Raises:
         DevnetFailed: it runs already.
     """
-    if process.pid is not None:
-        raise DevnetFailed(f"{process.name} runs already", hint="`mfdb devnet down` stops it")
-    process.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    demand_stopped(process)
     with process.log.open("wb") as log:
         child = subprocess.Popen(
             list(process.command),
@@ -75,15 +86,30 @@ def start(process: Process) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+            env=environment(),
         )
-    process.pid_file.write_text(json.dumps({"pid": child.pid, "started": _started_at(child.pid)}))
+    keep(process, child.pid)
     return child
 
 
-async def wait_ready(
-    process: Process, child: subprocess.Popen[bytes], clock: Clock, *, timeout_s: float
-) -> str:
+def demand_stopped(process: Process) -> None:
+    """Make the directory of a process that is about to start, and an empty log in it.
+
+    Raises:
+        DevnetFailed: it runs already.
+    """
+    if process.pid is not None:
+        raise DevnetFailed(f"{process.name} runs already", hint="`mfdb devnet down` stops it")
+    process.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    process.log.write_bytes(b"")
+
+
+def keep(process: Process, pid: int) -> None:
+    """Note the id of a process that was just started, so that later commands find it."""
+    process.pid_file.write_text(json.dumps({"pid": pid, "started": _started_at(pid)}))
+
+
+async def wait_ready(process: Process, pid: int, clock: Clock, *, timeout_s: float) -> str:
     """Return what a process said of itself once it is ready.
 
     Raises:
@@ -94,10 +120,9 @@ async def wait_ready(
         for line in process.log.read_text(errors="replace").splitlines():
             if line.startswith(READY):
                 return line.removeprefix(READY)
-        if child.poll() is not None:
+        if not _is_running(pid):
             raise DevnetFailed(
-                f"{process.name} ended with code {child.returncode} before it was ready: "
-                f"{last_words(process)}",
+                f"{process.name} ended before it was ready: {last_words(process)}",
                 hint=f"its log is {process.log}",
             )
         await asyncio.sleep(POLL_S)
@@ -143,12 +168,6 @@ def last_words(process: Process) -> str:
     """Return the last line of a process's log."""
     lines = process.log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"
-
-
-def _import_path() -> list[str]:
-    """Return where Python finds this very mfdb, wherever the process is started."""
-    ours = str(Path(mfdb.__file__).parents[1])
-    return [ours, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 REAL_MAIL = ROOT.parent / "shared" / "data" / "mail" / "messages.mbox"
-DEMO_S = 240
-"""Twice what it takes on two cores, for a machine that runs other tests too."""
+DEMO_S = 600
+"""Ten times what it takes on two free cores, for a machine that runs other tests too."""
 ACTS = 7
 PROVIDERS = 7
 SAMPLE_MESSAGES = 12
@@ -61,26 +61,17 @@ def check_flows(mft: dict[str, Any]) -> None:
     assert flows["court"] == 0, "every bond went somewhere"
 
 
-def test_every_real_message_arrives_and_survives(tmp_path: Path) -> None:
-    if not REAL_MAIL.exists():
-        pytest.skip("the real mail does not lie beside this checkout")
-    argv = ("demo", "--mbox", REAL_MAIL, "--json")
-    done = mfdb(*argv, timeout_s=DEMO_S, environ={"TMPDIR": str(tmp_path)})
-    assert done.code == 0, done.err
-    assert len(done.out.splitlines()) == 1, "one object and nothing else"
-    check(done.document, REAL_MESSAGES)
-    assert done.document["bytes"] > 200_000
-    assert processes_under(tmp_path) == {}
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_after_ctrl_c_in_act_5_the_next_run_is_green(tmp_path: Path) -> None:
     interrupted_in_act_5(tmp_path)
     assert processes_under(tmp_path) == {}
     assert list(tmp_path.iterdir()) == []
-    done = mfdb("demo", "--json", timeout_s=DEMO_S, environ={"TMPDIR": str(tmp_path)})
+    real = REAL_MAIL.exists()  # it does not lie beside every checkout
+    argv = ("demo", "--json", *(("--mbox", REAL_MAIL) if real else ()))
+    done = mfdb(*argv, timeout_s=DEMO_S, environ={"TMPDIR": str(tmp_path)})
     assert done.code == 0, done.err
-    check(done.document, SAMPLE_MESSAGES)
+    assert len(done.out.splitlines()) == 1, "one object and nothing else"
+    check(done.document, REAL_MESSAGES if real else SAMPLE_MESSAGES)
+    assert done.document["bytes"] > (200_000 if real else 1_000)
     assert processes_under(tmp_path) == {}
     assert list(tmp_path.iterdir()) == []
 

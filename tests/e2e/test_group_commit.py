@@ -36,6 +36,8 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 TOGETHER = 4
+CALLS = "openat,fdatasync,pwrite64,write"
+"""A write to a file that was opened with O_DSYNC returns once it is on the disk (open(2))."""
 DEADLINE_S = 120
 
 
@@ -138,13 +140,16 @@ def test_a_sync_stands_before_every_batch_of_receipts(tmp_path: Path) -> None:
     place = tmp_path / "provider"
     place.mkdir()
     with forking(
-        *("strace", "-f", "-qq", "-e", "trace=fdatasync,write", "-s", "80", "-o", str(trace))
+        *("strace", "-f", "-qq", "-e", f"trace={CALLS}", "-s", "80", "-o", str(trace))
     ) as forks:
         told = killed_after(place, 60, forks)
     syncs, before, batches = 0, -1, 0
+    synced: set[str] = set()
     for line in trace.read_text().splitlines():
-        if re.search(r"fdatasync.*= 0", line):
-            syncs += 1
+        if opened := re.search(r"openat.*O_DSYNC.* = (\d+)$", line):
+            synced.add(opened[1])
+        elif done := re.search(r"(fdatasync|pwrite64)\((\d+).* = (\d+)$", line):
+            syncs += done[1] == "fdatasync" or done[2] in synced
         elif found := re.search(r'write\(1, "batch (\d+) ', line):
             number = int(found[1])
             if number != before:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mfdb.chain.devchain.accounts import DEV_BALANCE, dev_accounts
@@ -28,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 RECORD_LIMIT = 32 * 2**20
 MAX_REORG = 256
 MAX_SNAPSHOTS = 1_000
+LOADED_BLOCKS = 1_024
 MAX_TIME_S = 1 << 40
 
 _HEAD = b"m/head"
@@ -67,6 +69,8 @@ class Engine:
         self._listeners: list[Callable[[Change], None]] = []
         self._snapshots: list[_Mark] = []
         self._next_time_s: int | None = None
+        # A hash names one content for ever; reading a header takes py-evm a millisecond.
+        self._load = lru_cache(maxsize=LOADED_BLOCKS)(self._read)
         # How far block time is ahead of the wall clock, and how often the chain was rewound.
         self._ahead_s, self._branch = self._load_clock()
         self.head = self._open()
@@ -88,7 +92,7 @@ class Engine:
         balances = {account.address: int(DEV_BALANCE) for account in dev_accounts(self.chain_id)}
         header = self._execution.genesis(time_s=int(self._clock.now_s()), balances=balances)
         self._storage.put(_CHAIN, str(self.chain_id).encode())
-        return self._keep(Block(header=header, transaction=None))
+        return self._keep(header, None)
 
     # ---- reading
 
@@ -204,7 +208,7 @@ class Engine:
         try:
             if transaction is not None:
                 header, mined = self._execution.apply(header, transaction, raw)
-            block = self._keep(Block(header=header, transaction=mined))
+            block = self._keep(header, mined)
         except BaseException:
             self._storage.discard()
             raise
@@ -221,9 +225,10 @@ class Engine:
         self._ahead_s = block.time_s - int(self._clock.now_s())
         self._save_clock()
 
-    def _keep(self, block: Block) -> Block:
+    def _keep(self, header: Any, transaction: MinedTransaction | None) -> Block:
         storage = self._storage
-        self._execution.keep_header(block.header)
+        block = Block(header=header, hash=bytes(header.hash), transaction=transaction)
+        self._execution.keep_header(header)
         body = b"" if block.transaction is None else encode(block.transaction)
         storage.put(_block_key(block.hash), body)
         storage.put(_number_key(block.number), block.hash)
@@ -235,11 +240,11 @@ class Engine:
         storage.commit()
         return block
 
-    def _load(self, block: bytes) -> Block:
+    def _read(self, block: bytes) -> Block:
         header = self._execution.load_header(self._storage.state[block])
         body = self._storage.get(_block_key(block))
         held = decode(MinedTransaction, body, limit_bytes=RECORD_LIMIT) if body else None
-        return Block(header=header, transaction=held)
+        return Block(header=header, hash=block, transaction=held)
 
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:

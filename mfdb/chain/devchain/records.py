@@ -35,17 +35,14 @@ class Block:
     """A block of this chain: py-evm's header, and at most one transaction."""
 
     header: Any
+    hash: bytes
+    """Hash of the header; py-evm computes it anew whenever it is asked."""
     transaction: MinedTransaction | None
 
     @property
     def number(self) -> int:
         """Height of the block."""
         return int(self.header.block_number)
-
-    @property
-    def hash(self) -> bytes:
-        """Hash of the block."""
-        return bytes(self.header.hash)
 
     @property
     def time_s(self) -> int:

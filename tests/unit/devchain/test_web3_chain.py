@@ -348,7 +348,7 @@ def test_an_endpoint_that_hangs_costs_no_more_than_the_time_allowed(
 
         server = await asyncio.start_server(hang, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        endpoint = await Endpoint.open(f"http://127.0.0.1:{port}", request_s=30)
+        endpoint = await Endpoint.open(f"http://127.0.0.1:{port}", request_s=6)
         chain = Web3Chain(endpoint, deployment, Outbox(None, b""))
         began = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceeded):

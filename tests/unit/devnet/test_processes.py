@@ -38,7 +38,7 @@ def pid_of(process: Process) -> int | None:
 async def ready(process: Process, timeout_s: float = 20) -> subprocess.Popen[bytes]:
     child = processes.start(process)
     try:
-        told = await processes.wait_ready(process, child, CLOCK, timeout_s=timeout_s)
+        told = await processes.wait_ready(process, child.pid, CLOCK, timeout_s=timeout_s)
     except DevnetFailed:
         child.kill()
         child.wait()
@@ -79,7 +79,7 @@ def test_what_does_not_listen_is_ended_by_force(
 
 def test_one_that_ends_early_gives_its_last_words(tmp_path: Path) -> None:
     process = python("print('first'); raise SystemExit('the disk is on fire')", tmp_path)
-    with pytest.raises(DevnetFailed, match=r"code 1 .*the disk is on fire") as failure:
+    with pytest.raises(DevnetFailed, match=r"ended before .*the disk is on fire") as failure:
         asyncio.run(ready(process))
     assert str(process.log) in failure.value.hint
 
