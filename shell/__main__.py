@@ -7,6 +7,7 @@ mfdb identity|config|...  -> the module that shell.arguments.PROGRAMS names
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -20,10 +21,25 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code.
+
+    Without `argv` it is a process of its own. That is over sooner if the collector neither looks
+    through what is loaded at the start (`shell.start` lets it work then) nor, at the end, through
+    what goes anyway: together a fifth of `mfdb -c 'SELECT 1'`.
+    """
+    if argv is not None:
+        return _run(argv)
+    gc.disable()
+    try:
+        return _run(sys.argv[1:])
+    finally:
+        gc.freeze()
+
+
+def _run(argv: Sequence[str]) -> int:
     from shell.arguments import parse
 
-    args = parse(sys.argv[1:] if argv is None else argv)
+    args = parse(argv)
     if args.version:
         from shell.version import version
 
@@ -52,6 +68,8 @@ def _dispatch(args: argparse.Namespace) -> int:
     import importlib
 
     from shell.arguments import PROGRAMS
+
+    gc.enable()
 
     if args.program != "config":  # which tells where each of these comes from
         from shell.settings import default_data

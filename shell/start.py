@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -107,6 +108,8 @@ async def _session(args: argparse.Namespace, config: Config, target: Target, ope
         connection = await opener(target, passphrase)
     except MfdbError as error:
         return _refused(error, args)
+    finally:
+        gc.enable()  # all that stays has been loaded
     interactive = terminal and not args.work
     around = Surroundings(
         options=config.options,

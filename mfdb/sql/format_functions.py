@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfdb.kernel.errors import DataError, InvalidText, NotSupportedError, ValueTooLarge
@@ -50,12 +50,17 @@ _FIELDS = (
     "J", "Q", "HH24", "HH12", "HH", "MI", "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3",
     "FF4", "FF5", "FF6", "AM", "PM", "A.M.", "P.M.", "TZH", "TZM", "TZ", "OF",
 )  # fmt: skip
-_PIECE = re.compile(
-    r'"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<fm>FM)?(?P<field>'
-    + "|".join(re.escape(name) for name in sorted(_FIELDS, key=len, reverse=True))
-    + r")(?P<th>TH)?|(?P<plain>\\.|.)",
-    re.IGNORECASE | re.DOTALL,
-)
+
+
+@cache
+def _piece() -> re.Pattern[str]:
+    """Return what finds the parts of a template; made on first use, for it takes milliseconds."""
+    return re.compile(
+        r'"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<fm>FM)?(?P<field>'
+        + "|".join(re.escape(name) for name in sorted(_FIELDS, key=len, reverse=True))
+        + r")(?P<th>TH)?|(?P<plain>\\.|.)",
+        re.IGNORECASE | re.DOTALL,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -68,7 +73,7 @@ def fields_of(template: str) -> tuple[Field, ...]:
     if len(template) > TEMPLATE_CHARACTERS:
         raise ValueTooLarge(f"a template has at most {TEMPLATE_CHARACTERS} characters")
     found = []
-    for piece in _PIECE.finditer(template):
+    for piece in _piece().finditer(template):
         if piece["field"]:
             ordinal = piece["th"] or ""
             found.append(Field(piece["field"].upper(), piece["field"], bool(piece["fm"]), ordinal))
@@ -270,10 +275,11 @@ class _Number(NamedTuple):
     sign: str
 
 
-_DIGIT = re.compile(r"[09]")
-_NUMBER_PIECE = re.compile(
-    r'"[^"]*"?|FM|PR|MI|PL|SG|TH|EEEE|RN|[09.,DGSLV$]|\\.|.', re.IGNORECASE | re.DOTALL
-)
+@cache
+def _number_piece() -> re.Pattern[str]:
+    return re.compile(
+        r'"[^"]*"?|FM|PR|MI|PL|SG|TH|EEEE|RN|[09.,DGSLV$]|\\.|.', re.IGNORECASE | re.DOTALL
+    )
 
 
 @lru_cache(maxsize=64)
@@ -281,7 +287,7 @@ def _number_pieces(template: str) -> tuple[str, ...]:
     if len(template) > TEMPLATE_CHARACTERS:
         raise ValueTooLarge(f"a template has at most {TEMPLATE_CHARACTERS} characters")
     pieces = []
-    for piece in _NUMBER_PIECE.findall(template):
+    for piece in _number_piece().findall(template):
         upper = piece.upper()
         if upper in ("EEEE", "RN", "V"):
             raise NotSupportedError(f"to_char does not write {upper} of numbers")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import re
 from fractions import Fraction
+from functools import cache
 from typing import Final, NamedTuple
 
 from mfdb.kernel.errors import NumberOutOfRange
@@ -157,17 +158,29 @@ for _names, _part, _size in (
 ):
     for _name in _names.split():
         _UNITS[_name] = (_part, Fraction(_size))
-_TOKEN = re.compile(
-    r"\s*(?:(?P<clock>[+-]?\d{1,10}:\d{1,2}(?::\d{1,2}(?:\.\d{0,9})?)?)"
-    r"|(?P<years>[+-]?\d{1,9})-(?P<months>\d{1,2})(?![\d.])"
-    r"|(?P<count>[+-]?(?:\d{1,18}(?:\.\d{0,18})?|\.\d{1,18}))\s*(?P<unit>[a-z]+)?"
-    r"|(?P<ago>ago)|(?P<at>@))\s*",
-    re.ASCII,
-)
-_ISO = re.compile(
-    r"P(?=[-\dT])(?P<date>(?:-?\d+(?:\.\d+)?[YMWD])*)(?:T(?P<time>(?:-?\d+(?:\.\d+)?[HMS])*))?",
-    re.ASCII,
-)
+
+
+@cache
+def _token() -> re.Pattern[str]:
+    """Return what reads a part of an interval; made on first use."""
+    return re.compile(
+        r"\s*(?:(?P<clock>[+-]?\d{1,10}:\d{1,2}(?::\d{1,2}(?:\.\d{0,9})?)?)"
+        r"|(?P<years>[+-]?\d{1,9})-(?P<months>\d{1,2})(?![\d.])"
+        r"|(?P<count>[+-]?(?:\d{1,18}(?:\.\d{0,18})?|\.\d{1,18}))\s*(?P<unit>[a-z]+)?"
+        r"|(?P<ago>ago)|(?P<at>@))\s*",
+        re.ASCII,
+    )
+
+
+@cache
+def _iso() -> re.Pattern[str]:
+    """Return what reads an interval of ISO 8601."""
+    return re.compile(
+        r"P(?=[-\dT])(?P<date>(?:-?\d+(?:\.\d+)?[YMWD])*)(?:T(?P<time>(?:-?\d+(?:\.\d+)?[HMS])*))?",
+        re.ASCII,
+    )
+
+
 _ISO_PART = re.compile(r"(-?\d+(?:\.\d+)?)([A-Z])")
 _ISO_DATE = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 _ISO_TIME = {"H": "hour", "M": "minute", "S": "second"}
@@ -207,7 +220,7 @@ def parse(text: str) -> Parts | None:
     found = _Sum()
     sign, position, text = 1, 0, text.lower()
     while position < len(text):
-        token = _TOKEN.match(text, position)
+        token = _token().match(text, position)
         if token is None or not _take(token, found, is_last=token.end() == len(text)):
             return None
         if token["ago"]:
@@ -243,7 +256,7 @@ def parse_clock(text: str) -> int | None:
 
 
 def _parse_iso(text: str) -> Parts | None:
-    whole = _ISO.fullmatch(text)
+    whole = _iso().fullmatch(text)
     if whole is None:
         return None
     found = _Sum()

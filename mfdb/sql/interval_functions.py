@@ -149,19 +149,19 @@ def _zone(name: str) -> datetime.tzinfo:
     Raises:
         InvalidParameter: there is none.
     """
-    offset = _OFFSET.fullmatch(name.strip())
+    offset = re.fullmatch(_OFFSET, name.strip(), re.ASCII)
     if offset is not None:
         minutes = int(offset[2]) * 60 + int(offset[3] or 0)
         if minutes < 24 * 60:
             return datetime.timezone(datetime.timedelta(minutes=-int(offset[1] + str(minutes))))
-    elif _ZONE.fullmatch(name) is not None:
+    elif re.fullmatch(_ZONE, name, re.ASCII) is not None:
         with contextlib.suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             return datetime.UTC if name.upper() == "UTC" else zoneinfo.ZoneInfo(name)
     raise InvalidParameter(f"there is no time zone {name[:40]}", hint="UTC, Europe/Paris ...")
 
 
-_OFFSET = re.compile(r"([+-])(\d{1,2}):?(\d{2})?", re.ASCII)
-_ZONE = re.compile(r"[A-Za-z][\w+-]{0,30}(/[\w+-]{1,30}){0,2}", re.ASCII)
+_OFFSET = r"([+-])(\d{1,2}):?(\d{2})?"
+_ZONE = r"[A-Za-z][\w+-]{0,30}(/[\w+-]{1,30}){0,2}"
 
 
 def in_zone(name: str, us: int) -> int:
