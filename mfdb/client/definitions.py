@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.client.given_up import DROPPED
 from mfdb.dataset.acceptance import EVERYBODY
 from mfdb.kernel.errors import InvalidDefinition, NotSupportedError
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 DAY_S = 86_400
 RETENTION_S = 365 * DAY_S
 WRITES = int(Action.INSERT | Action.UPDATE | Action.DELETE)
-DROPPED = ("dropped", "true")
-"""The option of a manifest that gives a dataset up."""
 
 MAILBOX_COLUMNS = (
     ("sent_at", "TIMESTAMPTZ"),
@@ -178,11 +177,6 @@ def own(clause: AnyClause, dataset: DatasetId) -> AnyClause:
 def signed(manifest: Manifest, account: Account) -> SignedManifest:
     """Return a manifest with its owner's signature."""
     return SignedManifest(manifest, sign(manifest, account))
-
-
-def is_given_up(manifest: Manifest) -> bool:
-    """Return whether the owner dropped the dataset."""
-    return DROPPED in manifest.options
 
 
 def given_up(manifest: Manifest) -> Manifest:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.client.definitions import is_given_up
+from mfdb.client.given_up import is_given_up
 from mfdb.client.identities import address_of
 from mfdb.client.show import show_default
 from mfdb.rules.manifest import Kind

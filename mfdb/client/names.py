@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.client.definitions import is_given_up
+from mfdb.client.given_up import is_given_up
 from mfdb.client.identities import address_of
 from mfdb.kernel.errors import UnknownIdentity
 from mfdb.kernel.ids import DatasetId

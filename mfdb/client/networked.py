@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.client import show
-from mfdb.client.definitions import is_given_up, readers
+from mfdb.client.definitions import readers
+from mfdb.client.given_up import is_given_up
 from mfdb.client.home import HomeDataset
 from mfdb.client.names import is_told, owner_of
 from mfdb.client.options import parse_options

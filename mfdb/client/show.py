@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from mfdb.client.definitions import is_given_up
+from mfdb.client.given_up import is_given_up
 from mfdb.client.results import Result, table
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.clock import Hlc, hlc_seconds

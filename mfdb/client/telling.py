@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client import show
-from mfdb.client.definitions import is_given_up
+from mfdb.client.given_up import is_given_up
 from mfdb.client.results import Result
 from mfdb.client.show_create import show_create, show_policies
 from mfdb.client.upkeep import show_indexes

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client import show
-from mfdb.client.definitions import is_given_up
+from mfdb.client.given_up import is_given_up
 from mfdb.client.names import SCHEMAS
 from mfdb.client.results import Column, Result
 from mfdb.client.show_create import show_create, show_policies

@@ -18,7 +18,6 @@ from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.ledger.journal import Journal
 from mfdb.dataset.rows import row_reader, values_reader
 from mfdb.dataset.schema import has_key
-from mfdb.dataset.sealed_feed import SealedFeed
 from mfdb.dataset.visibility import Visibility
 from mfdb.kernel.errors import CorruptRecord
 from mfdb.kernel.ids import DatasetId
@@ -329,8 +328,11 @@ class Reading:
     # ---- inside
 
     def _feed(self, known: Known) -> Feed:
-        kind = LedgerFeed if has_ledger(known.manifest) else SealedFeed
-        return kind(self._snapshot, known, self.keyring, self._recent)
+        if has_ledger(known.manifest):
+            return LedgerFeed(self._snapshot, known, self.keyring, self._recent)
+        from mfdb.dataset.sealed_feed import SealedFeed  # with the first dataset of a network
+
+        return SealedFeed(self._snapshot, known, self.keyring, self._recent)
 
     def _visibility(self, known: Known, action: Action) -> Visibility:
         asked = (known.manifest.dataset, action)

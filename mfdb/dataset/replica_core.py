@@ -20,9 +20,7 @@ from mfdb.dataset.layout import FORMAT, FORMAT_KEY, DirectoryInfo, of_dataset
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.reading import CatalogueCache
 from mfdb.dataset.salts import save_entry
-from mfdb.dataset.sealed_batch import SealedBatch
 from mfdb.dataset.working import Working, load, parse, save
-from mfdb.dataset.writer import ChangesetWriter
 from mfdb.kernel.clock import HlcClock
 from mfdb.kernel.errors import WrongVersion
 from mfdb.rules.key_log import KeyLogEntry
@@ -36,7 +34,8 @@ if TYPE_CHECKING:
     from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Applied
     from mfdb.dataset.pending import Before
-    from mfdb.dataset.writer import Chain
+    from mfdb.dataset.sealed_batch import SealedBatch
+    from mfdb.dataset.writer import Chain, ChangesetWriter
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import Address, DatasetId, Hash
@@ -92,6 +91,8 @@ class ReplicaCore:
     @cached_property
     def _writer(self) -> ChangesetWriter:
         """Made for the first write: nothing else needs the signing key."""
+        from mfdb.dataset.writer import ChangesetWriter
+
         return ChangesetWriter(self._keys.account, self._hlc, self._entropy)
 
     @cached_property
@@ -245,6 +246,8 @@ class ReplicaCore:
     # ---- batches
 
     def _batch(self, working: Working, known: Known) -> SealedBatch:
+        from mfdb.dataset.sealed_batch import SealedBatch  # with the first dataset of a network
+
         tail = self.blocks.tail(working, known.manifest.dataset)
         return SealedBatch(working, known, self.keyring, tail, now_s=self._clock.now_s())
 

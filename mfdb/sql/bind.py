@@ -21,8 +21,6 @@ from mfdb.kernel.errors import (
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.access import key_access
-from mfdb.sql.bind_change import bind_delete, bind_insert, bind_update
-from mfdb.sql.bind_definition import bind_create, bind_grant, bind_index, bind_policy, bind_revoke
 from mfdb.sql.bind_expression import Scope, bind_condition, is_free_of_rows
 from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bind_items import ITEMS, items_of, name_of, outputs_of, parameters_of
@@ -40,7 +38,6 @@ from mfdb.sql.coerce import coerce, settle
 from mfdb.sql.names import table_of
 from mfdb.sql.relational.tree import shape
 from mfdb.sql.types import BIGINT, TEXT
-from mfdb.sql.views import inlined, writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,11 +54,20 @@ def bind(statement: st.Statement, catalogue: Catalogue) -> BoundStatement:
     Raises:
         ProgrammingError, DataError: it cannot mean anything here; position says where.
     """
-    binder = _BINDERS.get(type(statement))
+    binder = _binder_of(type(statement))
     if binder is None:
         return statement  # type: ignore[return-value] # every other kind is carried out as parsed
     bound: BoundStatement = binder(statement, catalogue)
     return bound
+
+
+def _binder_of(kind: type) -> Callable[[Any, Catalogue], Any] | None:
+    """Return what binds a kind of statement; those that write are loaded when one comes."""
+    if kind in _READING or kind not in _WRITING:
+        return _READING.get(kind)
+    from mfdb.sql.bind_writing import BINDERS
+
+    return BINDERS[kind]
 
 
 # ---- SELECT
@@ -71,6 +77,8 @@ def _select(node: st.Select, catalogue: Catalogue) -> BoundSelect | BoundRelatio
     """Bind for the row route, or for the relational one where an expression needs it."""
     table = table_of(node.table, catalogue) if node.table is not None else None
     if table is not None and table.view:
+        from mfdb.sql.views import inlined
+
         plain = inlined(node, table, catalogue)
         return _relational(node, catalogue) if plain is None else _select(plain, catalogue)
     scope = Scope(table, node.alias)
@@ -209,44 +217,28 @@ def _describe(node: st.Describe, catalogue: Catalogue) -> BoundDescribe:
 
 
 def _explain(node: st.Explain, catalogue: Catalogue) -> BoundExplain:
-    query: Any = _BINDERS[type(node.statement)](node.statement, catalogue)
+    query: Any = bind(node.statement, catalogue)
     return BoundExplain(statement=query)
 
 
-def _grant(node: st.Grant, catalogue: Catalogue) -> Any:
-    return bind_grant(node, table_of(node.table, catalogue))
-
-
-def _revoke(node: st.Revoke, catalogue: Catalogue) -> Any:
-    return bind_revoke(node, table_of(node.table, catalogue))
-
-
-def _create(node: st.CreateDataset, catalogue: Catalogue) -> Any:
-    return bind_create(node, catalogue)
-
-
-def _index(node: st.CreateIndex, catalogue: Catalogue) -> Any:
-    return bind_index(node, writable(table_of(node.table, catalogue), node.table))
-
-
-def _policy(node: st.CreatePolicy, catalogue: Catalogue) -> Any:
-    return bind_policy(node, writable(table_of(node.table, catalogue), node.table))
-
-
-_BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
+_READING: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Select: _select,
     qu.Query: _relational,
-    st.Insert: bind_insert,
-    st.Update: bind_update,
-    st.Delete: bind_delete,
     st.Subscribe: _subscribe,
     st.Describe: _describe,
     st.Explain: _explain,
-    st.Grant: _grant,
-    st.Revoke: _revoke,
-    st.CreateDataset: _create,
-    st.CreateIndex: _index,
-    st.CreatePolicy: _policy,
 }
+_WRITING = frozenset(
+    {
+        st.Insert,
+        st.Update,
+        st.Delete,
+        st.Grant,
+        st.Revoke,
+        st.CreateDataset,
+        st.CreateIndex,
+        st.CreatePolicy,
+    }
+)
 
 __all__ = ["bind", "name_of", "table_of"]
