@@ -5,11 +5,16 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     import pytest
     from xdist.remote import Producer
+
+# How long an example takes says something of the machine only.
+settings.register_profile("mfdb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mfdb")
 
 LIVE = "tests/e2e/live/"
 FIRST = ("e2e/live", "e2e", "sim")
