@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.rows import key_packer
 from mfdb.dataset.schema import has_key
+from mfdb.dataset.writer import RowInsert
 from mfdb.kernel.errors import NotNullViolation, WrongParameters
 from mfdb.sql.bound import BoundInsert, Slot
 from mfdb.sql.dml import duplicate
@@ -59,6 +60,11 @@ class BulkInsert:
         self._table = bound.table
         self.known = known
         self._pack_key = pack_key
+        self._names = [column.name for column in bound.table.columns]
+        self._steps = [
+            _Step.of(bound.parameters, value, column)
+            for value, column in zip(bound.rows[0], bound.table.columns, strict=True)
+        ]
 
     @classmethod
     def of(cls, bound: object, known: Known, keyring: Keyring) -> BulkInsert | None:
@@ -94,7 +100,7 @@ class BulkInsert:
         Raises:
             MfdbError: what the general way raises; nothing was noted.
         """
-        rows = list(zip(*self._columns(many), strict=True))
+        rows = self._rows(many)
         if not self._table.key:
             pending.insert_all({pending.changes.fresh_id(): row for row in rows})
             return len(rows)
@@ -117,6 +123,32 @@ class BulkInsert:
             raise duplicate(self._table, self._table.key, rows[locators.index(taken)])
         pending.insert_all(fresh)  # type: ignore[arg-type] # handles of a ledger are packed keys
         return len(rows)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it depends on what is there what may be inserted."""
+        return bool(self._table.key)
+
+    def changes(self, many: Sequence[Given]) -> list[RowInsert]:
+        """Return what is to be written to a dataset without a key.
+
+        Raises:
+            MfdbError: what the general way raises.
+        """
+        names = self._names
+        return [RowInsert(values=dict(zip(names, row, strict=True))) for row in self._rows(many)]
+
+    def _rows(self, many: Sequence[Given]) -> list[Values]:
+        """Return the rows as they are stored; a single one is quicker not turned into columns."""
+        if len(many) > 1:
+            return list(zip(*self._columns(many), strict=True))
+        check_counted(many, self._bound.parameters.count)
+        given = many[0]
+        row = tuple([None if step is None else step.stored(given) for step in self._steps])
+        for value, column in zip(row, self._table.columns, strict=True):
+            if value is None:
+                check_not_null(self._table, column, (None,))
+        return [row]
 
     def _packed(self, rows: list[Values]) -> list[bytes]:
         key = self._table.key
@@ -145,6 +177,53 @@ class BulkInsert:
         return found
 
 
+class _Step:
+    """What becomes of one parameter of a row; quick for a value of just the expected type."""
+
+    __slots__ = ("_bounds", "_place", "_slot", "_wanted")
+
+    def __init__(self, slot: Any, kind: SqlType) -> None:
+        self._slot = slot
+        self._place = slot[0]
+        is_exact = slot[1] == kind and not kind.numbers
+        self._wanted = EXACT.get(kind.name) if is_exact else None
+        self._bounds = RANGES[kind.name] if self._wanted is int else None
+
+    @classmethod
+    def of(cls, parameters: Parameters, value: Any, column: ColumnSchema) -> _Step | None:
+        """Return the step for a parameter, None for a NULL."""
+        return None if value is None else cls(parameters.slots[value.index], column.type)
+
+    def stored(self, given: Given) -> Any:
+        """Return the stored value.
+
+        Raises:
+            BadType, InvalidText, NumberOutOfRange: it does not suit its place.
+        """
+        value: Any = given[self._place]
+        if type(value) is self._wanted:
+            if self._bounds is not None:
+                if value in self._bounds:
+                    return value
+            elif not isinstance(value, str) or value.isascii():
+                return value
+        return to_storage(slot_value(self._slot, given))
+
+
+def check_counted(many: Sequence[Given], count: int) -> None:
+    """Return quietly if every set of parameters has one value for each.
+
+    Raises:
+        WrongParameters: a set is too long or too short.
+    """
+    for given in many:
+        if type(given) not in (tuple, list) or len(given) != count:
+            raise WrongParameters(
+                f"the statement has {count} parameters, {len(given)} values were given",
+                hint="pass one value for each parameter, in a list or tuple",
+            )
+
+
 class Turned:
     """Many sets of parameters, turned into columns.
 
@@ -153,13 +232,7 @@ class Turned:
     """
 
     def __init__(self, parameters: Parameters, many: Sequence[Given]) -> None:
-        count = parameters.count
-        for given in many:
-            if type(given) not in (tuple, list) or len(given) != count:
-                raise WrongParameters(
-                    f"the statement has {count} parameters, {len(given)} values were given",
-                    hint="pass one value for each parameter, in a list or tuple",
-                )
+        check_counted(many, parameters.count)
         self._parameters = parameters
         self._many = many
         self._columns = list(zip(*many, strict=True))

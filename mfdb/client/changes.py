@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mfdb.client.quick_insert import QuickInsert
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
+    from mfdb.dataset.writer import RowInsert
     from mfdb.kernel.ids import DatasetId
     from mfdb.sql.parameters import Given
     from mfdb.sql.tables import Mutation
@@ -93,6 +94,17 @@ class Changes:
                 continue
             return result
         raise AssertionError("the last attempt returns or raises")
+
+    def unasked(self, text: str, many: Sequence[Given], known: Known) -> list[RowInsert] | None:
+        """Return the new rows of an INSERT that asks nothing of what is there, or None.
+
+        Raises:
+            MfdbError: the values do not suit the columns.
+        """
+        bulk = self._bulks.get(text) if many else None
+        if not isinstance(bulk, BulkInsert) or bulk.known is not known or bulk.has_key:
+            return None
+        return bulk.changes(many)
 
     def plan(self, statement: _CHANGE, many: Sequence[Given], text: str, batch: Batch) -> Result:
         """Note what a statement changes in a batch, and return its result.

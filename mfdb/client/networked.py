@@ -83,7 +83,7 @@ class Networked:
         self._outbox = Outbox(state.replica, remote)
         self._home = HomeDataset(state, remote, self._outbox)
         self._synced_s: dict[DatasetId, float] = {}
-        self._plain: dict[int, tuple[st.Statement, int]] = {}
+        self._plain: dict[int, tuple[st.Statement, int, Known]] = {}
         """Statements that nothing has to be found or synced for, in this state of the catalogue."""
 
     @property
@@ -93,7 +93,7 @@ class Networked:
 
     def is_needed(self, statement: st.Statement) -> bool:
         """Return whether a statement cannot be answered on this machine alone."""
-        if self._is_plain(statement):
+        if self._plain_dataset(statement) is not None:
             return True
         match statement:
             case st.CreateDataset():
@@ -196,7 +196,7 @@ class Networked:
         with self._state.guarded(statement):
             if not isinstance(statement, st.CHANGES):
                 return self._local.changes.run_many(statement, many, text)
-            if not self._is_plain(statement):
+            if self._plain_dataset(statement) is None:
                 await self._prepare(statement.table, _ACTION[type(statement)])
                 read = list(_read_by(statement))
                 for name in read:
@@ -204,6 +204,11 @@ class Networked:
                 self._learn_plain(statement, read)
             if self._state.batch is not None:
                 return self._local.changes.plan(statement, many, text, self._state.batch)
+            known = self._plain_dataset(statement)
+            rows = None if known is None else self._local.changes.unasked(text, many, known)
+            if known is not None and rows is not None:
+                await self._outbox.write(known.manifest.dataset, rows, sealed_sender=False)
+                return Result(tag=f"INSERT {len(rows)}", count=len(rows))
             for attempt in range(_ATTEMPTS):
                 batch = Batch()
                 result = self._local.changes.plan(statement, many, text, batch)
@@ -307,10 +312,13 @@ class Networked:
         if reads and action is not Action.SUBSCRIBE and self._is_due(manifest):
             await self._sync(manifest)
 
-    def _is_plain(self, statement: st.Statement) -> bool:
+    def _plain_dataset(self, statement: st.Statement) -> Known | None:
+        """Return the dataset of a statement that reads none and needs none to be found."""
         kept = self._plain.get(id(statement))
         state = self._state.replica.catalogue_state
-        return kept is not None and kept[0] is statement and kept[1] == state
+        if kept is None or kept[0] is not statement or kept[1] != state:
+            return None
+        return kept[2]
 
     def _learn_plain(self, statement: st.Statement, read: Sequence[st.TableName]) -> None:
         """Remember an INSERT into an own dataset on a network that nobody orders."""
@@ -322,7 +330,7 @@ class Networked:
             return
         if known.manifest.ordering is Ordering.FREE and not is_told(statement.table):
             make_room(self._plain)
-            self._plain[id(statement)] = (statement, state)
+            self._plain[id(statement)] = (statement, state, known)
 
     async def _ask(self, name: st.TableName) -> None:
         """Let the network tell what a relation of schema `mf` shows."""

@@ -111,15 +111,14 @@ class Completing:
     ) -> Sequence[bytes]:
         certificate = bundle.certificate
         codec = Codec(certificate.k, certificate.n)
-        held = self._sealing.held(dataset, bundle.changesets)
+        held = self._sealing.copies.held(dataset, bundle.changesets)
         if len(held) == len(bundle.changesets):
             return codec.encode(build_segment(certificate.number, held.items()))
         try:
             shards = await fetch_shards(self._context, dataset, bundle, placement)
         except StripeLost:
             others = [who for who in placement.replica_set if who != self._context.me]
-            await self._sealing.fetch(dataset, bundle.changesets, others)
-            held = self._sealing.held(dataset, bundle.changesets)
+            held = await self._sealing.copies.fetch(dataset, bundle.changesets, others)
             held |= await self._elsewhere(dataset, bundle, placement, held.keys())
             if len(held) < len(bundle.changesets):
                 raise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.kernel.seed import IdentityKeys
-    from mfdb.node.commit import Committer
+    from mfdb.node.commit import Committer, RunBlocking
     from mfdb.node.directory import Directory
     from mfdb.node.settings import NodeSettings, ProviderSettings
     from mfdb.rules.evidence import Network
@@ -37,6 +37,7 @@ class Context:
     entropy: Entropy
     store: Store
     committer: Committer
+    run_blocking: RunBlocking
     directory: Directory
     node: NodeSettings
     settings: ProviderSettings

@@ -130,7 +130,7 @@ class Healing:
             wanted = [
                 id_ for id_ in sorted(lacking) if shelf.log_number(view, dataset, id_) is None
             ]
-        await self._sealing.fetch(dataset, wanted, [replica])
+        await self._sealing.copies.fetch(dataset, wanted, [replica])
 
     async def _learn(self, dataset: DatasetId) -> None:
         """Take over what was written and sealed while we were away.
@@ -161,7 +161,7 @@ class Healing:
                 LogItem(number=0, changeset=id_, data=data[id_], entry=keys[id_], receipts=())
                 for id_ in keys
             ]
-            await self._sealing.take_all(dataset, items)
+            await self._sealing.copies.take_all(dataset, items)
         if not self._never_came(dataset, bundle):
             segment = bundle.certificate.segment
             await self._context.committer.submit(

@@ -22,6 +22,7 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.messages import Acknowledged, Done
 from mfdb.node.provider import rows, shelf
+from mfdb.node.provider.soundness import Soundness
 from mfdb.rules.changeset import Changeset, is_changeset, open_changeset
 from mfdb.rules.key_log import KeyLogEntry, check_entry
 from mfdb.rules.receipt import Promised, acknowledge, check_promise, log_head, sign_batch
@@ -113,6 +114,8 @@ class Intake:
         self._context = context
         self._acknowledger = acknowledger
         self._feed = feed
+        self.soundness = Soundness()
+        """What was taken in, for whoever looks at it again."""
 
     async def on_put_changeset(self, request: PutChangeset) -> Acknowledged:
         """Take a new write; one that is here already is acknowledged by its first receipt.
@@ -154,6 +157,7 @@ class Intake:
             _mend(transaction, taking)
             return known
         accepted = self._judge(transaction, taking.changeset, fresh=fresh)
+        self.soundness.note(id_, taking.data)
         made = self._agreement(transaction, dataset)
         _demand_room(transaction, dataset, made.agreement.capacity_bytes, len(taking.data))
         tip = self._log(transaction, dataset, id_)

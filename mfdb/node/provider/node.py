@@ -179,6 +179,7 @@ class ProviderNode:
             entropy=self._ports.entropy,
             store=self._ports.store,
             committer=self._committer,
+            run_blocking=self._ports.run_blocking,
             directory=directory,
             node=self._node,
             settings=self._settings,

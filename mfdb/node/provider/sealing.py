@@ -20,13 +20,10 @@ from mfdb.kernel.account import recover
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, MfdbError, QuorumNotReached
 from mfdb.node.messages import (
-    Copies,
     Done,
-    GetCopies,
     HotList,
     ListHot,
     ProposeSeal,
-    PutReceipts,
     PutSealed,
     PutShard,
     SealedReport,
@@ -35,8 +32,7 @@ from mfdb.node.messages import (
     Stored,
 )
 from mfdb.node.provider import shelf
-from mfdb.node.provider.soundness import Soundness
-from mfdb.rules.changeset import open_changeset
+from mfdb.node.provider.copy_desk import CopyDesk
 from mfdb.rules.evidence import StoreReceipt, check_signer
 from mfdb.rules.merkle import unit_count
 from replication.seal import (
@@ -65,12 +61,11 @@ from replication.segment import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence, Set
 
-    from mfdb.kernel.ids import Address, AgreementId, ChangesetId, DatasetId
+    from mfdb.kernel.ids import Address, AgreementId, ChangesetId, DatasetId, Hash
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import LogItem, SealNow
+    from mfdb.node.messages import SealNow
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
-    from mfdb.rules.changeset import Changeset
     from mfdb.rules.evidence import Network, SealCertificate
     from mfdb.rules.placement import Placement
 
@@ -82,8 +77,8 @@ class Sealing:
 
     def __init__(self, context: Context, intake: Intake) -> None:
         self._context = context
-        self._intake = intake
-        self._soundness = Soundness()
+        self.copies = CopyDesk(context, intake)
+        """The changesets that are held here unsealed, and who has what is lacking."""
         self._made: dict[DatasetId, SealCertificate] = {}
         """The certificate that this replica made last of a dataset, leading its sealing."""
         self._leading: dict[DatasetId, asyncio.Lock] = {}
@@ -116,69 +111,115 @@ class Sealing:
         placement = self._context.placement(dataset)
         hot = await self._hot_lists(dataset, number, placement, manifest.profile.write_quorum)
         ids = _begun(hot) or union(listed.entries for listed in hot.values())
-        await self.fetch(dataset, ids, [who for who in hot if who != self._context.me])
-        held = self.held(dataset, ids)
+        held = await self.copies.fetch(
+            dataset, ids, [who for who in hot if who != self._context.me]
+        )
         ids = _shown(ids, held.keys(), is_begun=bool(_begun(hot)))
         if not ids:
             return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
-        segment = build_segment(number, held.items())
-        certificate, shards, roots = certify(
-            manifest.subject, number, ids, segment, k=manifest.profile.k, n=manifest.profile.n
-        )
-        self._made[dataset] = certificate
+        certificate, shards, roots = await self._make(dataset, number, held, ids)
         proposal = ProposeSeal(
             dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots, begun=b""
         )
         begun = {who for who, listed in hot.items() if listed.signed == ids}
         signatures = await self._signatures(
-            proposal, placement, manifest.profile.write_quorum, begun
+            proposal, placement, manifest.profile.write_quorum, begun, held
         )
         bundle = SealedSegment(certificate, ids, roots, signatures, ())
         bundle = await self._spread(dataset, bundle, shards, placement)
         await self.hand_round(dataset, bundle, placement)
         return SealReport(
-            segments=1, changesets=len(ids), bytes=len(segment), receipts=len(bundle.receipts)
+            segments=1,
+            changesets=len(ids),
+            bytes=certificate.length_bytes,
+            receipts=len(bundle.receipts),
         )
+
+    async def _make(
+        self,
+        dataset: DatasetId,
+        number: int,
+        held: Mapping[ChangesetId, bytes],
+        ids: tuple[ChangesetId, ...],
+    ) -> tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]:
+        """Return the certificate that changesets make, its shards and their roots.
+
+        Computed beside the loop and the store: it takes long, and writes go on.
+        """
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+        profile = manifest.profile
+
+        def make() -> tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]:
+            segment = build_segment(number, ((id_, held[id_]) for id_ in ids))
+            return certify(manifest.subject, number, ids, segment, k=profile.k, n=profile.n)
+
+        made = await self._context.run_blocking(make)
+        self._made[dataset] = made[0]
+        return made
 
     async def _hot_lists(
         self, dataset: DatasetId, number: int, placement: Placement, quorum: int
     ) -> dict[Address, HotList]:
         request = ListHot(dataset=dataset, number=number)
-        lists = {self._context.me: await self.hot(request)}
-        for replica in placement.replica_set:
-            if replica == self._context.me:
-                continue
-            try:
-                correspondent = await self._context.directory.reach(replica)
-                lists[replica] = await correspondent.ask(request, HotList)
-            except MfdbError as error:
-                log.warning("no hot list replica=0x%s %s", replica.hex(), error)
+        asked = placement.replica_set
+        found = await asyncio.gather(*(self._hot_list(request, replica) for replica in asked))
+        lists = {who: one for who, one in zip(asked, found, strict=True) if one is not None}
         if len(lists) < quorum:
             raise QuorumNotReached(f"{quorum} replicas must take part, {len(lists)} do")
         return lists
 
+    async def _hot_list(self, request: ListHot, replica: Address) -> HotList | None:
+        try:
+            if replica == self._context.me:
+                return await self.hot(request)
+            correspondent = await self._context.directory.reach(replica)
+            return await correspondent.ask(request, HotList)
+        except MfdbError as error:
+            log.warning("no hot list replica=0x%s %s", replica.hex(), error)
+            return None
+
     async def _signatures(
-        self, proposal: ProposeSeal, placement: Placement, quorum: int, begun: set[Address]
+        self,
+        proposal: ProposeSeal,
+        placement: Placement,
+        quorum: int,
+        begun: set[Address],
+        held: Mapping[ChangesetId, bytes],
     ) -> tuple[bytes, ...]:
-        """Ask those first who have begun; theirs shows the others that nothing else can come."""
+        """Return a quorum of signatures; nobody else need compute the certificate.
+
+        Those are asked first who have begun; theirs shows the others that nothing else can come.
+        """
+        me = self._context.me
+        left = sorted(placement.replica_set, key=lambda who: (who not in begun, who != me))
         signatures: list[bytes] = []
-        for replica in sorted(placement.replica_set, key=lambda who: who not in begun):
-            try:
-                signature = await self._signature(proposal, replica)
-            except MfdbError as error:
-                log.warning("no seal signature replica=0x%s %s", replica.hex(), error)
-                continue
-            signatures.append(signature)
-            if begun:
-                proposal = msgspec.structs.replace(proposal, begun=signature)
+        while left and len(signatures) < quorum:
+            count = 1 if begun else quorum - len(signatures)
+            asked, left = left[:count], left[count:]
+            found = await asyncio.gather(*(self._signed(proposal, who, held) for who in asked))
+            signatures += [signature for signature in found if signature is not None]
+            if begun and signatures:
+                proposal = msgspec.structs.replace(proposal, begun=signatures[-1])
         if len(signatures) < quorum:
             raise QuorumNotReached(f"{quorum} replicas must sign, {len(signatures)} did")
         return tuple(signatures)
 
-    async def _signature(self, proposal: ProposeSeal, replica: Address) -> bytes:
+    async def _signed(
+        self, proposal: ProposeSeal, replica: Address, held: Mapping[ChangesetId, bytes]
+    ) -> bytes | None:
+        try:
+            return await self._signature(proposal, replica, held)
+        except MfdbError as error:
+            log.warning("no seal signature replica=0x%s %s", replica.hex(), error)
+            return None
+
+    async def _signature(
+        self, proposal: ProposeSeal, replica: Address, held: Mapping[ChangesetId, bytes]
+    ) -> bytes:
         """Return a replica's good signature over a certificate."""
         if replica == self._context.me:
-            return await self.certify(proposal)
+            return await self.certify(proposal, held)
         correspondent = await self._context.directory.reach(replica)
         signature = (await correspondent.ask(proposal, Signed)).signature
         signer = correspondent.record.signer
@@ -229,14 +270,15 @@ class Sealing:
         """Give a bundle with its receipts to every provider of the dataset."""
         request = PutSealed(dataset=dataset, bundle=bundle)
         await self.on_put_sealed(request)
-        for provider in placement.providers:
-            if provider == self._context.me:
-                continue
-            try:
-                correspondent = await self._context.directory.reach(provider)
-                await correspondent.ask(request, Done)
-            except MfdbError as error:
-                log.warning("bundle not handed over to=0x%s %s", provider.hex(), error)
+        others = [who for who in placement.providers if who != self._context.me]
+        await asyncio.gather(*(self._hand(request, provider) for provider in others))
+
+    async def _hand(self, request: PutSealed, provider: Address) -> None:
+        try:
+            correspondent = await self._context.directory.reach(provider)
+            await correspondent.ask(request, Done)
+        except MfdbError as error:
+            log.warning("bundle not handed over to=0x%s %s", provider.hex(), error)
 
     # ---- taking part
 
@@ -279,14 +321,22 @@ class Sealing:
             AccessDenied, BadProof: it may not be signed.
         """
         self._demand_replica(request.dataset, caller)
-        await self.fetch(request.dataset, request.changesets, [caller])
-        return Signed(signature=await self.certify(request))
+        dataset, ids = request.dataset, request.changesets
+        held = await self.copies.fetch(dataset, ids, [caller])
+        with self._context.store.snapshot() as view:
+            number = shelf.next_segment(view, dataset)
+        if held.keys() >= set(ids) and number == request.certificate.number:
+            await self._make(dataset, number, held, ids)
+        return Signed(signature=await self.certify(request, held))
 
-    async def certify(self, request: ProposeSeal) -> bytes:
-        """Return this replica's signature over a certificate, stored before it is returned."""
+    async def certify(self, request: ProposeSeal, held: Mapping[ChangesetId, bytes]) -> bytes:
+        """Return this replica's signature over a certificate, stored before it is returned.
+
+        `held` has the changesets that are held here, good ones only.
+        """
         is_begun = await self._is_begun(request)
         return await self._context.committer.submit(
-            lambda transaction: self._certify(transaction, request, is_begun=is_begun)
+            lambda transaction: self._certify(transaction, request, held, is_begun=is_begun)
         )
 
     async def _is_begun(self, request: ProposeSeal) -> bool:
@@ -305,7 +355,14 @@ class Sealing:
         records = [await self._context.directory.record(r) for r in placement.replica_set]
         return {record.signer for record in records}
 
-    def _certify(self, transaction: Transaction, request: ProposeSeal, *, is_begun: bool) -> bytes:
+    def _certify(
+        self,
+        transaction: Transaction,
+        request: ProposeSeal,
+        held: Mapping[ChangesetId, bytes],
+        *,
+        is_begun: bool,
+    ) -> bytes:
         dataset, certificate = request.dataset, request.certificate
         manifest = shelf.manifest(transaction, dataset)
         number = shelf.next_segment(transaction, dataset)
@@ -325,7 +382,6 @@ class Sealing:
             changesets=request.changesets,
             shard_roots=request.shard_roots,
         )
-        held = self._whole(transaction, dataset, request.changesets)
         check_before_signing(proposal, held, view)
         shelf.put_signed_segment(
             transaction, dataset, number, certificate.segment, request.changesets
@@ -444,65 +500,6 @@ class Sealing:
     def _demand_replica(self, dataset: DatasetId, caller: Address) -> None:
         if caller not in self._context.placement(dataset).replica_set:
             raise AccessDenied("only a replica of the dataset may ask that")
-
-    def held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
-        """Return the bytes of those changesets that are held here, unsealed and undamaged."""
-        with self._context.store.snapshot() as view:
-            return self._whole(view, dataset, ids)
-
-    def _whole(
-        self, view: shelf.View, dataset: DatasetId, ids: Iterable[ChangesetId]
-    ) -> dict[ChangesetId, bytes]:
-        """Return the bytes of changesets, without those not here or rotted on the disk."""
-        found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
-        return {
-            id_: data
-            for id_, data in found.items()
-            if data is not None and self._soundness.is_sound(id_, data)
-        }
-
-    async def fetch(
-        self, dataset: DatasetId, ids: Sequence[ChangesetId], sources: Sequence[Address]
-    ) -> None:
-        """Take the listed changesets that are not here, or damaged, from those who have them."""
-        for source in sources:
-            try:
-                await self._fetch(dataset, ids, source)
-            except MfdbError as error:
-                log.warning("copies not had from=0x%s %s", source.hex(), error)
-
-    async def _fetch(self, dataset: DatasetId, ids: Sequence[ChangesetId], source: Address) -> None:
-        lacking = missing(ids, self.held(dataset, ids).keys())
-        while lacking:
-            correspondent = await self._context.directory.reach(source)
-            request = GetCopies(dataset=dataset, changesets=lacking)
-            copies = await correspondent.ask(request, Copies)
-            await self.take_all(dataset, copies.items)
-            left = missing(ids, self.held(dataset, ids).keys())
-            if left == lacking:
-                return
-            lacking = left
-
-    async def take_all(self, dataset: DatasetId, items: Iterable[LogItem]) -> None:
-        """Take copies from others, the oldest first, for later ones may build on them.
-
-        One that cannot be taken, because what it builds on is not here yet or it is no good, does
-        not keep the others away; whoever needs it sees that it is lacking.
-        """
-        opened = [(open_changeset(item.data), item) for item in items if item.data]
-        for changeset, item in sorted(opened, key=lambda one: (one[0].header.hlc, one[0].id)):
-            try:
-                await self._take(dataset, changeset, item)
-            except MfdbError as error:
-                log.info("copy not taken changeset=0x%s %s", changeset.id.hex(), error)
-
-    async def _take(self, dataset: DatasetId, changeset: Changeset, item: LogItem) -> None:
-        """Take a copy from another replica: valid because it spread, fresh or not."""
-        if item.entry is None:
-            raise BadProof("a copy comes with what opens it")
-        await self._intake.take(changeset, item.data, item.entry, fresh=False)
-        others = tuple(r for r in item.receipts if r.batch.provider != self._context.me)
-        await self._intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=others))
 
     async def catch_up(self, dataset: DatasetId, bundles: Sequence[SealedSegment]) -> None:
         """Take over segments, or receipts for their shards, that we have not heard of.

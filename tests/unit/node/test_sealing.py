@@ -15,6 +15,8 @@ from replication.seal import HotEntry
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mfdb.kernel.ids import DatasetId
     from replication.segment import SealedSegment
 
@@ -198,7 +200,7 @@ async def test_a_replica_that_signs_nothing_or_lists_what_nobody_has_stops_no_se
         phantom = HotEntry(changeset=ChangesetId(Hash(b"\x07" * 32)), hlc=1, length_bytes=1)
         return HotList(entries=(*listed.entries, phantom), signed=listed.signed)
 
-    async def certify(request: ProposeSeal) -> bytes:
+    async def certify(request: ProposeSeal, held: Mapping[ChangesetId, bytes]) -> bytes:
         return bytes(65)
 
     liar.hot, liar.certify = hot, certify  # type: ignore[method-assign]  # it lies

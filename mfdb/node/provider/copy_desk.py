@@ -1,0 +1,94 @@
+"""Unsealed changesets whole: those that are held here, and those that others have to give."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import BadProof, MfdbError
+from mfdb.node.messages import Copies, GetCopies, PutReceipts
+from mfdb.node.provider import shelf
+from mfdb.rules.changeset import open_changeset
+from replication.seal import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mfdb.kernel.ids import Address, ChangesetId, DatasetId
+    from mfdb.node.messages import LogItem
+    from mfdb.node.provider.context import Context
+    from mfdb.node.provider.intake import Intake
+    from mfdb.rules.changeset import Changeset
+
+log = logging.getLogger(__name__)
+
+
+class CopyDesk:
+    """Gives the bytes of changesets, fetched where they are lacking here."""
+
+    def __init__(self, context: Context, intake: Intake) -> None:
+        self._context = context
+        self._intake = intake
+        self._soundness = intake.soundness
+
+    def held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
+        """Return the bytes of those changesets that are held here, unsealed and undamaged."""
+        with self._context.store.snapshot() as view:
+            found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
+        return {
+            id_: data
+            for id_, data in found.items()
+            if data is not None and self._soundness.is_sound(id_, data)
+        }
+
+    async def fetch(
+        self, dataset: DatasetId, ids: Sequence[ChangesetId], sources: Sequence[Address]
+    ) -> dict[ChangesetId, bytes]:
+        """Return the listed changesets; those not here, or damaged, are taken from who has them."""
+        held = self.held(dataset, ids)
+        for source in sources:
+            if not missing(ids, held.keys()):
+                break
+            try:
+                await self._fetch(dataset, ids, source, held)
+            except MfdbError as error:
+                log.warning("copies not had from=0x%s %s", source.hex(), error)
+        return held
+
+    async def _fetch(
+        self,
+        dataset: DatasetId,
+        ids: Sequence[ChangesetId],
+        source: Address,
+        held: dict[ChangesetId, bytes],
+    ) -> None:
+        while lacking := missing(ids, held.keys()):
+            correspondent = await self._context.directory.reach(source)
+            request = GetCopies(dataset=dataset, changesets=lacking)
+            copies = await correspondent.ask(request, Copies)
+            await self.take_all(dataset, copies.items)
+            taken = self.held(dataset, lacking)
+            if not taken:
+                return
+            held.update(taken)
+
+    async def take_all(self, dataset: DatasetId, items: Iterable[LogItem]) -> None:
+        """Take copies from others, the oldest first, for later ones may build on them.
+
+        One that cannot be taken, because what it builds on is not here yet or it is no good, does
+        not keep the others away; whoever needs it sees that it is lacking.
+        """
+        opened = [(open_changeset(item.data), item) for item in items if item.data]
+        for changeset, item in sorted(opened, key=lambda one: (one[0].header.hlc, one[0].id)):
+            try:
+                await self._take(dataset, changeset, item)
+            except MfdbError as error:
+                log.info("copy not taken changeset=0x%s %s", changeset.id.hex(), error)
+
+    async def _take(self, dataset: DatasetId, changeset: Changeset, item: LogItem) -> None:
+        """Take a copy from another replica: valid because it spread, fresh or not."""
+        if item.entry is None:
+            raise BadProof("a copy comes with what opens it")
+        await self._intake.take(changeset, item.data, item.entry, fresh=False)
+        others = tuple(r for r in item.receipts if r.batch.provider != self._context.me)
+        await self._intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=others))
