@@ -20,6 +20,7 @@ from mfdb.chain.port import (
     ClaimFees,
     CreateChequebook,
     Delegate,
+    ExcuseCase,
     OpenCase,
     PushVerdict,
     RecordBeacon,
@@ -30,6 +31,7 @@ from mfdb.chain.port import (
     SetRecord,
     SettleRepair,
     Stake,
+    TerminateAgreement,
     TransferMft,
     Unstake,
 )
@@ -97,9 +99,11 @@ def step_of(call: ChainCall, known: Known) -> Step:
             return _step("beacon", "record", call.epoch)
         case Stake() | Unstake() | Delegate():
             return _deposit_step(call)
-        case RegisterAgreement() | RegisterByMandate() | ReleaseAgreement() | ClaimFees():
+        case RegisterAgreement() | RegisterByMandate():
+            return _registering_step(call)
+        case ReleaseAgreement() | TerminateAgreement() | ClaimFees() | SettleRepair():
             return _agreement_step(call)
-        case OpenCase() | AnswerCase() | PushVerdict() | SettleRepair() | ReleaseCompensation():
+        case OpenCase() | AnswerCase() | ExcuseCase() | PushVerdict() | ReleaseCompensation():
             return _case_step(call, known)
         case _:
             assert_never(call)
@@ -138,9 +142,7 @@ def _deposit_step(call: Stake | Unstake | Delegate) -> Step:
             assert_never(call)
 
 
-def _agreement_step(
-    call: RegisterAgreement | RegisterByMandate | ReleaseAgreement | ClaimFees,
-) -> Step:
+def _registering_step(call: RegisterAgreement | RegisterByMandate) -> Step:
     match call:
         case RegisterAgreement():
             words = agreement_words(call.agreement)
@@ -158,16 +160,29 @@ def _agreement_step(
                 call.owner_signature,
                 call.case,
             )
+        case _:
+            assert_never(call)
+
+
+def _agreement_step(
+    call: ReleaseAgreement | TerminateAgreement | ClaimFees | SettleRepair,
+) -> Step:
+    match call:
         case ReleaseAgreement():
             return _step("deposits", "release", call.agreement)
+        case TerminateAgreement():
+            return _step("deposits", "terminate", call.agreement, call.client_signature)
         case ClaimFees():
             return _step("escrow", "claim", call.agreement)
+        case SettleRepair():
+            words = receipt_words(call.receipt)
+            return _step("escrow", "settle_repair", call.case, words, call.signature)
         case _:
             assert_never(call)
 
 
 def _case_step(
-    call: OpenCase | AnswerCase | PushVerdict | SettleRepair | ReleaseCompensation, known: Known
+    call: OpenCase | AnswerCase | ExcuseCase | PushVerdict | ReleaseCompensation, known: Known
 ) -> Step:
     match call:
         case OpenCase():
@@ -179,11 +194,11 @@ def _case_step(
         case AnswerCase():
             claim = encode_claim(call.receipt, known.claim_signature)
             return _step("court", "answer", call.case, claim, encode_answer(call.unit, call.path))
+        case ExcuseCase():
+            claim = encode_claim(call.receipt, known.claim_signature)
+            return _step("court", "excuse", call.case, claim, call.client_signature)
         case PushVerdict():
             return _step("court", "verdict", call.case)
-        case SettleRepair():
-            words = receipt_words(call.receipt)
-            return _step("escrow", "settle_repair", call.case, words, call.signature)
         case ReleaseCompensation():
             return _step("escrow", "release", call.case)
         case _:

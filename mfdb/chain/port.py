@@ -99,6 +99,14 @@ class ReleaseAgreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TerminateAgreement:
+    """End an agreement before its time, by its provider with the client's release of all of it."""
+
+    agreement: AgreementId
+    client_signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimFees:
     """Pay the provider the fees of all whole epochs passed and not yet claimed."""
 
@@ -144,6 +152,15 @@ class AnswerCase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExcuseCase:
+    """Show the client's signed release from the segment that a case asks for; acquits."""
+
+    case: CaseId
+    receipt: StoreReceipt
+    client_signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushVerdict:
     """Close a case whose answer window has passed in silence: guilty."""
 
@@ -176,11 +193,13 @@ ChainCall = (
     | RegisterAgreement
     | RegisterByMandate
     | ReleaseAgreement
+    | TerminateAgreement
     | ClaimFees
     | SetRecord
     | RecordBeacon
     | OpenCase
     | AnswerCase
+    | ExcuseCase
     | PushVerdict
     | SettleRepair
     | ReleaseCompensation

@@ -28,6 +28,7 @@ from mfdb.chain.port import (
     ChequebookState,
     CourtTerms,
     DepositState,
+    ExcuseCase,
     Head,
     Mined,
     OpenCase,
@@ -445,7 +446,7 @@ class Web3Chain:
 
     async def _claim_signature(self, call: ChainCall) -> bytes:
         """Return the signature in the claim that an answer answers; the case's event has it."""
-        if not isinstance(call, AnswerCase):
+        if not isinstance(call, AnswerCase | ExcuseCase):
             return b""
         wanted = {
             "address": show(self._contracts["court"]),

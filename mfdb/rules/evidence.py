@@ -156,6 +156,22 @@ class RepairMandate(Record, frozen=True):
         )
 
 
+class Release(Record, frozen=True):
+    """A client's word that a provider owes it nothing any more of a segment.
+
+    With a segment of zeros: of the whole agreement, which the provider then may terminate.
+    """
+
+    agreement: AgreementId
+    segment: SegmentId
+
+    TYPE: ClassVar[str] = "Release(bytes32 agreement,bytes32 segment)"
+
+    def struct_hash(self) -> Hash:
+        """Return the EIP-712 struct hash."""
+        return struct_hash(self.TYPE, self.agreement, self.segment)
+
+
 class StoreReceipt(Record, frozen=True):
     """A provider's promise to produce any unit of a shard until `expiry` (block time, seconds)."""
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.account import Account
     from mfdb.kernel.clock import Clock
 
+_EscrowCall = port.ClaimFees | port.SettleRepair | port.ReleaseCompensation
 _DepositsCall = (
     port.Stake
     | port.Unstake
@@ -46,9 +47,8 @@ _DepositsCall = (
     | port.RegisterAgreement
     | port.RegisterByMandate
     | port.ReleaseAgreement
-    | port.ClaimFees
-    | port.SettleRepair
-    | port.ReleaseCompensation
+    | port.TerminateAgreement
+    | _EscrowCall
 )
 SIM_CHAIN_ID = 1_414_742_093
 GAS: dict[type[ChainCall], int] = {
@@ -61,11 +61,13 @@ GAS: dict[type[ChainCall], int] = {
     port.RegisterAgreement: 278_000,
     port.RegisterByMandate: 371_000,
     port.ReleaseAgreement: 101_000,
+    port.TerminateAgreement: 118_000,
     port.ClaimFees: 113_000,
     port.SetRecord: 84_000,
     port.RecordBeacon: 48_000,
     port.OpenCase: 317_000,
     port.AnswerCase: 105_000,
+    port.ExcuseCase: 95_000,
     port.PushVerdict: 244_000,
     port.SettleRepair: 94_000,
     port.ReleaseCompensation: 51_000,
@@ -260,6 +262,8 @@ class SimChainWorld:
                 self._record_beacon(call.epoch)
             case port.AnswerCase():
                 self.court.answer(call, block)
+            case port.ExcuseCase():
+                self.court.excuse(call, block)
             case port.PushVerdict():
                 self.court.verdict(call.case, block)
             case _:
@@ -267,7 +271,7 @@ class SimChainWorld:
         return None, None
 
     def _apply_deposits(self, call: _DepositsCall, sender: Address, block: Block) -> None:
-        deposits, escrow = self.deposits, self.escrow
+        deposits = self.deposits
         match call:
             case port.Stake():
                 deposits.stake(sender, call.amount)
@@ -281,6 +285,14 @@ class SimChainWorld:
                 deposits.register_by_mandate(call, self.court.convicted, block)
             case port.ReleaseAgreement():
                 deposits.release(call.agreement, block)
+            case port.TerminateAgreement():
+                deposits.terminate(sender, call.agreement, call.client_signature, block)
+            case _:
+                self._apply_escrow(call, block)
+
+    def _apply_escrow(self, call: _EscrowCall, block: Block) -> None:
+        deposits, escrow = self.deposits, self.escrow
+        match call:
             case port.ClaimFees():
                 escrow.claim(deposits.kept(call.agreement), block)
             case port.SettleRepair():

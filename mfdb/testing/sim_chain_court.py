@@ -12,13 +12,14 @@ from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import Address, AgreementId, CaseId, Hash, Wei
 from mfdb.kernel.limits import UNIT_BYTES
 from mfdb.kernel.typed_data import word
+from mfdb.rules.evidence import Release
 from mfdb.rules.merkle import check_path, depth_of, leaf_hash
 from mfdb.testing.sim_chain_deposits import promise_of
 from mfdb.testing.sim_chain_pay import signer_or_none
 from mfdb.testing.sim_chain_state import Table, fits_uint64, fits_uint256, require
 
 if TYPE_CHECKING:
-    from mfdb.chain.port import AnswerCase, CourtTerms, OpenCase
+    from mfdb.chain.port import AnswerCase, CourtTerms, ExcuseCase, OpenCase
     from mfdb.rules.evidence import Network, StoreReceipt
     from mfdb.testing.sim_chain_deposits import Deposits, Escrow
     from mfdb.testing.sim_chain_pay import Beacons
@@ -153,8 +154,22 @@ class Court:
             check_path(case.receipt.root, leaf, call.path, index=case.unit, count=units)
         except BadProof:
             require(False, "mfdb: wrong unit or path")  # noqa: FBT003 - it never holds here
+        self._acquit(call.case, case)
+
+    def excuse(self, call: ExcuseCase, block: Block) -> None:
+        """Show the client's release from what is asked for: acquits."""
+        case = self._open(call.case)
+        require(block.time_s <= case.deadline, "mfdb: too late to answer")
+        require(call.receipt == case.receipt, "mfdb: other claim")
+        kept = self._deposits.kept(case.receipt.agreement)
+        assert kept is not None
+        release = Release(case.receipt.agreement, case.receipt.segment)
+        self._deposits.check_released(kept, release, call.client_signature)
+        self._acquit(call.case, case)
+
+    def _acquit(self, name: CaseId, case: _Case) -> None:
         kept = self._deposits.case_closed(case.receipt.agreement)
-        self._close(call.case, case, CaseStatus.NOT_GUILTY, (0, 0))
+        self._close(name, case, CaseStatus.NOT_GUILTY, (0, 0))
         self._ledger.move(self.address, kept.agreement.provider, self._terms.bond)
 
     def verdict(self, name: CaseId, block: Block) -> None:

@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import AgreementRegistered, AgreementState, CompensationPaid, DepositState
-from mfdb.kernel.ids import ZERO_ADDRESS, ZERO_HASH, Address, AgreementId, CaseId, Wei
+from mfdb.kernel.ids import (
+    ZERO_ADDRESS,
+    ZERO_HASH,
+    Address,
+    AgreementId,
+    CaseId,
+    SegmentId,
+    Wei,
+)
+from mfdb.rules.evidence import Release
 from mfdb.testing.sim_chain_pay import signer_or_none
 from mfdb.testing.sim_chain_state import Table, fits_uint64, fits_uint256, require
 
@@ -28,6 +37,8 @@ class Kept:
     """What is kept of an agreement."""
 
     agreement: Agreement
+    end: int
+    """The agreement's, unless it was terminated before."""
     earmarked: int
     registered: int
     open_cases: int = 0
@@ -136,7 +147,7 @@ class Deposits:
             provider=kept.agreement.provider,
             earmarked=Wei(kept.earmarked),
             capacity_bytes=kept.agreement.capacity_bytes,
-            end=kept.agreement.end,
+            end=kept.end,
             tail_s=kept.agreement.tail_s,
             open_cases=kept.open_cases,
         )
@@ -197,7 +208,10 @@ class Deposits:
         require(agreement.deposit <= free, "mfdb: deposit too small")
         self._earmarked[provider] += agreement.deposit
         self._agreements[agreement.id] = Kept(
-            agreement=agreement, earmarked=agreement.deposit, registered=block.time_s
+            agreement=agreement,
+            end=agreement.end,
+            earmarked=agreement.deposit,
+            registered=block.time_s,
         )
 
     def release(self, name: AgreementId, block: Block) -> None:
@@ -206,9 +220,31 @@ class Deposits:
         require(kept is not None, "mfdb: no such agreement")
         assert kept is not None
         require(not kept.released, "mfdb: already released")
-        binds_until = kept.agreement.end + kept.agreement.tail_s
+        binds_until = kept.end + kept.agreement.tail_s
         require(block.time_s > binds_until, "mfdb: agreement still binds")
         require(kept.open_cases == 0, "mfdb: case open")
+        self._release(name, kept, block)
+
+    def terminate(
+        self, sender: Address, name: AgreementId, client_signature: bytes, block: Block
+    ) -> None:
+        """End an agreement before its time, with the client's release."""
+        kept = self._agreements[name]
+        require(kept is not None, "mfdb: no such agreement")
+        assert kept is not None
+        require(sender == kept.agreement.provider, "mfdb: not the provider")
+        require(not kept.released, "mfdb: already released")
+        require(kept.open_cases == 0, "mfdb: case open")
+        self.check_released(kept, Release(name, SegmentId(ZERO_HASH)), client_signature)
+        ended = replace(kept, end=min(kept.end, block.time_s - 1))
+        self._release(name, ended, block)
+
+    def check_released(self, kept: Kept, release: Release, signature: bytes) -> None:
+        """Revert unless an agreement's client signed a release."""
+        signer = signer_or_none(self._network.digest(release), signature)
+        require(signer == kept.agreement.client, "mfdb: bad client signature")
+
+    def _release(self, name: AgreementId, kept: Kept, block: Block) -> None:
         self._earmarked[kept.agreement.provider] -= kept.earmarked
         self._agreements[name] = replace(kept, earmarked=0, released=True)
         self._escrow.settle_fees(kept, block)
@@ -220,7 +256,7 @@ class Deposits:
         kept = self._agreements[name]
         require(kept is not None, "mfdb: no such agreement")
         assert kept is not None
-        require(block.time_s <= kept.agreement.end, "mfdb: agreement over")
+        require(block.time_s <= kept.end, "mfdb: agreement over")
         require(self.bound_by(kept, digest_signer), "mfdb: bad receipt signature")
         self._agreements[name] = replace(kept, open_cases=kept.open_cases + 1)
         return kept
@@ -282,7 +318,7 @@ class Escrow:
         agreement = kept.agreement
         fees = self._fees[agreement.id]
         first = max(agreement.start, kept.registered)
-        last = min(block.time_s, agreement.end)
+        last = min(block.time_s, kept.end)
         if fees.per_epoch == 0 or last <= first or kept.earmarked == 0:
             return 0
         passed = (last - first) // agreement.epoch_s
@@ -350,7 +386,7 @@ class Escrow:
         require(promise_of(receipt) == credit.promise, "mfdb: other shard")
         kept = deposits.kept(receipt.agreement)
         assert kept is not None
-        require(receipt.expiry >= kept.agreement.end, "mfdb: receipt too short")
+        require(receipt.expiry >= kept.end, "mfdb: receipt too short")
         signer = signer_or_none(self._network.digest(receipt), signature)
         require(deposits.bound_by(kept, signer), "mfdb: bad receipt signature")
         fee = min(credit.repair_fee, credit.amount)

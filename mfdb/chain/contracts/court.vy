@@ -275,6 +275,27 @@ def answer(id: bytes32, claim: Bytes[1024], proof: Bytes[2048]):
     assert keccak256(claim) == case.claimHash, "mfdb: other claim"
     assert staticcall Witness(self.witness[case.kind]).refute(claim, case.unit, proof)
     provider: address = (staticcall Deposits(DEPOSITS).agreement(case.agreement)).provider
+    self._acquit(id, case, provider)
+
+
+@external
+@nonreentrant
+def excuse(id: bytes32, claim: Bytes[1024], client_signature: Bytes[65]):
+    """@notice Show that the client released the provider from what a case asks for. By anyone."""
+    case: Case = self._case(id)
+    assert case.status == FILED, "mfdb: no open case"
+    assert block.timestamp <= case.deadline, "mfdb: too late to answer"
+    assert keccak256(claim) == case.claimHash, "mfdb: other claim"
+    testimony: evidence.Testimony = staticcall Witness(self.witness[case.kind]).examine(claim)
+    kept: evidence.Kept = staticcall Deposits(DEPOSITS).agreement(case.agreement)
+    released: bytes32 = evidence.release_hash(case.agreement, testimony.segment)
+    signer: address = evidence.signer_of(released, client_signature, DEPOSITS)
+    assert signer == kept.client, "mfdb: bad client signature"
+    self._acquit(id, case, kept.provider)
+
+
+@internal
+def _acquit(id: bytes32, case: Case, provider: address):
     self._close(id, case, NOT_GUILTY)
     log CaseClosed(
         case=id,

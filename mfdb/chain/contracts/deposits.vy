@@ -370,6 +370,31 @@ def release(id: bytes32):
     assert not self.released[id], "mfdb: already released"
     assert block.timestamp > kept.end + kept.tail, "mfdb: agreement still binds"
     assert kept.openCases == 0, "mfdb: case open"
+    self._release(id, kept)
+
+
+@external
+@nonreentrant
+def terminate(id: bytes32, client_signature: Bytes[65]):
+    """
+    @notice End an agreement before its time, by both parties: the client signed a release from all
+            of it, its provider sends that. Frees the earmark and settles the fees until now.
+    """
+    kept: evidence.Kept = self._kept(id)
+    assert kept.provider != empty(address), "mfdb: no such agreement"
+    assert msg.sender == kept.provider, "mfdb: not the provider"
+    assert not self.released[id], "mfdb: already released"
+    assert kept.openCases == 0, "mfdb: case open"
+    released: bytes32 = evidence.release_hash(id, empty(bytes32))
+    signer: address = evidence.signer_of(released, client_signature, self)
+    assert signer == kept.client, "mfdb: bad client signature"
+    end: uint256 = min(kept.end, block.timestamp - 1)
+    self.agreements[id].term = self._pack(kept.capacity, kept.start, end, kept.tail)
+    self._release(id, kept)
+
+
+@internal
+def _release(id: bytes32, kept: evidence.Kept):
     self.released[id] = True
     self.earmarked[kept.provider] -= kept.earmarked
     self.agreements[id].earmarked = 0

@@ -17,6 +17,7 @@ REPAIR_MANDATE: constant(bytes32) = keccak256(
 STORE_RECEIPT: constant(bytes32) = keccak256(
     "StoreReceipt(bytes32 agreement,bytes32 segment,uint64 shard,bytes32 root,uint64 units,uint64 expiry)"
 )
+RELEASE: constant(bytes32) = keccak256("Release(bytes32 agreement,bytes32 segment)")
 
 
 struct Agreement:
@@ -100,6 +101,12 @@ def mandate_hash(mandate: RepairMandate) -> bytes32:
 @pure
 def receipt_hash(receipt: StoreReceipt) -> bytes32:
     return keccak256(abi_encode(STORE_RECEIPT, receipt))
+
+
+@internal
+@pure
+def release_hash(agreement: bytes32, segment: bytes32) -> bytes32:
+    return keccak256(abi_encode(RELEASE, agreement, segment))
 
 
 @internal

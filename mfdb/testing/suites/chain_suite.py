@@ -28,6 +28,8 @@ from mfdb.chain.port import (
     ClaimFees,
     CompensationPaid,
     Delegate,
+    ExcuseCase,
+    OpenCase,
     PushVerdict,
     RecordBeacon,
     RecordKind,
@@ -36,12 +38,23 @@ from mfdb.chain.port import (
     ReleaseCompensation,
     SetRecord,
     SettleRepair,
+    TerminateAgreement,
     TransferMft,
     Transferred,
     Unstake,
 )
 from mfdb.kernel.errors import TransactionReverted
-from mfdb.kernel.ids import MFT, ZERO_ADDRESS, Address, AgreementId, CaseId, Wei
+from mfdb.kernel.ids import (
+    MFT,
+    ZERO_ADDRESS,
+    ZERO_HASH,
+    Address,
+    AgreementId,
+    CaseId,
+    SegmentId,
+    Wei,
+)
+from mfdb.rules.evidence import Release
 from mfdb.testing.suites.chain_stage import (
     DEPOSIT,
     FUNDING,
@@ -291,6 +304,56 @@ class ChainSuite:
 
         self.play(scenario)
 
+    def test_a_client_lets_its_provider_go_before_the_end(self) -> None:
+        async def scenario(stage: Stage) -> None:
+            chain = stage.world.chain
+            agreement = await stage.register()
+            earned = await chain.balance(stage.provider.address)
+            left = await chain.balance(stage.client.address)
+            whole = Release(agreement.id, SegmentId(ZERO_HASH))
+            leave = TerminateAgreement(
+                agreement=agreement.id, client_signature=stage.sign(whole, stage.client)
+            )
+            forged = stage.sign(whole, stage.provider)
+            part = stage.sign(Release(agreement.id, SegmentId(b"g" * 32)), stage.client)
+            for wrong in (forged, part):
+                call = replace(leave, client_signature=wrong)
+                await _refused(stage, call, stage.provider, "bad client signature")
+            await _refused(stage, leave, stage.client, "not the provider")
+            await stage.world.advance(2 * stage.terms.epoch_s + 30)
+            await stage.send(leave, stage.provider)
+            deposit = await chain.deposit(stage.provider.address)
+            assert (deposit.total, deposit.earmarked) == (STAKED, 0)
+            await stage.send(Unstake(amount=STAKED), stage.provider)
+            assert await chain.balance(stage.provider.address) == earned + 4 * MFT + STAKED
+            assert await chain.balance(stage.client.address) == left + FUNDING - 4 * MFT
+            state = await chain.agreement(agreement.id)
+            assert state is not None
+            assert state.end < await stage.now()
+            await _refused(stage, leave, stage.provider, "already released")
+            receipt = stage.receipt(agreement)
+            accusation = OpenCase(
+                receipt=receipt,
+                signature=stage.sign(receipt, stage.provider),
+                epoch=await stage.beacon(),
+                draw=0,
+            )
+            await _refused(stage, accusation, stage.accuser, "agreement over")
+
+        self.play(scenario)
+
+    def test_nobody_leaves_while_a_case_is_open(self) -> None:
+        async def scenario(stage: Stage) -> None:
+            agreement = await stage.register()
+            await stage.accuse(agreement)
+            whole = Release(agreement.id, SegmentId(ZERO_HASH))
+            leave = TerminateAgreement(
+                agreement=agreement.id, client_signature=stage.sign(whole, stage.client)
+            )
+            await _refused(stage, leave, stage.provider, "case open")
+
+        self.play(scenario)
+
     # ---- records and beacons
 
     def test_a_record_is_read_back_and_replaced(self) -> None:
@@ -353,6 +416,32 @@ class ChainSuite:
             await _refused(stage, answer, stage.provider, "no open case")
             deposit = await chain.deposit(stage.provider.address)
             assert (deposit.total, deposit.earmarked) == (STAKED, DEPOSIT)
+
+        self.play(scenario)
+
+    def test_a_release_of_the_segment_acquits(self) -> None:
+        async def scenario(stage: Stage) -> None:
+            chain = stage.world.chain
+            agreement = await stage.register()
+            case = await stage.accuse(agreement)
+            receipt = stage.receipt(agreement)
+            released = Release(agreement.id, receipt.segment)
+            excuse = ExcuseCase(
+                case=case,
+                receipt=receipt,
+                client_signature=stage.sign(released, stage.client),
+            )
+            other = stage.sign(Release(agreement.id, SegmentId(b"h" * 32)), stage.client)
+            for wrong in (other, stage.sign(released, stage.provider)):
+                call = replace(excuse, client_signature=wrong)
+                await _refused(stage, call, stage.provider, "bad client signature")
+            held = await chain.balance(stage.provider.address)
+            await stage.send(excuse, stage.provider)
+            closed = await chain.case(case)
+            assert closed is not None
+            assert closed.status is CaseStatus.NOT_GUILTY
+            assert await chain.balance(stage.provider.address) == held + stage.terms.bond
+            await _refused(stage, excuse, stage.provider, "no open case")
 
         self.play(scenario)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mfdb.chain import port
 from mfdb.kernel.errors import TransactionReverted
 from mfdb.kernel.ids import MFT, ZERO_ADDRESS, AgreementId, CaseId, Hash, SegmentId, Wei
+from mfdb.rules.evidence import Release
 from mfdb.rules.merkle import unit_of, unit_tree
 from tests.fixtures.court_scene import (
     ACCUSER,
@@ -124,6 +125,22 @@ def _answer(actor: Actor, a: int, b: int) -> tuple[Account, port.ChainCall]:
     return STRANGER, port.AnswerCase(case=case, receipt=receipt, unit=unit, path=())
 
 
+def _excuse(actor: Actor, a: int, b: int) -> tuple[Account, port.ChainCall]:
+    case = _case(actor, a)
+    receipt = actor.scene.receipts.get(case, actor.receipt(_known(actor, a), b))
+    release = Release(receipt.agreement, receipt.segment)
+    signature = actor.scene.sign(release, (BOB, BOB, PROVIDER)[b % 3])
+    return STRANGER, port.ExcuseCase(case=case, receipt=receipt, client_signature=signature)
+
+
+def _terminated(actor: Actor, a: int, b: int) -> tuple[Account, port.ChainCall]:
+    agreement = _known(actor, a)
+    release = Release(agreement, SegmentId(Hash(bytes(31) + bytes([b % 4 == 3]))))
+    signature = actor.scene.sign(release, (BOB, BOB, STRANGER)[b % 3])
+    call = port.TerminateAgreement(agreement=agreement, client_signature=signature)
+    return (PROVIDER, PROVIDER, REPAIRER)[b % 5 % 3], call
+
+
 def _settle(actor: Actor, a: int, b: int) -> tuple[Account, port.ChainCall]:
     case = _case(actor, a)
     lost = actor.scene.receipts.get(case, actor.receipt(_known(actor, a), b))
@@ -166,6 +183,10 @@ def transaction(actor: Actor, step: Step) -> tuple[Account, port.ChainCall]:  # 
             return STRANGER, port.ReleaseCompensation(case=_case(actor, a))
         case "release":
             return STRANGER, port.ReleaseAgreement(agreement=_known(actor, a))
+        case "terminate":
+            return _terminated(actor, a, b)
+        case "excuse":
+            return _excuse(actor, a, b)
         case "claim":
             return STRANGER, port.ClaimFees(agreement=_known(actor, a))
         case "book":
@@ -176,8 +197,8 @@ def transaction(actor: Actor, step: Step) -> tuple[Account, port.ChainCall]:  # 
 
 
 KINDS = ("stake", "unstake", "register", "register", "open", "open", "open", "answer", "verdict",
-         "verdict", "replace", "settle", "compensation", "release", "claim", "book", "cash", "cash",
-         "pay", "travel", "travel")  # fmt: skip
+         "verdict", "replace", "settle", "compensation", "release", "claim", "terminate",
+         "excuse", "book", "cash", "cash", "pay", "travel", "travel")  # fmt: skip
 steps = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 7), st.integers(0, 30)),
     min_size=10,
