@@ -20,7 +20,7 @@ from mfdb.kernel.ids import (
     Wei,
 )
 from mfdb.kernel.limits import FRAME_BYTES
-from mfdb.rules.evidence import Agreement, Cheque, SealCertificate, StoreReceipt
+from mfdb.rules.evidence import Agreement, Cheque, SealCertificate, SignedRelease, StoreReceipt
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import SignedManifest
 from mfdb.rules.placement import SignedPlacement
@@ -166,6 +166,32 @@ class SealNow(Record, frozen=True, tag="seal"):
     """The owner asks a replica to seal what is unsealed."""
 
     dataset: DatasetId
+
+
+class Heal(Record, frozen=True, tag="heal"):
+    """The owner asks a replica to catch up with the others now, and to fill gaps if it leads."""
+
+    dataset: DatasetId
+
+
+class Recode(Record, frozen=True, tag="recode"):
+    """The owner asks a replica to seal segments of another code than the profile's once more."""
+
+    dataset: DatasetId
+
+
+class PutCopies(Record, frozen=True, tag="copies"):
+    """The owner hands changesets over to a replica that can have them from nobody else."""
+
+    dataset: DatasetId
+    items: tuple[LogItem, ...]
+
+
+class PutReleases(Record, frozen=True, tag="released"):
+    """The owner lets providers go: from segments that others took over, or from an agreement."""
+
+    dataset: DatasetId
+    releases: tuple[SignedRelease, ...]
 
 
 class ListHot(Record, frozen=True, tag="hot?"):
@@ -361,6 +387,10 @@ Request = (
     | GetCopies
     | Shred
     | SealNow
+    | Heal
+    | Recode
+    | PutCopies
+    | PutReleases
     | ListHot
     | ProposeSeal
     | PutShard

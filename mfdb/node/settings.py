@@ -60,6 +60,10 @@ class ClientSettings:
     write_deadline_s: float = 15
     receipts_linger_s: float = 0.2
     """How long receipts wait for more before they are handed to the other replicas."""
+    move_deadline_s: float = 600
+    """How long newcomers may take to catch up before a move is put off."""
+    watch_s: float = 60
+    """How often it is looked whether providers of own datasets ask to be let go."""
     drain_s: float = 3
     """How long leaving waits for writes to reach the last of their replicas."""
     refollow_s: float = 1.0

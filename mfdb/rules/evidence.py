@@ -172,6 +172,13 @@ class Release(Record, frozen=True):
         return struct_hash(self.TYPE, self.agreement, self.segment)
 
 
+class SignedRelease(Record, frozen=True):
+    """A release with its client's signature."""
+
+    release: Release
+    signature: bytes
+
+
 class StoreReceipt(Record, frozen=True):
     """A provider's promise to produce any unit of a shard until `expiry` (block time, seconds)."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mfdb.kernel.account import recover
 from mfdb.kernel.codec import Record
 from mfdb.kernel.errors import BadProof, BadSignature
-from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash
+from mfdb.kernel.ids import ZERO_ADDRESS, ZERO_HASH, Address, DatasetId, Hash
 from mfdb.rules.evidence import Agreement, Network, RepairMandate, check_signer
 from mfdb.rules.signing import check_network, digest_of
 
@@ -34,7 +34,7 @@ class Role(IntEnum):
 
 
 class Assignment(Record, frozen=True):
-    """A slot of a role and who fills it."""
+    """A slot of a role and who fills it; the zero address leaves it empty."""
 
     role: Role
     slot: int
@@ -89,6 +89,8 @@ class Placement:
     shards: Mapping[int, Address] = field(default_factory=dict)
     agreements: Mapping[Address, SignedAgreement] = field(default_factory=dict)
     mandate: SignedMandate | None = None
+    certifiers: frozenset[Address] = frozenset()
+    """Everybody who is or was a replica: their signatures under certificates hold for ever."""
 
     @property
     def providers(self) -> tuple[Address, ...]:
@@ -146,12 +148,14 @@ def extend(
         _check_agreement(agreement, owner=owner, subject=subject, mandate=mandate, network=network)
     agreements = {**placement.agreements}
     agreements.update({made.agreement.provider: made for made in entry.agreements})
+    replicas = _assigned(placement.replicas, entry, Role.REPLICA)
     after = replace(
         placement,
         dataset=entry.dataset,
         number=entry.number,
         head=digest_of(entry),
-        replicas=_assigned(placement.replicas, entry, Role.REPLICA),
+        replicas=replicas,
+        certifiers=placement.certifiers | frozenset(replicas.values()),
         shards=_assigned(placement.shards, entry, Role.SHARD),
         agreements=agreements,
         mandate=mandate,
@@ -174,7 +178,8 @@ def _assigned(
     slots: Mapping[int, Address], entry: PlacementEntry, role: Role
 ) -> dict[int, Address]:
     changed = {a.slot: a.provider for a in entry.assignments if a.role is role}
-    return {**slots, **changed}
+    filled = {**slots, **changed}
+    return {slot: who for slot, who in filled.items() if who != ZERO_ADDRESS}
 
 
 def _check_author(

@@ -17,6 +17,8 @@ from mfdb.rules.signing import check_network, check_signature
 
 PROVIDER = 1
 """Bit of `NodeRecord.roles`: offers storage."""
+DRAINING = 2
+"""Bit of `NodeRecord.roles`: takes nothing new, and asks to be let go of what it keeps."""
 
 
 class NodeRecord(Record, frozen=True):

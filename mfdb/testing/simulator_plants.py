@@ -12,7 +12,7 @@ from unittest.mock import PropertyMock, patch
 from mfdb.dataset import acceptance
 from mfdb.kernel.errors import ProgrammingError
 from mfdb.node.client.writing import Push
-from mfdb.node.provider import sealing, shelf, taking_over
+from mfdb.node.provider import bundles, shelf, taking_over
 from mfdb.node.provider.auditing import Auditing
 from mfdb.node.provider.healing import Healing
 from mfdb.rules.changeset import OperationKind, open_changeset
@@ -74,7 +74,7 @@ def _place_beside(**fields: Any) -> PlacementEntry:
 
 PLANTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "w-counting": lambda: patch.object(Push, "_need", new_callable=PropertyMock, return_value=1),
-    "sealing-release": lambda: patch.object(sealing, "may_release", _release_without_all_shards),
+    "sealing-release": lambda: patch.object(bundles, "may_release", _release_without_all_shards),
     "reconciliation": lambda: patch.object(ItemSet, "ids", _all_but_the_last),
     "tombstone-grace": lambda: patch.object(Healing, "_pull", _collect_tombstones_first),
     "hlc-bound": lambda: patch.object(acceptance, "HLC_AHEAD_S", 10.0**9),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.digest import sha256
 from mfdb.kernel.errors import MfdbError, PeerUnreachable, ProtocolViolation, UnknownDataset
+from mfdb.kernel.ids import DatasetId, Hash
 from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.messages import DatasetState, GetDataset
 from mfdb.node.whereabouts import Whereabouts, check_on_chain, verify_state
@@ -19,12 +20,13 @@ from replication.segment import verify_sealed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mfdb.kernel.ids import Address, DatasetId, Hash, SegmentId
+    from mfdb.kernel.ids import Address, SegmentId
     from mfdb.node.client.context import ClientContext
     from replication.segment import SealedSegment
 
 log = logging.getLogger(__name__)
 _PREFIX = b"P"
+_KEY_BYTES = 33
 
 
 class Lookup:
@@ -45,6 +47,14 @@ class Lookup:
                 state = decode(DatasetState, kept, limit_bytes=FRAME_BYTES)
                 self._known[dataset] = verify_state(state, dataset, self._context.network)
         return self._known.get(dataset)
+
+    def own(self) -> list[DatasetId]:
+        """Return the datasets of this identity that are known here."""
+        with self._context.store.snapshot() as view:
+            keys = [key for key, _ in view.scan(_PREFIX) if len(key) == _KEY_BYTES]
+        known = {DatasetId(Hash(key[1:])): self.known(DatasetId(Hash(key[1:]))) for key in keys}
+        me = self._context.me
+        return [dataset for dataset, found in known.items() if found and found.manifest.owner == me]
 
     async def remember(self, dataset: DatasetId, found: Whereabouts) -> None:
         """Keep what was found or published, so that a later process knows whom to ask."""
@@ -86,8 +96,10 @@ class Lookup:
         if not found:
             raise _reason(answers)
         best = _merged(found)
-        if known is None or _newness(best) > _newness(known):
-            await self.remember(dataset, best)
+        if known is None or _newness(best) >= _newness(known):
+            best = best if known is None else _carried_on(best, known)
+            if best != known:
+                await self.remember(dataset, best)
         return self._known[dataset]
 
     async def _ask(self, provider: Address, dataset: DatasetId) -> Whereabouts:
@@ -106,7 +118,8 @@ class Lookup:
         digest = sha256(encode(bundle))
         if digest in self._verified:
             return True
-        records = [await self._context.directory.record(r) for r in found.placement.replica_set]
+        certifiers = sorted(found.placement.certifiers)
+        records = [await self._context.directory.record(r) for r in certifiers]
         signers = {record.signer for record in records}
         quorum = found.manifest.profile.write_quorum
         try:
@@ -120,19 +133,46 @@ class Lookup:
 
 def _merged(found: Sequence[Whereabouts]) -> Whereabouts:
     """Return the newest rules and placement with every segment that anybody told of."""
+    newest = max(found, key=_newness)
     segments: dict[SegmentId, SealedSegment] = {}
     for one in sorted(found, key=_newness):
         for bundle in one.segments:
             known = segments.get(bundle.certificate.segment)
-            if known is None or len(bundle.receipts) >= len(known.receipts):
+            if known is None or _promised(newest, bundle) >= _promised(newest, known):
                 segments[bundle.certificate.segment] = bundle
     ordered = sorted(segments.values(), key=lambda bundle: bundle.certificate.number)
-    return replace(max(found, key=_newness), segments=tuple(ordered))
+    return replace(newest, segments=tuple(ordered))
 
 
-def _newness(found: Whereabouts) -> tuple[int, int, int, int]:
-    receipts = sum(len(bundle.receipts) for bundle in found.segments)
-    return (len(found.manifests), len(found.placements), len(found.segments), receipts)
+def _carried_on(best: Whereabouts, known: Whereabouts) -> Whereabouts:
+    """Return what was told last, with what it hides of what was known.
+
+    A segment that other ones took over is hidden rightly: its holders were released from it.
+    """
+    told = {bundle.certificate.segment: bundle for bundle in best.segments}
+    covered = {id_ for bundle in best.segments for id_ in bundle.changesets}
+    for bundle in known.segments:
+        segment = bundle.certificate.segment
+        if segment in told:
+            if _promised(best, bundle) > _promised(best, told[segment]):
+                told[segment] = bundle
+        elif not covered.issuperset(bundle.changesets):
+            told[segment] = bundle
+    ordered = sorted(told.values(), key=lambda bundle: bundle.certificate.number)
+    return replace(best, segments=tuple(ordered))
+
+
+def _promised(found: Whereabouts, bundle: SealedSegment) -> tuple[int, int]:
+    """Return how many shards of a segment their present holders have promised, and any holders."""
+    due = {
+        (slot, found.placement.agreement_of(who)) for slot, who in found.placement.shards.items()
+    }
+    given = {(signed.receipt.shard, signed.receipt.agreement) for signed in bundle.receipts}
+    return len(due & given), len(given)
+
+
+def _newness(found: Whereabouts) -> tuple[int, int]:
+    return (len(found.manifests), len(found.placements))
 
 
 def _reason(answers: Sequence[object]) -> MfdbError:

@@ -105,7 +105,9 @@ async def start_client(
         settings=settings,
     )
     tasks.spawn("accounts", _flush(accounts))
-    return NodeRemote(context, accounts, on_close=close)
+    remote = NodeRemote(context, accounts, on_close=close)
+    tasks.spawn("watch", _look_after(remote, settings.watch_s))
+    return remote
 
 
 def _record(keys: IdentityKeys, ports: Ports, accounts: Accounts) -> SignedNodeRecord:
@@ -122,6 +124,15 @@ def _record(keys: IdentityKeys, ports: Ports, accounts: Accounts) -> SignedNodeR
         time_s=int(ports.clock.now_s()),
     )
     return SignedNodeRecord(record=record, signature=sign(record, keys.account))
+
+
+async def _look_after(remote: NodeRemote, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await remote.look_after()
+        except MfdbError as error:
+            log.warning("own datasets not looked after, will be tried again: %s", error)
 
 
 async def _flush(accounts: Accounts) -> None:

@@ -26,7 +26,7 @@ from mfdb.rules.signing import sign
 from replication.placement import Candidate, Terms, choose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from mfdb.kernel.ids import Address
     from mfdb.node.client.context import ClientContext
@@ -38,7 +38,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class _Offering:
+class Offering:
     """A provider that answered, and its free deposit."""
 
     correspondent: Correspondent
@@ -59,11 +59,9 @@ class Placer:
             TransactionReverted, ChainUnavailable: the chain is in the way.
         """
         manifest = signed.manifest
-        chosen = await self._choose(manifest)
+        chosen = await self.choose(manifest, manifest.profile.n)
         mandate = await self._mandate(manifest, chosen)
-        agreements = [await self._agree(manifest, offering) for offering in chosen]
-        for agreement in agreements:
-            await self._register(agreement)
+        agreements = await self.bind(manifest, chosen)
         entry = self._entry(manifest, agreements, mandate)
         await self._publish(signed, entry, [offering.correspondent for offering in chosen])
         placement = fold(
@@ -73,19 +71,51 @@ class Placer:
             manifests=(signed,), placements=(entry,), placement=placement, segments=()
         )
 
-    async def _choose(self, manifest: Manifest) -> list[_Offering]:
+    async def bind(self, manifest: Manifest, chosen: Sequence[Offering]) -> list[SignedAgreement]:
+        """Return registered agreements with these providers.
+
+        Raises:
+            AccessDenied, DepositTooSmall: one of them refuses.
+            TransactionReverted, ChainUnavailable: the chain is in the way.
+        """
+        agreements = [await self._agree(manifest, offering) for offering in chosen]
+        for agreement in agreements:
+            await self._register(agreement)
+        return agreements
+
+    async def choose(
+        self,
+        manifest: Manifest,
+        count: int,
+        *,
+        exclude: Set[Address] = frozenset(),
+        among: Set[Address] | None = None,
+    ) -> list[Offering]:
+        """Return the best offers for a dataset.
+
+        Raises:
+            NoProviders: there are not enough, with what excluded whom.
+        """
+        if not count:
+            return []
         records = await self._context.directory.providers()
-        found = await asyncio.gather(*(self._ask(identity) for identity in records))
+        asked = [one for one in records if among is None or one in among]
+        found = await asyncio.gather(*(self._ask(one) for one in asked if one not in exclude))
         offerings = {o.correspondent.identity: o for o in found if o is not None}
         mib = -(-self._context.settings.capacity_bytes // MIB)
         candidates = [_candidate(offering, mib) for offering in offerings.values()]
         # Candidates are priced per GiB, ceilings per MiB.
         ceiling = Wei(1024 * (manifest.price_ceiling or self._context.settings.fee_ceiling_per_mib))
-        count = manifest.profile.n
-        picked = choose(candidates, manifest.dataset, count, terms=Terms(price_ceiling=ceiling))
+        picked = choose(
+            candidates,
+            manifest.dataset,
+            count,
+            exclude=exclude,
+            terms=Terms(price_ceiling=ceiling),
+        )
         return [offerings[candidate.provider] for candidate in picked]
 
-    async def _ask(self, identity: Address) -> _Offering | None:
+    async def _ask(self, identity: Address) -> Offering | None:
         try:
             correspondent = await self._context.directory.reach(identity)
         except MfdbError as error:
@@ -94,9 +124,9 @@ class Placer:
         if correspondent.offer is None:
             return None
         deposit = await self._context.chain.deposit(identity)
-        return _Offering(correspondent, Wei(deposit.total - deposit.earmarked))
+        return Offering(correspondent, Wei(deposit.total - deposit.earmarked))
 
-    async def _agree(self, manifest: Manifest, offering: _Offering) -> SignedAgreement:
+    async def _agree(self, manifest: Manifest, offering: Offering) -> SignedAgreement:
         agreement = await self._draft(manifest, offering)
         answer = await offering.correspondent.ask(ProposeAgreement(agreement=agreement), Signed)
         mine = self._context.keys.account.sign(self._context.network.digest(agreement))
@@ -104,7 +134,7 @@ class Placer:
             agreement=agreement, client_signature=mine, provider_signature=answer.signature
         )
 
-    async def _draft(self, manifest: Manifest, offering: _Offering) -> Agreement:
+    async def _draft(self, manifest: Manifest, offering: Offering) -> Agreement:
         settings = self._context.settings
         offer = offering.correspondent.offer
         if offer is None:
@@ -140,7 +170,7 @@ class Placer:
             self._context.keys.account,
         )
 
-    async def _mandate(self, manifest: Manifest, chosen: Sequence[_Offering]) -> SignedMandate:
+    async def _mandate(self, manifest: Manifest, chosen: Sequence[Offering]) -> SignedMandate:
         settings = self._context.settings
         mib = -(-settings.capacity_bytes // MIB)
         offers = [o.correspondent.offer for o in chosen if o.correspondent.offer is not None]
@@ -204,7 +234,7 @@ def _assign(role: Role, providers: Sequence[Address]) -> tuple[Assignment, ...]:
     )
 
 
-def _candidate(offering: _Offering, mib: int) -> Candidate:
+def _candidate(offering: Offering, mib: int) -> Candidate:
     offer = offering.correspondent.offer
     assert offer is not None  # only offering providers come here
     enough = offering.free_deposit >= mib * offer.deposit_per_mib

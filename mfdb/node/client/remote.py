@@ -17,6 +17,7 @@ from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
 from mfdb.node.client.lookup import Lookup
+from mfdb.node.client.moving import Change, Mover
 from mfdb.node.client.placing import Placer
 from mfdb.node.client.reports import Reports
 from mfdb.node.client.rounds import Rounds
@@ -24,7 +25,7 @@ from mfdb.node.client.syncing import Syncing
 from mfdb.node.client.writing import Push
 from mfdb.node.messages import Done, PutManifest, SealedReport, SealNow, Shred
 from mfdb.rules.manifest import dataset_id
-from mfdb.rules.records import HomeRecord, SignedHomeRecord
+from mfdb.rules.records import DRAINING, HomeRecord, SignedHomeRecord
 from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
     from mfdb.node.accounts import Accounts
     from mfdb.node.client.context import ClientContext
+    from mfdb.node.client.moving import Moved
     from mfdb.node.client.reports import Table
     from mfdb.node.whereabouts import Whereabouts
     from mfdb.rules.changeset import Changeset
@@ -58,6 +60,7 @@ class NodeRemote:
         self._context = context
         self._lookup = Lookup(context)
         self._placer = Placer(context)
+        self._mover = Mover(context, self._lookup, self._placer)
         self._syncing = Syncing(context, self._lookup)
         self._reports = Reports(context, self._lookup, accounts)
         self._rounds = Rounds(context)
@@ -206,6 +209,41 @@ class NodeRemote:
                 dataset = dataset_id(self._context.me, nonce)
                 restored.append(await self.adopt(dataset, providers, replica))
         return restored
+
+    async def move(self, dataset: DatasetId, change: Change) -> Moved:
+        """Return what was moved, once a dataset is where and as its owner wants it.
+
+        Raises:
+            NoProviders: too few providers would do; nothing has changed.
+            DeadlineExceeded: newcomers are not caught up yet; repeated, it goes on.
+        """
+        moved = await self._mover.move(dataset, change)
+        if moved.joined or moved.left:
+            found = await self._lookup.get(dataset)
+            await self._announce(found.manifests[-1], found)
+        return moved
+
+    async def look_after(self) -> int:
+        """Move own datasets away from providers that drain; return how many were moved.
+
+        One that cannot be moved now is left for the next time.
+        """
+        moved = 0
+        records = await self._context.directory.providers()
+        drains = frozenset(one for one, record in records.items() if record.roles & DRAINING)
+        if not drains:
+            return 0
+        for dataset in self._lookup.own():
+            found = await self._lookup.get(dataset)
+            if drains.isdisjoint(found.placement.providers):
+                continue
+            change = Change(profile=found.manifest.profile, leaving=drains)
+            try:
+                await self.move(dataset, change)
+                moved += 1
+            except MfdbError as error:
+                log.warning("not moved dataset=0x%s %s", dataset.hex(), error)
+        return moved
 
     async def remember_providers(self, datasets: Sequence[DatasetId]) -> None:
         """Keep the node records of who keeps these datasets, so that a dump has them."""

@@ -107,7 +107,8 @@ class Syncing:
         return applied, lost
 
     async def _verify(self, found: Whereabouts, bundle: SealedSegment) -> None:
-        records = [await self._context.directory.record(r) for r in found.placement.replica_set]
+        certifiers = sorted(found.placement.certifiers)
+        records = [await self._context.directory.record(r) for r in certifiers]
         signers = {record.signer for record in records}
         quorum = found.manifest.profile.write_quorum
         verify_sealed(bundle, self._context.network, signers, quorum)

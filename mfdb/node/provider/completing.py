@@ -45,7 +45,7 @@ async def fetch_shards(
     certificate = bundle.certificate
     shards: dict[int, bytes] = {}
     for slot, holder in sorted(placement.shards.items()):
-        if slot in without or len(shards) == certificate.k:
+        if slot in without or slot >= certificate.n or len(shards) == certificate.k:
             continue
         request = GetShard(dataset=dataset, segment=certificate.segment, shard=slot)
         try:
@@ -153,5 +153,5 @@ def _lacking(bundle: SealedSegment, placement: Placement) -> list[int]:
     return [
         slot
         for slot, holder in sorted(placement.shards.items())
-        if (slot, placement.agreement_of(holder)) not in promised
+        if slot < bundle.certificate.n and (slot, placement.agreement_of(holder)) not in promised
     ]

@@ -9,6 +9,7 @@ from mfdb.chain.port import (
     AnswerCase,
     CaseClosed,
     CaseOpened,
+    ExcuseCase,
     OpenCase,
     PushVerdict,
     RecordBeacon,
@@ -144,12 +145,25 @@ class Court:
         try:
             shard = self._shards.read(opened.receipt.segment, opened.receipt.shard)
         except ShardMissing as error:
-            log.warning("cannot answer a case case=0x%s %s", opened.case.hex(), error)
+            await self._excuse(opened, error)
             return
         unit, path = ShardTree(shard).prove(opened.unit)
         await self._send(AnswerCase(case=opened.case, receipt=opened.receipt, unit=unit, path=path))
 
-    async def _send(self, call: AnswerCase | OpenCase | PushVerdict | RecordBeacon) -> None:
+    async def _excuse(self, opened: CaseOpened, error: ShardMissing) -> None:
+        """Show that the owner has released us from a segment that is not here any more."""
+        receipt = opened.receipt
+        with self._context.store.snapshot() as view:
+            signed = shelf.release_of(view, receipt.agreement, receipt.segment)
+        if signed is None:
+            log.warning("cannot answer a case case=0x%s %s", opened.case.hex(), error)
+            return
+        call = ExcuseCase(case=opened.case, receipt=receipt, client_signature=signed.signature)
+        await self._send(call)
+
+    async def _send(
+        self, call: AnswerCase | ExcuseCase | OpenCase | PushVerdict | RecordBeacon
+    ) -> None:
         """Send a transaction; one that another party made needless reverts and is only noted."""
         try:
             await self._context.chain.send(call, self._context.keys.account)

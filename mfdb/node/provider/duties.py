@@ -49,10 +49,12 @@ class Duties:
         """Return what this provider asks for storage and requests."""
         settings = self._context.settings
         used = self._used_bytes(self._context.clock.now_s())
+        with self._context.store.snapshot() as view:
+            drains = shelf.is_draining(view)
         return Offer(
             fee_per_mib_epoch=settings.fee_per_mib_epoch,
             deposit_per_mib=settings.deposit_per_mib,
-            free_bytes=max(0, settings.capacity_bytes - used),
+            free_bytes=0 if drains else max(0, settings.capacity_bytes - used),
             price_per_request=settings.price_per_request,
             price_per_kib=settings.price_per_kib,
             payment_threshold=settings.payment_threshold,

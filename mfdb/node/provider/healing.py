@@ -13,8 +13,10 @@ from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ChangesetId
 from mfdb.node.messages import (
     DatasetState,
+    Done,
     GetDataset,
     GetKeys,
+    Heal,
     Keys,
     LogItem,
     Reconcile,
@@ -60,21 +62,40 @@ class Healing:
         with self._context.store.snapshot() as view:
             kept = shelf.datasets(view)
         for dataset in kept:
-            for replica in self._context.placement(dataset).replica_set:
-                if replica != self._context.me:
-                    await self._catch_up(dataset, replica)
+            await self._heal(dataset)
             replicas = self._context.placement(dataset).replica_set
-            if self._context.me not in replicas:
-                continue
-            for replica in replicas:
-                if replica != self._context.me:
-                    await self._pull(dataset, replica)
-            await self._learn(dataset)
-            await self._sealing.release(dataset)
-            await self._complete(dataset)
-            if replicas[0] == self._context.me and self._sealing.is_due(dataset):
+            if replicas[:1] == (self._context.me,) and self._sealing.is_due(dataset):
                 await self._seal(dataset)
         self._done_s = self._context.clock.monotonic_s()
+
+    async def on_heal(self, request: Heal, caller: Address) -> Done:
+        """Reconcile a dataset now, for its owner.
+
+        Raises:
+            AccessDenied: the caller is not the owner.
+            UnknownDataset: it is not kept here.
+        """
+        with self._context.store.snapshot() as view:
+            owner = shelf.manifest(view, request.dataset).owner
+        if caller != owner:
+            raise AccessDenied("only the dataset's owner may have it healed on command")
+        await self._heal(request.dataset)
+        return Done()
+
+    async def _heal(self, dataset: DatasetId) -> None:
+        """Catch up with the other replicas; the one that leads completes segments."""
+        for replica in self._context.placement(dataset).replica_set:
+            if replica != self._context.me:
+                await self._catch_up(dataset, replica)
+        replicas = self._context.placement(dataset).replica_set
+        if self._context.me not in replicas:
+            return
+        for replica in replicas:
+            if replica != self._context.me:
+                await self._pull(dataset, replica)
+        await self._learn(dataset)
+        await self._sealing.release(dataset)
+        await self._complete(dataset)
 
     async def _seal(self, dataset: DatasetId) -> None:
         try:

@@ -16,7 +16,7 @@ from mfdb.node.accounts import Accounts, price_table
 from mfdb.node.chequebook import open_chequebook
 from mfdb.node.commit import Committer
 from mfdb.node.directory import Directory
-from mfdb.node.provider import rows
+from mfdb.node.provider import rows, shelf
 from mfdb.node.provider.auditing import Auditing
 from mfdb.node.provider.completing import Completing
 from mfdb.node.provider.context import Context
@@ -27,6 +27,7 @@ from mfdb.node.provider.feed import Feed
 from mfdb.node.provider.figures import Gauges
 from mfdb.node.provider.healing import Healing
 from mfdb.node.provider.intake import Acknowledger, Intake
+from mfdb.node.provider.leaving import Leaving
 from mfdb.node.provider.repairing import Repairing
 from mfdb.node.provider.sealing import Sealing
 from mfdb.node.provider.server import Answering, Server
@@ -36,12 +37,13 @@ from mfdb.node.provider.taking_over import TakingOver
 from mfdb.node.sessions import Sessions
 from mfdb.node.tasks import Tasks
 from mfdb.pay.price import Thresholds
-from mfdb.rules.records import PROVIDER, NodeRecord, SignedNodeRecord
+from mfdb.rules.records import DRAINING, PROVIDER, NodeRecord, SignedNodeRecord
 from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from mfdb.kernel.ids import DatasetId
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.net.port import Transport
     from mfdb.node.ports import Ports
@@ -86,6 +88,8 @@ class ProviderNode:
         self._server = Server(self._sessions, self._accounts)
         self._transport: Transport | None = None
         self._gauges: Gauges | None = None
+        self._leaving: Leaving | None = None
+        self._bound = ""
 
     async def start(self, address: str, *, announce: str | None = None) -> str:
         """Serve on "host:port" and return the address bound, once the chain duties are done.
@@ -105,8 +109,10 @@ class ProviderNode:
         self._accounts.restore_all()
         self._transport = self._ports.make_transport(self._keys.transport_seed, self._server)
         bound = await self._transport.listen(address)
-        await self._stake()
-        me = await self._publish(announce or bound)
+        self._bound = announce or bound
+        if not self.is_draining:
+            await self._stake()
+        me = await self._publish(self._bound)
         self._serve(me, self._transport)
         log.info("provider ready identity=0x%s address=%s", self._keys.account.address.hex(), bound)
         return bound
@@ -120,6 +126,29 @@ class ProviderNode:
         if self._gauges is None:
             raise InterfaceError("the provider has not been started")
         return self._gauges.read()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it takes nothing new and asks to be let go."""
+        with self._ports.store.snapshot() as view:
+            return shelf.is_draining(view)
+
+    @property
+    def kept(self) -> list[DatasetId]:
+        """The datasets of which something is placed here."""
+        return self._leaving.kept if self._leaving is not None else []
+
+    async def drain(self, *, drains: bool = True) -> None:
+        """Begin to drain, or end it: durable, and told to everybody by the node record.
+
+        Raises:
+            ChainUnavailable, TransactionReverted: the record could not be published.
+        """
+        await self._committer.submit(
+            lambda transaction: shelf.put_draining(transaction, drains=drains)
+        )
+        me = await self._publish(self._bound)
+        self._server.introduce(me)
 
     async def close(self) -> None:
         """Stop working; everything acknowledged is on disk already."""
@@ -153,7 +182,7 @@ class ProviderNode:
             seal_key=bytes(self._keys.seal_key(0).public_key),
             underlays=(address,),
             chequebook=self._accounts.chequebook,
-            roles=PROVIDER,
+            roles=PROVIDER | (DRAINING if self.is_draining else 0),
             time_s=int(self._ports.clock.now_s()),
         )
         signed = SignedNodeRecord(record=record, signature=sign(record, account))
@@ -195,6 +224,7 @@ class ProviderNode:
         court = Court(context, shards)
         repairing = Repairing(context, court)
         taking_over = TakingOver(context, duties, sealing)
+        leaving = self._leaving = Leaving(context, sealing)
         self._gauges = Gauges(
             store=self._ports.store,
             committer=self._committer,
@@ -206,11 +236,13 @@ class ProviderNode:
         answering = {
             **_reading(duties, serving, shards, healing),
             **_writing(duties, intake, sealing, taking_over),
+            **_moving(healing, leaving),
         }
         self._server.serve(me, duties.offer, answering, serving.on_follow)
         self._loop("court", court.look, self._node.poll_s)
         self._loop("auditing", Auditing(context, court).look, self._node.poll_s)
         self._loop("repairing", repairing.look, self._node.poll_s)
+        self._loop("leaving", leaving.look, self._settings.reconcile_s)
         self._loop("taking over", taking_over.look, self._settings.reconcile_s)
         self._loop("healing", healing.look, self._settings.reconcile_s)
         self._loop("accounts", self._settle, self._node.poll_s)
@@ -249,6 +281,15 @@ def _reading(
         messages.GetShard: shards.on_get_shard,
         messages.Audit: lambda request, _: shards.on_audit(request),
         messages.Reconcile: healing.on_reconcile,
+    }
+
+
+def _moving(healing: Healing, leaving: Leaving) -> dict[type[Record], Answering]:
+    return {
+        messages.Heal: healing.on_heal,
+        messages.Recode: leaving.on_recode,
+        messages.PutCopies: leaving.on_put_copies,
+        messages.PutReleases: leaving.on_put_releases,
     }
 
 

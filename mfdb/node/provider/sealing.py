@@ -18,7 +18,8 @@ import msgspec
 
 from mfdb.kernel.account import recover
 from mfdb.kernel.clock import Hlc, hlc_seconds
-from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, MfdbError, QuorumNotReached
+from mfdb.kernel.errors import AccessDenied, MfdbError, QuorumNotReached
+from mfdb.kernel.ids import ChangesetId
 from mfdb.node.messages import (
     Done,
     HotList,
@@ -32,9 +33,10 @@ from mfdb.node.messages import (
     Stored,
 )
 from mfdb.node.provider import shelf
+from mfdb.node.provider.bundles import Bundles, sealed_ids
+from mfdb.node.provider.completing import fetch_shards
 from mfdb.node.provider.copy_desk import CopyDesk
-from mfdb.rules.evidence import StoreReceipt, check_signer
-from mfdb.rules.merkle import unit_count
+from mfdb.rules.evidence import check_signer
 from replication.seal import (
     HotEntry,
     HotLog,
@@ -42,7 +44,6 @@ from replication.seal import (
     SealTerms,
     SealView,
     check_before_signing,
-    may_release,
     missing,
     seal_reason,
     union,
@@ -53,30 +54,28 @@ from replication.segment import (
     build_segment,
     certify,
     check_receipt,
-    is_shard,
-    stored_shards,
-    verify_sealed,
+    read_segment,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence, Set
 
-    from mfdb.kernel.ids import Address, AgreementId, ChangesetId, DatasetId, Hash
+    from mfdb.kernel.ids import Address, DatasetId, Hash
     from mfdb.node.commit import Transaction
     from mfdb.node.messages import SealNow
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
-    from mfdb.rules.evidence import Network, SealCertificate
+    from mfdb.rules.evidence import SealCertificate
     from mfdb.rules.placement import Placement
 
 log = logging.getLogger(__name__)
 
 
-class Sealing:
+class Sealing(Bundles):
     """The service that leads, checks and signs sealings."""
 
     def __init__(self, context: Context, intake: Intake) -> None:
-        self._context = context
+        super().__init__(context)
         self.copies = CopyDesk(context, intake)
         """The changesets that are held here unsealed, and who has what is lacking."""
         self._made: dict[DatasetId, SealCertificate] = {}
@@ -114,14 +113,43 @@ class Sealing:
         held = await self.copies.fetch(
             dataset, ids, [who for who in hot if who != self._context.me]
         )
+        if _begun(hot):  # perhaps an attempt to code once more what is sealed
+            held |= await self.unpacked(dataset, missing(ids, held.keys()))
         ids = _shown(ids, held.keys(), is_begun=bool(_begun(hot)))
         if not ids:
             return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
+        begun = {who for who, listed in hot.items() if listed.signed == ids}
+        return await self._seal(dataset, number, {id_: held[id_] for id_ in ids}, begun)
+
+    async def reseal(self, dataset: DatasetId, bundle: SealedSegment) -> SealReport:
+        """Seal the changesets of a segment once more, under the code that the profile names now.
+
+        Raises:
+            QuorumNotReached: too few replicas or shard holders could be reached.
+            StripeLost: the segment cannot be read at present.
+        """
+        async with self._leading.setdefault(dataset, asyncio.Lock()):
+            await self._lead(dataset)  # what came since goes into a segment of its own
+            with self._context.store.snapshot() as view:
+                number = shelf.next_segment(view, dataset)
+            held = await self.unpacked(dataset, bundle.changesets)
+            return await self._seal(dataset, number, held, set())
+
+    async def _seal(
+        self,
+        dataset: DatasetId,
+        number: int,
+        held: Mapping[ChangesetId, bytes],
+        begun: set[Address],
+    ) -> SealReport:
+        """Certify changesets as a segment, and spread it."""
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+        placement, ids = self._context.placement(dataset), tuple(sorted(held))
         certificate, shards, roots = await self._make(dataset, number, held, ids)
         proposal = ProposeSeal(
             dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots, begun=b""
         )
-        begun = {who for who, listed in hot.items() if listed.signed == ids}
         signatures = await self._signatures(
             proposal, placement, manifest.profile.write_quorum, begun, held
         )
@@ -238,6 +266,7 @@ class Sealing:
             *(
                 self.store_at(placement.shards[slot], dataset, bundle, slot, shards[slot])
                 for slot in sorted(placement.shards)
+                if slot < bundle.certificate.n
             )
         )
         receipts = tuple(signed for signed in stored if signed is not None)
@@ -307,7 +336,7 @@ class Sealing:
         return HotList(entries=entries, signed=signed)
 
     def _entries(self, view: shelf.View, dataset: DatasetId) -> Iterable[HotEntry]:
-        sealed = _sealed_ids(view, dataset)
+        sealed = sealed_ids(view, dataset)
         for id_ in shelf.unsealed(view, dataset):
             header = shelf.header(view, dataset, id_)
             data = shelf.changeset_data(view, dataset, id_)
@@ -323,11 +352,30 @@ class Sealing:
         self._demand_replica(request.dataset, caller)
         dataset, ids = request.dataset, request.changesets
         held = await self.copies.fetch(dataset, ids, [caller])
+        held |= await self.unpacked(dataset, missing(ids, held.keys()))
         with self._context.store.snapshot() as view:
             number = shelf.next_segment(view, dataset)
         if held.keys() >= set(ids) and number == request.certificate.number:
             await self._make(dataset, number, held, ids)
         return Signed(signature=await self.certify(request, held))
+
+    async def unpacked(
+        self, dataset: DatasetId, ids: Iterable[ChangesetId]
+    ) -> dict[ChangesetId, bytes]:
+        """Return the bytes of changesets that lie in sealed segments only, as far as can be had."""
+        wanted, found = set(ids), dict[ChangesetId, bytes]()
+        if not wanted:
+            return found
+        with self._context.store.snapshot() as view:
+            bundles = shelf.segments(view, dataset)
+        placement = self._context.placement(dataset)
+        for bundle in bundles:
+            if wanted.isdisjoint(bundle.changesets):
+                continue
+            shards = await fetch_shards(self._context, dataset, bundle, placement)
+            found.update((id_, d) for id_, d in read_segment(bundle, shards) if id_ in wanted)
+            wanted.difference_update(found)
+        return found
 
     async def certify(self, request: ProposeSeal, held: Mapping[ChangesetId, bytes]) -> bytes:
         """Return this replica's signature over a certificate, stored before it is returned.
@@ -348,12 +396,7 @@ class Sealing:
         if not request.begun:
             return False
         signer = recover(self._context.network.digest(request.certificate), request.begun)
-        return signer in await self._replica_signers(request.dataset)
-
-    async def _replica_signers(self, dataset: DatasetId) -> set[Address]:
-        placement = self._context.placement(dataset)
-        records = [await self._context.directory.record(r) for r in placement.replica_set]
-        return {record.signer for record in records}
+        return signer in await self.replica_signers(request.dataset)
 
     def _certify(
         self,
@@ -366,7 +409,7 @@ class Sealing:
         dataset, certificate = request.dataset, request.certificate
         manifest = shelf.manifest(transaction, dataset)
         number = shelf.next_segment(transaction, dataset)
-        receipted = shelf.mark(transaction, dataset, number) - _sealed_ids(transaction, dataset)
+        receipted = shelf.mark(transaction, dataset, number) - sealed_ids(transaction, dataset)
         view = SealView(
             subject=manifest.subject,
             number=number,
@@ -388,131 +431,11 @@ class Sealing:
         )
         return self._context.keys.signer.sign(self._context.network.digest(certificate))
 
-    async def on_put_shard(self, request: PutShard) -> Stored:
-        """Keep a shard of a certified segment and promise it until the agreement ends.
-
-        Raises:
-            BadProof, BadSignature: bundle or shard are not good.
-            AccessDenied: this provider is not to hold that shard.
-        """
-        await self._verify(request.dataset, request.bundle)
-        placement = self._context.placement(request.dataset)
-        agreement = placement.agreements.get(self._context.me)
-        if agreement is None or placement.shards.get(request.shard) != self._context.me:
-            raise AccessDenied(f"shard {request.shard} is not placed on this provider")
-        if not is_shard(request.bundle, request.shard, request.data):
-            raise BadProof("the bytes are not those of the certified shard")
-        receipt = StoreReceipt(
-            agreement=agreement.agreement.id,
-            segment=request.bundle.certificate.segment,
-            shard=request.shard,
-            root=request.bundle.shard_roots[request.shard],
-            units=unit_count(len(request.data)),
-            expiry=agreement.agreement.end,
-        )
-        await self._context.committer.submit(lambda transaction: _keep_shard(transaction, request))
-        signature = self._context.keys.signer.sign(self._context.network.digest(receipt))
-        return Stored(receipt=receipt, signature=signature)
-
-    async def on_put_sealed(self, request: PutSealed) -> Done:
-        """Keep a bundle with its receipts; a replica then drops what the shards took over.
-
-        Raises:
-            BadProof, BadSignature: the bundle is not good.
-        """
-        await self._verify(request.dataset, request.bundle)
-        request = await self._with_good_receipts(request)
-        await self._context.committer.submit(
-            lambda transaction: self._keep_sealed(transaction, request)
-        )
-        await self.release(request.dataset)
-        return Done()
-
-    async def _with_good_receipts(self, request: PutSealed) -> PutSealed:
-        """Leave out what no holder signed: a forged receipt would take the place of a real one."""
-        signers = await self._shard_signers(request.dataset)
-        receipts = tuple(
-            signed
-            for signed in request.bundle.receipts
-            if _is_signed(self._context.network, signed, signers.get(signed.receipt.agreement))
-        )
-        bundle = msgspec.structs.replace(request.bundle, receipts=receipts)
-        return PutSealed(dataset=request.dataset, bundle=bundle)
-
-    def _keep_sealed(self, transaction: Transaction, request: PutSealed) -> None:
-        dataset, bundle = request.dataset, request.bundle
-        known = shelf.segment(transaction, dataset, bundle.certificate.segment)
-        if known is not None:
-            placement = shelf.placement(transaction, dataset, self._context.network)
-            bundle = _merged(known, bundle, placement)
-        shelf.put_segment(transaction, dataset, bundle)
-
-    async def release(self, dataset: DatasetId) -> None:
-        """Drop what sealed segments took over: of a new one, or what came here only since."""
-        with self._context.store.snapshot() as view:
-            held = frozenset(shelf.unsealed(view, dataset))
-            due = [b for b in shelf.segments(view, dataset) if not held.isdisjoint(b.changesets)]
-        if not due:
-            return
-        signers = await self._shard_signers(dataset)
-        until = int(self._context.clock.now_s())
-        stored = [
-            (bundle, stored_shards(bundle, self._context.network, signers, until=until))
-            for bundle in due
-        ]
-        await self._context.committer.submit(
-            lambda transaction: self._release(transaction, dataset, stored)
-        )
-
-    def _release(
-        self,
-        transaction: Transaction,
-        dataset: DatasetId,
-        stored: Sequence[tuple[SealedSegment, frozenset[int]]],
-    ) -> None:
-        sealed = _sealed_ids(transaction, dataset)
-        held = frozenset(shelf.unsealed(transaction, dataset))
-        for bundle, shards in stored:
-            # What this certificate leaves out is held on here, or was another one's.
-            left_out = (sealed | held) - set(bundle.changesets)
-            receipted = shelf.mark(transaction, dataset, bundle.certificate.number) - left_out
-            for id_ in may_release(receipted, bundle, shards).changesets:
-                shelf.release(transaction, dataset, id_)
-
-    async def _verify(self, dataset: DatasetId, bundle: SealedSegment) -> None:
-        with self._context.store.snapshot() as view:
-            manifest = shelf.manifest(view, dataset)
-        if bundle.certificate.subject != manifest.subject:
-            raise BadProof("the segment is of another dataset")
-        signers = await self._replica_signers(dataset)
-        verify_sealed(bundle, self._context.network, signers, manifest.profile.write_quorum)
-
-    async def _shard_signers(self, dataset: DatasetId) -> Mapping[AgreementId, Address]:
-        placement = self._context.placement(dataset)
-        signers = {}
-        for provider, signed in placement.agreements.items():
-            record = await self._context.directory.record(provider)
-            signers[signed.agreement.id] = record.signer
-        return signers
-
     # ---- what both do
 
     def _demand_replica(self, dataset: DatasetId, caller: Address) -> None:
         if caller not in self._context.placement(dataset).replica_set:
             raise AccessDenied("only a replica of the dataset may ask that")
-
-    async def catch_up(self, dataset: DatasetId, bundles: Sequence[SealedSegment]) -> None:
-        """Take over segments, or receipts for their shards, that we have not heard of.
-
-        Raises:
-            BadProof, BadSignature: one is not good.
-        """
-        placement = self._context.placement(dataset)
-        for bundle in bundles:
-            with self._context.store.snapshot() as view:
-                known = shelf.segment(view, dataset, bundle.certificate.segment)
-            if known is None or _merged(known, bundle, placement) != known:
-                await self.on_put_sealed(PutSealed(dataset=dataset, bundle=bundle))
 
     def is_due(self, dataset: DatasetId) -> bool:
         """Return whether the hot log has reached the size or age at which it is sealed."""
@@ -529,17 +452,6 @@ class Sealing:
         return seal_reason(hot, self._context.clock.now_s(), terms) is not None
 
 
-def _is_signed(network: Network, signed: SignedStoreReceipt, signer: Address | None) -> bool:
-    """Return whether a store receipt was signed by this hot key."""
-    if signer is None:
-        return False
-    try:
-        check_signer(network, signed.receipt, signed.signature, signer)
-    except BadSignature:
-        return False  # the answer asked for: this receipt does not count
-    return True
-
-
 def _shown(
     ids: tuple[ChangesetId, ...], held: Set[ChangesetId], *, is_begun: bool
 ) -> tuple[ChangesetId, ...]:
@@ -554,10 +466,6 @@ def _shown(
     return tuple(id_ for id_ in ids if id_ in held)
 
 
-def _sealed_ids(view: shelf.View, dataset: DatasetId) -> frozenset[ChangesetId]:
-    return frozenset(id_ for b in shelf.segments(view, dataset) for id_ in b.changesets)
-
-
 def _begun(hot: Mapping[Address, HotList]) -> tuple[ChangesetId, ...]:
     """Return what most replicas have signed for this number in an attempt that was not finished.
 
@@ -565,24 +473,3 @@ def _begun(hot: Mapping[Address, HotList]) -> tuple[ChangesetId, ...]:
     """
     votes = Counter(listed.signed for listed in hot.values() if listed.signed)
     return max(votes, key=lambda ids: (votes[ids], ids), default=())
-
-
-def _keep_shard(transaction: Transaction, request: PutShard) -> None:
-    segment = request.bundle.certificate.segment
-    shelf.put_shard(transaction, request.dataset, segment, request.shard, request.data)
-    if shelf.segment(transaction, request.dataset, segment) is None:
-        bare = msgspec.structs.replace(request.bundle, receipts=())
-        shelf.put_segment(transaction, request.dataset, bare)
-
-
-def _merged(known: SealedSegment, new: SealedSegment, placement: Placement) -> SealedSegment:
-    """Return the bundle with one receipt per shard, that of its present holder if there is one."""
-    receipts = {signed.receipt.shard: signed for signed in new.receipts}
-    for signed in known.receipts:
-        shard = signed.receipt.shard
-        holder = placement.shards.get(shard)
-        due = placement.agreement_of(holder) if holder is not None else None
-        if shard not in receipts or signed.receipt.agreement == due:
-            receipts[shard] = signed
-    ordered = tuple(receipts[shard] for shard in sorted(receipts))
-    return msgspec.structs.replace(known, receipts=ordered)

@@ -60,6 +60,10 @@ class Server:
         self._answering = answering
         self._following = following
 
+    def introduce(self, me: SignedNodeRecord) -> None:
+        """Answer to Hello with another record from now on."""
+        self._me = me
+
     async def on_request(self, peer: Peer, body: bytes) -> bytes:
         """Return the answer to one request."""
         request = open_request(body)

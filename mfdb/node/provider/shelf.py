@@ -14,6 +14,8 @@ k dataset segment no  ids marked for it        c ...             -> certificate 
 u dataset             bytes that lie here      i ...             -> ids it lists
 e                     chain events read so far
 t case                a take-over begun          y dataset segment     all of it came here
+l agreement segment   the client's release     d dataset segment     released from everybody
+z                     this provider drains
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from mfdb.kernel.errors import CorruptRecord, MalformedMessage, MfdbError, Unkno
 from mfdb.kernel.ids import (
     ZERO_HASH,
     Address,
+    AgreementId,
     CaseId,
     ChangesetId,
     DatasetId,
@@ -35,6 +38,7 @@ from mfdb.kernel.ids import (
 from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
 from mfdb.node.messages import TakeOver
 from mfdb.rules.changeset import Header
+from mfdb.rules.evidence import SignedRelease
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Manifest, SignedManifest
 from mfdb.rules.placement import Placement, SignedAgreement, SignedPlacement, fold
@@ -68,6 +72,11 @@ class LogTip(Record, frozen=True):
 
 
 K = TypeVar("K", bound=Record)
+_OF_DATASET = (
+    *(b"M", b"P", b"L", b"N", b"H", b"X", b"h", b"K", b"R"),
+    *(b"V", b"S", b"k", b"c", b"i", b"u", b"y", b"d"),
+)
+_ROWS_DATASET_BYTES = 12
 
 
 def opened(kind: type[K], data: bytes, limit_bytes: int = FRAME_BYTES) -> K:
@@ -420,6 +429,65 @@ def _use(transaction: Transaction, dataset: DatasetId, more_bytes: int) -> None:
 def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:
     """Return which shards of a segment lie here."""
     return tuple(int.from_bytes(key[-2:], "big") for key, _ in view.scan(b"D" + id_))
+
+
+# ---- leaving
+
+
+def put_release(transaction: Transaction, signed: SignedRelease) -> None:
+    """Keep a client's release: of a segment, or (zero) of all of an agreement."""
+    release = signed.release
+    transaction.put(b"l" + release.agreement + release.segment, encode(signed))
+
+
+def release_of(view: View, agreement: AgreementId, segment: SegmentId) -> SignedRelease | None:
+    """Return the release from a segment (zero: from all) that a client gave, or None."""
+    data = view.get(b"l" + agreement + segment)
+    return opened(SignedRelease, data) if data else None
+
+
+def drop_segment(transaction: Transaction, dataset: DatasetId, id_: SegmentId) -> None:
+    """Forget a segment that others took over, with its shards, for ever."""
+    for index in my_shards(transaction, id_):
+        _use(transaction, dataset, -len(shard(transaction, id_, index) or b""))
+        transaction.delete(shard_key(id_, index))
+    transaction.delete(b"S" + dataset + id_)
+    transaction.delete(b"y" + dataset + id_)
+    transaction.put(b"d" + dataset + id_, b"")
+
+
+def is_dropped(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
+    """Return whether the owner has released everybody from a segment."""
+    return view.get(b"d" + dataset + id_) is not None
+
+
+def forget(transaction: Transaction, dataset: DatasetId) -> None:
+    """Remove all that is kept of a dataset; releases stay, for the court."""
+    for bundle in segments(transaction, dataset):
+        for index in my_shards(transaction, bundle.certificate.segment):
+            transaction.delete(shard_key(bundle.certificate.segment, index))
+    named = manifest(transaction, dataset)
+    for table in (b"A", b"a"):
+        transaction.delete(table + named.subject + named.owner)
+    for table in _OF_DATASET:
+        for key, _ in list(transaction.scan(table + dataset)):
+            transaction.delete(key)
+    rows = b"T" + dataset[:_ROWS_DATASET_BYTES]
+    for key, _ in list(transaction.scan(rows)):
+        transaction.delete(key)
+
+
+def is_draining(view: View) -> bool:
+    """Return whether this provider takes nothing new and leaves what it keeps."""
+    return view.get(b"z") is not None
+
+
+def put_draining(transaction: Transaction, *, drains: bool) -> None:
+    """Begin to drain, or end it."""
+    if drains:
+        transaction.put(b"z", b"")
+    else:
+        transaction.delete(b"z")
 
 
 # ---- the chain

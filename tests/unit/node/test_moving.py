@@ -1,0 +1,239 @@
+"""Providers join and leave, code and replicas change; every row stays readable throughout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from mfdb.chain.port import Unstake
+from mfdb.kernel.errors import NoProviders
+from mfdb.kernel.ids import Wei
+from mfdb.node.client.moving import Change
+from mfdb.node.messages import SealNow
+from mfdb.node.provider import shelf
+from mfdb.rules.manifest import Profile
+from mfdb.rules.records import DRAINING
+from tests.fixtures.datasets import signed
+from tests.fixtures.node_town import Person, Stand, Town, in_town, sealed_town
+
+if TYPE_CHECKING:
+    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.node.client.remote import NodeRemote
+
+
+async def moving_town(town: Town, count: int) -> tuple[Person, DatasetId, NodeRemote]:
+    """Return Bob with five sealed and two unsealed letters on the first six providers."""
+    bob, dataset, _ = await sealed_town(town, count)
+    for at in (5, 6):
+        draft = bob.write(dataset, f"message {at}")
+        for stand in town.stands[:3]:
+            await stand.take(draft)
+    remote = await bob.remote()
+    await remote._lookup.look(dataset, [stand.me for stand in town.stands[:6]])
+    return bob, dataset, remote
+
+
+async def letters(town: Town, dataset: DatasetId, providers: list[Address]) -> list[str]:
+    """Return what Bob reads on a new machine that knows only the dataset's providers."""
+    bob = town.person("bob")
+    remote = await bob.remote()
+    await remote.adopt(dataset, providers, bob.replica)
+    with bob.replica.reading() as reading:
+        known = reading.known(dataset)
+        at = [column.name for column in known.manifest.columns].index("body")
+        return sorted(row.values[at].split(" x")[0] for row in reading.rows(known))
+
+
+async def placed(remote: NodeRemote, dataset: DatasetId) -> tuple[list[Address], list[Address]]:
+    found = await remote._lookup.look(dataset)
+    shards = found.placement.shards
+    return list(found.placement.replica_set), [shards[slot] for slot in sorted(shards)]
+
+
+ALL = [f"message {at}" for at in range(7)]
+
+
+@in_town
+async def test_a_provider_that_drains_is_let_go_with_its_deposit(town: Town) -> None:
+    _, dataset, remote = await moving_town(town, 8)
+    leaver = town.stands[0]
+    await leaver.node.drain()
+    assert leaver.duties.offer().free_bytes == 0
+    record = await remote.context.directory.record(leaver.me, fresh=True)
+    assert record.roles & DRAINING
+    assert await remote.look_after() == 1
+    replicas, shards = await placed(remote, dataset)
+    assert len(replicas) == 3
+    assert len(set(shards)) == 6
+    assert leaver.me not in replicas + shards
+    deposit = await town.world.chain().deposit(leaver.me)
+    assert deposit.earmarked == 0
+    await town.world.chain().send(Unstake(amount=deposit.total), leaver.keys.account)
+    with leaver.store.snapshot() as view:
+        assert shelf.datasets(view) == ()
+        assert not any(True for _ in view.scan(b"D"))
+    leaver.vanish()
+    assert await letters(town, dataset, replicas) == ALL
+    for stand in town.stands:
+        if stand.me in replicas[:2]:
+            stand.vanish()
+    assert await letters(town, dataset, shards) == ALL
+
+
+@in_town
+async def test_rows_are_readable_and_writable_while_a_provider_leaves(town: Town) -> None:
+    bob, dataset, remote = await moving_town(town, 8)
+    seen: list[str] = []
+
+    async def look(what: str) -> None:
+        seen.append(what)
+        assert await letters(town, dataset, [stand.me for stand in town.stands[1:3]]) == ALL
+
+    import asyncio
+
+    told: list[asyncio.Task[None]] = []
+    change = Change(
+        profile=Profile(),
+        leaving=frozenset({town.stands[0].me, town.stands[4].me}),
+        tell=lambda what: told.append(asyncio.ensure_future(look(what))),
+    )
+    moved = await remote.move(dataset, change)
+    await asyncio.gather(*told)
+    assert (moved.joined, moved.left) == (2, 2)
+    assert len(seen) >= 2
+    draft = bob.write(dataset, "message 7")
+    await remote.write(dataset, draft.changeset, draft.entry)
+    replicas, _ = await placed(remote, dataset)
+    assert await letters(town, dataset, replicas) == [*ALL, "message 7"]
+
+
+@in_town
+async def test_where_nobody_can_take_over_nothing_changes(town: Town) -> None:
+    _, dataset, remote = await moving_town(town, 6)
+    before = await placed(remote, dataset)
+    await town.stands[0].node.drain()
+    assert await remote.look_after() == 0
+    assert await placed(remote, dataset) == before
+    with pytest.raises(NoProviders, match="1 providers are needed"):
+        await remote.move(
+            dataset, Change(profile=Profile(), leaving=frozenset({town.stands[0].me}))
+        )
+    await town.stands[0].node.drain(drains=False)
+    assert town.stands[0].duties.offer().free_bytes > 0
+
+
+@in_town
+async def test_a_move_that_was_cut_off_is_gone_on_with(town: Town) -> None:
+    _, dataset, remote = await moving_town(town, 8)
+    leaver = town.stands[0]
+    change = Change(profile=Profile(), leaving=frozenset({leaver.me}))
+    found = await remote._lookup.look(dataset)
+    mover = remote._mover
+    target, agreements = await mover._bind(found, change)
+    from replication.moving import joining
+
+    await mover._place(found, joining(found.placement, target), agreements)
+    replicas, _ = await placed(remote, dataset)
+    assert len(replicas) == 4  # cut off here: the newcomer has joined, nobody has left
+    assert await letters(town, dataset, replicas) == ALL
+    moved = await remote.move(dataset, change)
+    assert (moved.joined, moved.left) == (0, 1)
+    replicas, shards = await placed(remote, dataset)
+    assert (len(replicas), len(set(shards))) == (3, 6)
+    assert await letters(town, dataset, replicas) == ALL
+
+
+async def recode(
+    town: Town, bob: Person, remote: NodeRemote, dataset: DatasetId, profile: Profile
+) -> None:
+    now = bob.replica.known(dataset).manifest
+    after = signed(
+        replace(now, number=now.number + 1, previous=now.hash, profile=profile), bob.keys
+    )
+
+    async def publish() -> None:
+        await remote.publish(after)
+        bob.replica.add_manifests([after])
+
+    await remote.move(dataset, Change(profile=profile, publish=publish))
+
+
+def used(stands: list[Stand], dataset: DatasetId) -> int:
+    total = 0
+    for stand in stands:
+        with stand.store.snapshot() as view:
+            total += sum(len(data) for _, data in view.scan(b"D"))
+    return total
+
+
+@pytest.mark.parametrize(("k", "n", "replicas"), [(5, 8, 4), (2, 3, 3), (3, 6, 2)])
+def test_another_code_takes_the_place_of_the_first(k: int, n: int, replicas: int) -> None:
+    @in_town
+    async def play(town: Town) -> None:
+        bob, dataset, remote = await moving_town(town, 9)
+        profile = Profile(replicas=replicas, write_quorum=replicas // 2 + 1, k=k, n=n)
+        await recode(town, bob, remote, dataset, profile)
+        found = await remote._lookup.look(dataset)
+        assert {(b.certificate.k, b.certificate.n) for b in found.segments} == {(k, n)}
+        assert all(len(b.receipts) == n for b in found.segments)
+        assert len(found.placement.replica_set) == replicas
+        assert sorted(found.placement.shards) == list(range(n))
+        size = sum(b.certificate.length_bytes for b in found.segments)
+        assert used(town.stands, dataset) < 1.1 * size * n / k + 1024 * n
+        lost = found.placement.providers[: n - k]
+        for stand in town.stands:
+            if stand.me in lost and stand.me not in found.placement.replica_set[-1:]:
+                stand.vanish()
+        left = [one for one in found.placement.providers if one not in lost]
+        assert await letters(town, dataset, left) == ALL
+
+    play()
+
+
+@in_town
+async def test_a_released_shard_is_excused_in_court(town: Town) -> None:
+    bob, dataset, remote = await moving_town(town, 9)
+    before = (await remote._lookup.look(dataset)).segments[0]
+    await recode(town, bob, remote, dataset, Profile(k=3, n=6))
+    signed_receipt = before.receipts[0]
+    from mfdb.chain.port import CaseStatus, OpenCase
+
+    epoch = await remote._next_beacon()
+    mined = await town.world.chain().send(
+        OpenCase(
+            receipt=signed_receipt.receipt,
+            signature=signed_receipt.signature,
+            epoch=epoch,
+            draw=0,
+        ),
+        bob.keys.account,
+    )
+    holder = next(
+        stand
+        for stand in town.stands
+        for made in [(await remote._lookup.get(dataset)).placement.agreements.get(stand.me)]
+        if made is not None and made.agreement.id == signed_receipt.receipt.agreement
+    )
+    await holder.court.look()
+    assert mined.case is not None
+    case = await town.world.chain().case(mined.case)
+    assert case is not None
+    assert case.status is CaseStatus.NOT_GUILTY
+
+
+@in_town
+async def test_a_sealing_after_the_move_is_verified_with_the_certificates_of_those_who_left(
+    town: Town,
+) -> None:
+    bob, dataset, remote = await moving_town(town, 9)
+    for leaver in town.stands[:3]:  # all who certified the first segment leave
+        await remote.move(dataset, Change(profile=Profile(), leaving=frozenset({leaver.me})))
+        leaver.vanish()
+    replicas, _ = await placed(remote, dataset)
+    await town.stand(replicas[0]).sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
+    found = await remote._lookup.look(dataset)
+    assert [b.certificate.number for b in found.segments] == [0, 1]
+    assert await letters(town, dataset, replicas) == ALL
+    assert Wei(0) == (await town.world.chain().deposit(town.stands[1].me)).earmarked
