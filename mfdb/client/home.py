@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client.definitions import owner_grants, signed
-from mfdb.dataset.writer import RowInsert
+from mfdb.dataset.writer import RowInsert, RowUpdate
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
 from mfdb.rules.manifest import (
@@ -53,6 +53,33 @@ class HomeDataset:
         if new.manifest.nonce not in (MAILBOX_NONCE, self._nonce):
             await self._note(new.manifest)
 
+    async def note_again(self, manifest: Manifest) -> None:
+        """Note who keeps a dataset now.
+
+        Raises:
+            QuorumNotReached, ChainError: the network is in the way.
+        """
+        if manifest.nonce in (MAILBOX_NONCE, self._nonce):
+            return  # these the registry names
+        replica = self._state.replica
+        row = replica.keyring.row_id(self._dataset, pack(manifest.dataset))
+        with replica.reading() as reading:
+            known = reading.known(self._dataset)
+            old = next((one for one in reading.rows(known) if one.row == row), None)
+        if old is None:
+            await self._note(manifest)
+            return
+        update = RowUpdate(row=row, parent=old.version, values=await self._values(manifest))
+        await self._outbox.write(self._dataset, [update], sealed_sender=False)
+
+    async def _values(self, manifest: Manifest) -> dict[str, object]:
+        providers = await self._remote.providers(manifest.dataset)
+        return {
+            "dataset": manifest.dataset,
+            "name": manifest.name,
+            "providers": b"".join(providers),
+        }
+
     async def restore(self) -> list[SignedManifest]:
         """Bring the mailbox, the home dataset and all that it lists here.
 
@@ -77,13 +104,8 @@ class HomeDataset:
         replica = self._state.replica
         if not replica.is_used(self._dataset):
             await self.publish(signed(self._first_manifest(manifest), self._state.keys.account))
-        providers = await self._remote.providers(manifest.dataset)
         row = RowInsert(
-            values={
-                "dataset": manifest.dataset,
-                "name": manifest.name,
-                "providers": b"".join(providers),
-            },
+            values=await self._values(manifest),
             row=replica.keyring.row_id(self._dataset, pack(manifest.dataset)),
         )
         await self._outbox.write(self._dataset, [row], sealed_sender=False)

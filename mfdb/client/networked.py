@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from mfdb.client import show
-from mfdb.client.definitions import readers
 from mfdb.client.given_up import is_given_up
 from mfdb.client.home import HomeDataset
 from mfdb.client.names import is_told, owner_of
@@ -19,13 +16,12 @@ from mfdb.client.options import parse_options
 from mfdb.client.outbox import Outbox
 from mfdb.client.plans import make_room
 from mfdb.client.results import Column, Result
+from mfdb.client.ruling import OF_RULES, OfRules, Ruling
 from mfdb.client.state import Batch, SessionState
 from mfdb.client.told import asked_of_network
-from mfdb.dataset.keyring import EVERYBODY
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import (
     AccessDenied,
-    DependentObjects,
     MfdbError,
     NetworkError,
     NotSupportedError,
@@ -33,10 +29,8 @@ from mfdb.kernel.errors import (
     UnknownDataset,
     UnknownIdentity,
 )
-from mfdb.kernel.ids import Address
-from mfdb.kernel.ids import show as show_id
 from mfdb.rules.evidence import EMBEDDED
-from mfdb.rules.manifest import Action, Grantee, Manifest, Ordering
+from mfdb.rules.manifest import Action, Manifest, Ordering
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.query import tables_named
@@ -50,8 +44,6 @@ if TYPE_CHECKING:
     from mfdb.client.results import Change
     from mfdb.dataset.catalogue import Known
     from mfdb.kernel.ids import CaseId, DatasetId, Hash
-    from mfdb.rules.manifest import Grant, SignedManifest, WrappedKey
-    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundPolicy, BoundRevoke
     from mfdb.sql.parameters import Given
 
 _ACTION = {
@@ -61,16 +53,6 @@ _ACTION = {
     st.Delete: Action.DELETE,
 }
 _ATTEMPTS = 3
-_OF_RULES = (
-    st.Grant
-    | st.Revoke
-    | st.AlterOptions
-    | st.Alter
-    | st.DropDataset
-    | st.SealDataset
-    | st.CreatePolicy
-    | st.DropPolicy
-)
 
 
 class Networked:
@@ -82,6 +64,7 @@ class Networked:
         self._remote = remote
         self._outbox = Outbox(state.replica, remote)
         self._home = HomeDataset(state, remote, self._outbox)
+        self._ruling = Ruling(state, local, remote, self._home, self._sync)
         self._synced_s: dict[DatasetId, float] = {}
         self._plain: dict[int, tuple[st.Statement, int, Known]] = {}
         """Statements that nothing has to be found or synced for, in this state of the catalogue."""
@@ -119,7 +102,7 @@ class Networked:
             case st.Describe():
                 return self._is_elsewhere(statement.table)
             case _:
-                return isinstance(statement, _OF_RULES) and (
+                return isinstance(statement, OF_RULES) and (
                     self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
                 )
 
@@ -141,7 +124,7 @@ class Networked:
             case st.Commit():
                 return await self._commit(statement)
             case st.CreateDataset():
-                return await self._create(statement)
+                return await self._ruling.create(statement)
             case st.Show(what=what) if what in show.OF_NETWORK:
                 return await self._status(statement)
             case st.Select() | qu.Query():
@@ -155,7 +138,7 @@ class Networked:
                     else:
                         await self._find(name)
                 return self._local.run(statement, params, text)
-        if isinstance(statement, _OF_RULES):
+        if isinstance(statement, OF_RULES):
             return await self._rules(statement)
         await self._find(_named(statement))
         return self._local.run(statement, params, text)
@@ -407,135 +390,14 @@ class Networked:
 
     # ---- rules
 
-    async def _create(self, statement: st.CreateDataset) -> Result:
-        self._local.defining.refuse_in_batch()
-        bound: BoundCreate = self._local.ground.bound(statement)
-        options = parse_options(statement.options, creates=True)
-        network = self._remote.network.id
-        signed = self._local.defining.definer.create(bound, options, network)
-        if signed is not None:
-            await self._home.publish(signed)
-        return self._local.defining.created(bound, signed)
-
-    async def _rules(self, statement: _OF_RULES) -> Result:
+    async def _rules(self, statement: OfRules) -> Result:
         self._local.defining.refuse_in_batch()
         known = await self._find(statement.table)
         if known is None:
             return self._local.run(statement, (), "")
-        manifest, definer = known.manifest, self._local.defining.definer
-        definer.own(manifest)
-        match statement:
-            case st.SealDataset():
-                return await self._seal(manifest)
-            case st.Grant():
-                bound: BoundGrant = self._local.ground.bound(statement)
-                grants = definer.grants(bound)
-                definer.grant(manifest, grants, ())  # refused before anybody is asked for keys
-                wrapped = await self._wrapped(manifest, grants)
-                await self._publish(definer.grant(manifest, grants, wrapped))
-                return Result(tag="GRANT")
-            case st.Revoke():
-                return await self._revoke(manifest, self._local.ground.bound(statement))
-            case st.AlterOptions():
-                await self._publish(definer.alter(manifest, statement))
-                return Result(tag="ALTER DATASET")
-            case st.Alter():
-                await self._sync(manifest)  # what is new must hold for every row
-                current = self._state.replica.known(manifest.dataset)
-                signed, _ = self._local.altering.altered(statement, current)
-                await self._publish(signed)
-                return Result(tag="ALTER DATASET")
-            case st.CreatePolicy():
-                await self._sync(manifest)  # the frontier is what is known here
-                newest = self._state.replica.known(manifest.dataset).manifest
-                policy: BoundPolicy = self._local.ground.bound(statement)
-                await self._publish(definer.policy(newest, policy))
-                return Result(tag="CREATE POLICY")
-            case st.DropPolicy():
-                await self._publish(definer.without_policy(manifest, statement))
-                return Result(tag="DROP POLICY")
-            case st.DropDataset():
-                self._refuse_dependents(statement, manifest)
-                await self._publish(definer.drop(manifest))
-                return Result(tag="DROP DATASET")
+        return await self._ruling.run(statement, known.manifest)
 
-    def _refuse_dependents(self, statement: st.DropDataset, manifest: Manifest) -> None:
-        if statement.more:
-            raise NotSupportedError(
-                "datasets on a network are dropped one at a time",
-                position=statement.more[0].position,
-            )
-        with self._state.replica.reading() as reading:
-            dataset = manifest.dataset
-            built = [*reading.referring(dataset), *reading.viewing(dataset)]
-        others = [one.manifest.name for one in built if one.manifest.dataset != dataset]
-        if others:
-            raise DependentObjects(
-                f"{others[0]} is built on {manifest.name}",
-                hint="drop that first",
-                position=statement.table.position,
-            )
-
-    async def _publish(self, signed: SignedManifest | None) -> None:
-        if signed is not None:
-            await self._remote.publish(signed)
-            self._state.replica.add_manifests([signed])
-
-    async def _revoke(self, manifest: Manifest, bound: BoundRevoke) -> Result:
-        """The frontier is what is known here, so everything is fetched first."""
-        await self._sync(manifest)
-        definer = self._local.defining.definer
-        current = self._state.replica.known(manifest.dataset).manifest
-        after = definer.revoke(current, bound)
-        if after is not current:
-            fresh = [key.epoch for key in after.read_keys if key not in current.read_keys]
-            wrapped = list(after.wrapped_keys)
-            for grantee, identity in readers(after):
-                wrapped += await self._keys_for(after, grantee, identity, fresh)
-            after = msgspec.structs.replace(after, wrapped_keys=tuple(wrapped))
-            await self._publish(definer.sign(after))
-        return Result(tag="REVOKE")
-
-    async def _wrapped(self, manifest: Manifest, grants: Sequence[Grant]) -> list[WrappedKey]:
-        """Return the read keys, of all epochs, for everybody who may read from now on."""
-        epochs = [key.epoch for key in manifest.read_keys]
-        wrapped: list[WrappedKey] = []
-        for grant in grants:
-            if grant.actions & Action.SELECT:
-                wrapped += await self._keys_for(manifest, grant.grantee, grant.identity, epochs)
-        return [one for one in wrapped if one not in manifest.wrapped_keys]
-
-    async def _keys_for(
-        self, manifest: Manifest, grantee: Grantee, identity: bytes, epochs: Sequence[int]
-    ) -> list[WrappedKey]:
-        keyring = self._state.replica.keyring
-        if grantee is Grantee.PUBLIC:
-            return [keyring.wrap_for(manifest, epoch, EVERYBODY, b"") for epoch in epochs]
-        if grantee is not Grantee.IDENTITY:
-            return []
-        reader = Address(identity)
-        try:
-            mailbox = await self._remote.find(reader, None)
-        except (UnknownDataset, UnknownIdentity) as error:
-            raise NotSupportedError(
-                f"{show_id(reader)} has published no key to read with",
-                hint="a reader needs a mailbox on this network: CREATE MAILBOX",
-            ) from error
-        key = mailbox.manifest.read_keys[0].public
-        return [keyring.wrap_for(manifest, epoch, reader, key) for epoch in epochs]
-
-    async def _seal(self, manifest: Manifest) -> Result:
-        done = await self._remote.seal(manifest.dataset)
-        rows: list[tuple[object, ...]] = [
-            (done.segments, done.changesets, done.shards, round(done.seconds, 3))
-        ]
-        names = (
-            Column("segments", "INTEGER"),
-            Column("changesets", "INTEGER"),
-            Column("shards", "INTEGER"),
-            Column("seconds", "DOUBLE PRECISION"),
-        )
-        return Result(tag="ALTER DATASET", columns=names, rows=rows, count=1)
+    # ---- telling
 
     async def _status(self, statement: st.Show) -> Result:
         dataset = None

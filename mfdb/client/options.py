@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.kernel.errors import InvalidDefinition
-from mfdb.kernel.ids import MFT, Wei
+from mfdb.kernel.errors import BadType, InvalidDefinition
+from mfdb.kernel.ids import MFT, Address, Wei, parse_address
 from mfdb.rules.manifest import Ordering, Profile
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ _SECONDS = {
 _INTERVAL = re.compile(r"(\d{1,9}) *([a-z]+?)s?\Z")
 _RATIO = re.compile(r"(\d{1,3}) */ *(\d{1,3})\Z")
 _ONLY_AT_CREATION = frozenset({"local", "ordering"})
+_ONLY_LATER = frozenset({"providers"})
+MOVING = frozenset({"replicas", "erasure", "providers"})
+"""Options that change who holds what of a dataset on a network."""
 
 
 class DatasetOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +45,7 @@ class DatasetOptions(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile = msgspec.field(default_factory=Profile)
     retention_s: int | None = None
     price_ceiling: Wei | None = None
+    providers: tuple[Address, ...] | None = None
 
 
 def parse_options(
@@ -64,6 +68,7 @@ def parse_options(
         profile=_profile(given, base),
         retention_s=_interval(given["retention"]) if "retention" in given else None,
         price_ceiling=_amount(given["price_ceiling"]) if "price_ceiling" in given else None,
+        providers=_addresses(given["providers"]) if "providers" in given else None,
     )
 
 
@@ -88,6 +93,23 @@ def _refuse(option: Option, seen: set[str], *, creates: bool) -> None:
         raise InvalidDefinition(
             f"option {option.name} is chosen when a dataset is created", position=option.position
         )
+    if option.name in _ONLY_LATER and creates:
+        raise InvalidDefinition(
+            f"option {option.name} can be set only of a dataset that stands",
+            hint="its first providers are chosen by their offers; ALTER DATASET ... SET moves it",
+            position=option.position,
+        )
+
+
+def _addresses(option: Option) -> tuple[Address, ...]:
+    words = option.value.split(",") if isinstance(option.value, str) else []
+    try:
+        found = tuple(parse_address(word.strip()) for word in words)
+    except BadType as error:
+        raise _wrong(option, "'0x..., 0x...'") from error
+    if not found or len(set(found)) != len(found):
+        raise _wrong(option, "'0x..., 0x...', each once")
+    return found
 
 
 def _profile(given: dict[str, Option], base: Profile | None) -> Profile:
@@ -171,6 +193,7 @@ NAMES = (
     "write_quorum",
     "read_quorum",
     "erasure",
+    "providers",
     "retention",
     "price_ceiling",
     "ordering",

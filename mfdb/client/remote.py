@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.outcome import SealOutcome, WriteOutcome
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
+    from mfdb.node.client.moving import Change, Moved
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.evidence import Network
     from mfdb.rules.key_log import KeyLogEntry
@@ -99,6 +100,15 @@ class Remote(Protocol):
 
         Raises:
             NetworkError: none of them can be reached.
+        """
+        ...
+
+    async def move(self, dataset: DatasetId, change: Change) -> Moved:
+        """Bring an own dataset to other providers, or into another code; return what moved.
+
+        Raises:
+            NoProviders: too few providers would do; nothing has changed.
+            NetworkError, ChainError: the world is in the way; repeated, it goes on.
         """
         ...
 

@@ -92,6 +92,13 @@ class SessionState(msgspec.Struct, kw_only=True):
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
     watch: Watch = msgspec.field(default_factory=Watch)
 
+    doing: str = ""
+    """What a long statement is at just now, for whoever shows how far it is."""
+
+    def tell(self, what: str) -> None:
+        """Say what a long statement is at."""
+        self.doing = what
+
     @property
     def me(self) -> Address:
         """Whose session this is."""

@@ -52,7 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log-format", choices=FORMATS, default="text", help="how the log looks (default text)"
     )
     show_ = actions.add_parser("show", help="deposit, earnings and cases")
-    for action in (run_, show_):
+    drain = actions.add_parser(
+        "drain", help="take nothing new; be let go of everything; then the deposit is free"
+    )
+    drain.add_argument("--cancel", action="store_true", help="take new agreements again")
+    drain.add_argument("--wait", action="store_true", help="wait until nothing is kept any more")
+    withdraw = actions.add_parser("withdraw", help="take back deposit that backs nothing")
+    withdraw.add_argument("amount", nargs="?", metavar="MFT", help="how much (default: all)")
+    for action in (run_, show_, drain, withdraw):
         action.add_argument("--passphrase-file", type=Path, metavar="FILE")
 
 
@@ -71,6 +78,14 @@ def run(arguments: argparse.Namespace) -> int:
         set_up_log(arguments.log_format)
         asyncio.run(_serve(arguments))
         return 0
+    if arguments.action == "drain":
+        from mfdb.node.provider_drain import drain
+
+        return asyncio.run(drain(arguments))
+    if arguments.action == "withdraw":
+        from mfdb.node.provider_drain import withdraw
+
+        return asyncio.run(withdraw(arguments))
     figures = asyncio.run(_figures(arguments))
     if arguments.json:
         sys.stdout.write(json.dumps(figures) + "\n")
@@ -91,6 +106,7 @@ def provider_keys(directory: Path, passphrase_file: Path | None = None) -> Ident
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
+    from mfdb.node.provider_drain import follow_wish
     from mfdb.node.wiring import build_provider
     from mfdb.store.lmdb_store import LmdbStore
 
@@ -109,7 +125,14 @@ async def _serve(arguments: argparse.Namespace) -> None:
                     await stack.enter_async_context(_metrics(arguments.metrics, node))
                 sys.stdout.write(f"ready {show(keys.address)} {bound}\n")
                 sys.stdout.flush()
-                await stop.wait()
+                watch = asyncio.create_task(follow_wish(arguments.data, node))
+                await asyncio.wait(
+                    {watch, asyncio.create_task(stop.wait())},
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                watch.cancel()
+                if watch.done() and not watch.cancelled():
+                    watch.result()  # it ends by an error only
         finally:
             await node.close()
 

@@ -17,8 +17,6 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from mfdb.chain.port import (
     AgreementRegistered,
     CaseClosed,
@@ -28,8 +26,6 @@ from mfdb.chain.port import (
     ClaimFees,
     CompensationPaid,
     Delegate,
-    ExcuseCase,
-    OpenCase,
     PushVerdict,
     RecordBeacon,
     RecordKind,
@@ -38,23 +34,19 @@ from mfdb.chain.port import (
     ReleaseCompensation,
     SetRecord,
     SettleRepair,
-    TerminateAgreement,
     TransferMft,
     Transferred,
     Unstake,
 )
-from mfdb.kernel.errors import TransactionReverted
 from mfdb.kernel.ids import (
     MFT,
     ZERO_ADDRESS,
-    ZERO_HASH,
     Address,
     AgreementId,
     CaseId,
-    SegmentId,
     Wei,
 )
-from mfdb.rules.evidence import Release
+from mfdb.testing.suites.chain_release_suite import ReleaseSuite, refused
 from mfdb.testing.suites.chain_stage import (
     DEPOSIT,
     FUNDING,
@@ -75,7 +67,7 @@ GIVEN = 1000 * MFT
 TEST_S = 120
 
 
-class ChainSuite:
+class ChainSuite(ReleaseSuite):
     """Conformance of one chain; see the module docstring."""
 
     async def open_world(self) -> ChainWorld:
@@ -115,7 +107,7 @@ class ChainSuite:
     def test_a_transfer_of_more_than_there_is_is_refused_with_a_hint(self) -> None:
         async def scenario(stage: Stage) -> None:
             call = TransferMft(to=stage.accuser.address, amount=Wei(GIVEN + 1))
-            await _refused(stage, call, stage.client, "balance too small")
+            await refused(stage, call, stage.client, "balance too small")
             assert await stage.world.chain.balance(stage.client.address) == GIVEN
 
         self.play(scenario)
@@ -188,7 +180,7 @@ class ChainSuite:
             chequebook = await stage.chequebook(Wei(10 * MFT))
             cash = await stage.cheque(chequebook, Wei(4 * MFT))
             await stage.send(cash, stage.provider)
-            await _refused(stage, cash, stage.accuser, "nothing due")
+            await refused(stage, cash, stage.accuser, "nothing due")
 
         self.play(scenario)
 
@@ -203,13 +195,13 @@ class ChainSuite:
 
         self.play(scenario)
 
-    def test_a_cheque_that_another_signed_is_refused(self) -> None:
+    def test_a_cheque_that_another_signed_isrefused(self) -> None:
         async def scenario(stage: Stage) -> None:
             chequebook = await stage.chequebook(Wei(3 * MFT))
             cash = await stage.cheque(chequebook, Wei(MFT))
             digest = cash.cheque.digest(stage.world.chain.network.chain_id)
             forged = replace(cash, signature=stage.provider.sign(digest))
-            await _refused(stage, forged, stage.provider, "bad cheque signature")
+            await refused(stage, forged, stage.provider, "bad cheque signature")
 
         self.play(scenario)
 
@@ -250,7 +242,7 @@ class ChainSuite:
         async def scenario(stage: Stage) -> None:
             agreement = await stage.register()
             call = stage.registration(agreement)
-            await _refused(stage, call, stage.client, "agreement exists")
+            await refused(stage, call, stage.client, "agreement exists")
 
         self.play(scenario)
 
@@ -258,7 +250,7 @@ class ChainSuite:
         async def scenario(stage: Stage) -> None:
             await stage.register()
             over = Unstake(amount=Wei(STAKED - DEPOSIT + 1))
-            await _refused(stage, over, stage.provider, "deposit earmarked")
+            await refused(stage, over, stage.provider, "deposit earmarked")
             await stage.send(Unstake(amount=Wei(STAKED - DEPOSIT)), stage.provider)
             deposit = await stage.world.chain.deposit(stage.provider.address)
             assert deposit.total == deposit.earmarked == DEPOSIT
@@ -283,7 +275,7 @@ class ChainSuite:
             chain = stage.world.chain
             agreement = await stage.register()
             before = await chain.balance(stage.provider.address)
-            await _refused(stage, ClaimFees(agreement=agreement.id), stage.provider, "nothing due")
+            await refused(stage, ClaimFees(agreement=agreement.id), stage.provider, "nothing due")
             await stage.world.advance(2 * stage.terms.epoch_s + 30)
             await stage.send(ClaimFees(agreement=agreement.id), stage.provider)
             assert await chain.balance(stage.provider.address) == before + 4 * MFT
@@ -295,62 +287,12 @@ class ChainSuite:
             agreement = await stage.register()
             release = ReleaseAgreement(agreement=agreement.id)
             await stage.world.advance(agreement.end - await stage.now() + 10)
-            await _refused(stage, release, stage.provider, "agreement still binds")
+            await refused(stage, release, stage.provider, "agreement still binds")
             await stage.world.advance(agreement.tail_s + 10)
             await stage.send(release, stage.provider)
             deposit = await stage.world.chain.deposit(stage.provider.address)
             assert (deposit.total, deposit.earmarked) == (STAKED, 0)
-            await _refused(stage, release, stage.provider, "already released")
-
-        self.play(scenario)
-
-    def test_a_client_lets_its_provider_go_before_the_end(self) -> None:
-        async def scenario(stage: Stage) -> None:
-            chain = stage.world.chain
-            agreement = await stage.register()
-            earned = await chain.balance(stage.provider.address)
-            left = await chain.balance(stage.client.address)
-            whole = Release(agreement.id, SegmentId(ZERO_HASH))
-            leave = TerminateAgreement(
-                agreement=agreement.id, client_signature=stage.sign(whole, stage.client)
-            )
-            forged = stage.sign(whole, stage.provider)
-            part = stage.sign(Release(agreement.id, SegmentId(b"g" * 32)), stage.client)
-            for wrong in (forged, part):
-                call = replace(leave, client_signature=wrong)
-                await _refused(stage, call, stage.provider, "bad client signature")
-            await _refused(stage, leave, stage.client, "not the provider")
-            await stage.world.advance(2 * stage.terms.epoch_s + 30)
-            await stage.send(leave, stage.provider)
-            deposit = await chain.deposit(stage.provider.address)
-            assert (deposit.total, deposit.earmarked) == (STAKED, 0)
-            await stage.send(Unstake(amount=STAKED), stage.provider)
-            assert await chain.balance(stage.provider.address) == earned + 4 * MFT + STAKED
-            assert await chain.balance(stage.client.address) == left + FUNDING - 4 * MFT
-            state = await chain.agreement(agreement.id)
-            assert state is not None
-            assert state.end < await stage.now()
-            await _refused(stage, leave, stage.provider, "already released")
-            receipt = stage.receipt(agreement)
-            accusation = OpenCase(
-                receipt=receipt,
-                signature=stage.sign(receipt, stage.provider),
-                epoch=await stage.beacon(),
-                draw=0,
-            )
-            await _refused(stage, accusation, stage.accuser, "agreement over")
-
-        self.play(scenario)
-
-    def test_nobody_leaves_while_a_case_is_open(self) -> None:
-        async def scenario(stage: Stage) -> None:
-            agreement = await stage.register()
-            await stage.accuse(agreement)
-            whole = Release(agreement.id, SegmentId(ZERO_HASH))
-            leave = TerminateAgreement(
-                agreement=agreement.id, client_signature=stage.sign(whole, stage.client)
-            )
-            await _refused(stage, leave, stage.provider, "case open")
+            await refused(stage, release, stage.provider, "already released")
 
         self.play(scenario)
 
@@ -390,7 +332,7 @@ class ChainSuite:
             await stage.send(RecordBeacon(epoch=epoch), stage.client)
             assert await chain.beacon(epoch) == beacon
             early = RecordBeacon(epoch=epoch + 1000)
-            await _refused(stage, early, stage.client, "epoch not begun")
+            await refused(stage, early, stage.client, "epoch not begun")
 
         self.play(scenario)
 
@@ -413,35 +355,9 @@ class ChainSuite:
             assert closed is not None
             assert (closed.status, closed.compensation) == (CaseStatus.NOT_GUILTY, 0)
             assert await chain.balance(stage.provider.address) == held + stage.terms.bond
-            await _refused(stage, answer, stage.provider, "no open case")
+            await refused(stage, answer, stage.provider, "no open case")
             deposit = await chain.deposit(stage.provider.address)
             assert (deposit.total, deposit.earmarked) == (STAKED, DEPOSIT)
-
-        self.play(scenario)
-
-    def test_a_release_of_the_segment_acquits(self) -> None:
-        async def scenario(stage: Stage) -> None:
-            chain = stage.world.chain
-            agreement = await stage.register()
-            case = await stage.accuse(agreement)
-            receipt = stage.receipt(agreement)
-            released = Release(agreement.id, receipt.segment)
-            excuse = ExcuseCase(
-                case=case,
-                receipt=receipt,
-                client_signature=stage.sign(released, stage.client),
-            )
-            other = stage.sign(Release(agreement.id, SegmentId(b"h" * 32)), stage.client)
-            for wrong in (other, stage.sign(released, stage.provider)):
-                call = replace(excuse, client_signature=wrong)
-                await _refused(stage, call, stage.provider, "bad client signature")
-            held = await chain.balance(stage.provider.address)
-            await stage.send(excuse, stage.provider)
-            closed = await chain.case(case)
-            assert closed is not None
-            assert closed.status is CaseStatus.NOT_GUILTY
-            assert await chain.balance(stage.provider.address) == held + stage.terms.bond
-            await _refused(stage, excuse, stage.provider, "no open case")
 
         self.play(scenario)
 
@@ -451,9 +367,9 @@ class ChainSuite:
             case = await stage.accuse(agreement)
             answer = await stage.answer(agreement, case)
             wrong = replace(answer, unit=bytes(512))
-            await _refused(stage, wrong, stage.provider, "wrong unit or path")
+            await refused(stage, wrong, stage.provider, "wrong unit or path")
             other = replace(answer, receipt=stage.receipt(await stage.agreement()))
-            await _refused(stage, other, stage.provider, "other claim")
+            await refused(stage, other, stage.provider, "other claim")
 
         self.play(scenario)
 
@@ -519,7 +435,7 @@ class ChainSuite:
             )
             assert paid in await _told(chain, mined)
             assert await chain.balance(stage.client.address) == before + held - REPAIR_FEE
-            await _refused(stage, settle, stage.repairer, "no compensation")
+            await refused(stage, settle, stage.repairer, "no compensation")
 
         self.play(scenario)
 
@@ -530,7 +446,7 @@ class ChainSuite:
             state = await chain.case(case)
             assert state is not None
             release = ReleaseCompensation(case=case)
-            await _refused(stage, release, stage.accuser, "repair window open")
+            await refused(stage, release, stage.accuser, "repair window open")
             await stage.world.advance(stage.terms.repair_window_s + 10)
             before = await chain.balance(stage.client.address)
             await stage.send(release, stage.accuser)
@@ -545,10 +461,10 @@ class ChainSuite:
         async def scenario(stage: Stage) -> None:
             agreement = await stage.register()
             case = await stage.accuse(agreement)
-            await _refused(stage, PushVerdict(case=case), stage.accuser, "answer window open")
+            await refused(stage, PushVerdict(case=case), stage.accuser, "answer window open")
             await stage.world.advance(agreement.answer_window_s + 10)
             answer = await stage.answer(agreement, case)
-            await _refused(stage, answer, stage.provider, "too late to answer")
+            await refused(stage, answer, stage.provider, "too late to answer")
             mined = await stage.send(PushVerdict(case=case), stage.client)
             closed = [
                 event
@@ -556,7 +472,7 @@ class ChainSuite:
                 if isinstance(event, CaseClosed)
             ]
             assert [(one.case, one.status) for one in closed] == [(case, CaseStatus.GUILTY)]
-            await _refused(stage, PushVerdict(case=case), stage.client, "no open case")
+            await refused(stage, PushVerdict(case=case), stage.client, "no open case")
 
         self.play(scenario)
 
@@ -594,9 +510,3 @@ async def _told(chain: Chain, mined: Mined) -> list[ChainEvent]:
         for seen in await chain.events(since_block=mined.block)
         if seen.transaction == mined.transaction
     ]
-
-
-async def _refused(stage: Stage, call: Any, sender: Account, reason: str) -> None:
-    with pytest.raises(TransactionReverted) as caught:
-        await stage.send(call, sender)
-    assert caught.value.message == "mfdb: " + reason

@@ -10,7 +10,9 @@ import pytest
 
 from mfdb.kernel.errors import (
     AccessDenied,
+    MfdbError,
     NetworkError,
+    NoProviders,
     NotSupportedError,
     QuorumNotReached,
     StaleWrite,
@@ -430,5 +432,50 @@ def test_addresses_and_petnames_both_name_an_owner(alice: User, bob: User) -> No
         await alice.run("INSERT INTO bob.mailbox (subject) VALUES ('2')")
         found = await bob.rows("SELECT subject FROM mailbox ORDER BY subject")
         assert found == [("1",), ("2",)]
+
+    asyncio.run(main())
+
+
+def test_other_providers_or_another_code_move_a_dataset(world: FakeNetwork, bob: User) -> None:
+    async def main() -> None:
+        await bob.run("CREATE DATASET notes (body TEXT)")
+        named = ", ".join("0x" + bytes([number] * 20).hex() for number in range(1, 9))
+        moved = await bob.run(
+            "ALTER DATASET notes SET (erasure = '3/5', replicas = 4, write_quorum = 3)"
+        )
+        assert (moved.tag, moved.rows) == ("ALTER DATASET", [(1, 1, 0, 0)])
+        await bob.run(f"ALTER DATASET notes SET (providers = '{named}')")
+        await bob.run("ALTER DATASET notes SET (retention = '90 days')")
+        profiles = [(c.profile.k, c.profile.n, c.profile.replicas) for _, c in world.moves]
+        assert profiles == [(3, 5, 4), (3, 5, 4)]
+        assert [len(change.among or ()) for _, change in world.moves] == [0, 8]
+        with bob.replica.reading() as reading:
+            (manifest,) = (k.manifest for k in reading.datasets() if k.manifest.name == "notes")
+        assert manifest.number == 3
+        assert manifest.retention_s == 90 * 86_400
+        with pytest.raises(NoProviders, match="7 providers are needed"):
+            await bob.run("ALTER DATASET notes SET (erasure = '3/7')")
+        for wrong, said in {
+            "providers = '0x12'": "option providers is not",
+            f"providers = '{named[:42]}'": "5 providers are needed, 1 are named",
+            "erasure = '3'": "option erasure is not",
+        }.items():
+            with pytest.raises(MfdbError, match=said):
+                await bob.run(f"ALTER DATASET notes SET ({wrong})")
+        assert bob.replica.known(manifest.dataset).manifest.profile.n == 5
+
+    asyncio.run(main())
+
+
+def test_the_home_dataset_tells_who_keeps_a_dataset_after_it_moved(
+    world: FakeNetwork, bob: User
+) -> None:
+    async def main() -> None:
+        await bob.run("CREATE DATASET notes (body TEXT)")
+        await bob.run("ALTER DATASET notes SET (erasure = '3/5')")
+        rows = await bob.rows("SELECT name, providers FROM mf_home")
+        assert rows == [("notes", b"".join(bytes([number] * 20) for number in range(1, 4)))]
+        again = User("bob", world)
+        assert "notes" in await again.session.restore()
 
     asyncio.run(main())

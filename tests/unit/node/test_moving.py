@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
-from mfdb.chain.port import Unstake
+from mfdb.chain.port import CaseStatus, OpenCase, Unstake
 from mfdb.kernel.errors import NoProviders
 from mfdb.kernel.ids import Wei
 from mfdb.node.client.moving import Change
@@ -15,6 +16,7 @@ from mfdb.node.messages import SealNow
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Profile
 from mfdb.rules.records import DRAINING
+from replication.moving import joining
 from tests.fixtures.datasets import signed
 from tests.fixtures.node_town import Person, Stand, Town, in_town, sealed_town
 
@@ -91,8 +93,6 @@ async def test_rows_are_readable_and_writable_while_a_provider_leaves(town: Town
         seen.append(what)
         assert await letters(town, dataset, [stand.me for stand in town.stands[1:3]]) == ALL
 
-    import asyncio
-
     told: list[asyncio.Task[None]] = []
     change = Change(
         profile=Profile(),
@@ -132,8 +132,6 @@ async def test_a_move_that_was_cut_off_is_gone_on_with(town: Town) -> None:
     found = await remote._lookup.look(dataset)
     mover = remote._mover
     target, agreements = await mover._bind(found, change)
-    from replication.moving import joining
-
     await mover._place(found, joining(found.placement, target), agreements)
     replicas, _ = await placed(remote, dataset)
     assert len(replicas) == 4  # cut off here: the newcomer has joined, nobody has left
@@ -198,8 +196,6 @@ async def test_a_released_shard_is_excused_in_court(town: Town) -> None:
     before = (await remote._lookup.look(dataset)).segments[0]
     await recode(town, bob, remote, dataset, Profile(k=3, n=6))
     signed_receipt = before.receipts[0]
-    from mfdb.chain.port import CaseStatus, OpenCase
-
     epoch = await remote._next_beacon()
     mined = await town.world.chain().send(
         OpenCase(
@@ -210,12 +206,10 @@ async def test_a_released_shard_is_excused_in_court(town: Town) -> None:
         ),
         bob.keys.account,
     )
-    holder = next(
-        stand
-        for stand in town.stands
-        for made in [(await remote._lookup.get(dataset)).placement.agreements.get(stand.me)]
-        if made is not None and made.agreement.id == signed_receipt.receipt.agreement
-    )
+    agreements = (await remote._lookup.get(dataset)).placement.agreements
+    owed = signed_receipt.receipt.agreement
+    (who,) = (one for one, made in agreements.items() if made.agreement.id == owed)
+    holder = town.stand(who)
     await holder.court.look()
     assert mined.case is not None
     case = await town.world.chain().case(mined.case)

@@ -1,0 +1,239 @@
+"""Statements about the rules of datasets on a network: who may, what is kept how, and where.
+
+Whatever is signed here goes to all providers, and is known on this machine once a quorum has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from mfdb.client.definitions import readers
+from mfdb.client.options import MOVING, parse_options
+from mfdb.client.results import Column, Result
+from mfdb.dataset.keyring import EVERYBODY
+from mfdb.kernel.errors import (
+    DependentObjects,
+    NoProviders,
+    NotSupportedError,
+    UnknownDataset,
+    UnknownIdentity,
+)
+from mfdb.kernel.ids import Address
+from mfdb.kernel.ids import show as show_id
+from mfdb.node.client.moving import Change
+from mfdb.rules.manifest import Action, Grantee, Manifest
+from mfdb.sql import statement as st
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from mfdb.client.home import HomeDataset
+    from mfdb.client.local import Local
+    from mfdb.client.remote import Remote
+    from mfdb.client.state import SessionState
+    from mfdb.rules.manifest import Grant, SignedManifest, WrappedKey
+    from mfdb.sql.bound import BoundCreate, BoundGrant, BoundPolicy, BoundRevoke
+
+OfRules: TypeAlias = (
+    st.Grant
+    | st.Revoke
+    | st.AlterOptions
+    | st.Alter
+    | st.DropDataset
+    | st.SealDataset
+    | st.CreatePolicy
+    | st.DropPolicy
+)
+OF_RULES = (
+    st.Grant,
+    st.Revoke,
+    st.AlterOptions,
+    st.Alter,
+    st.DropDataset,
+    st.SealDataset,
+    st.CreatePolicy,
+    st.DropPolicy,
+)
+
+
+class Ruling:
+    """Carries statements about rules out, over the identity's node."""
+
+    def __init__(
+        self,
+        state: SessionState,
+        local: Local,
+        remote: Remote,
+        home: HomeDataset,
+        sync: Callable[[Manifest], Awaitable[None]],
+    ) -> None:
+        """`sync` brings a dataset up to date here."""
+        self._state = state
+        self._local = local
+        self._remote = remote
+        self._home = home
+        self._sync = sync
+
+    async def create(self, statement: st.CreateDataset) -> Result:
+        """Make a dataset on the network.
+
+        Raises:
+            NoProviders, QuorumNotReached, ChainError: the network is in the way.
+        """
+        self._local.defining.refuse_in_batch()
+        bound: BoundCreate = self._local.ground.bound(statement)
+        options = parse_options(statement.options, creates=True)
+        network = self._remote.network.id
+        signed = self._local.defining.definer.create(bound, options, network)
+        if signed is not None:
+            await self._home.publish(signed)
+        return self._local.defining.created(bound, signed)
+
+    async def run(self, statement: OfRules, manifest: Manifest) -> Result:
+        """Return the result of a statement about the rules of a dataset that is known here.
+
+        Raises:
+            MfdbError: it failed. QuorumNotReached, DeadlineExceeded: it can be repeated.
+        """
+        definer = self._local.defining.definer
+        definer.own(manifest)
+        match statement:
+            case st.SealDataset():
+                return await self._seal(manifest)
+            case st.Grant():
+                bound: BoundGrant = self._local.ground.bound(statement)
+                grants = definer.grants(bound)
+                definer.grant(manifest, grants, ())  # refused before anybody is asked for keys
+                wrapped = await self._wrapped(manifest, grants)
+                await self._publish(definer.grant(manifest, grants, wrapped))
+                return Result(tag="GRANT")
+            case st.Revoke():
+                return await self._revoke(manifest, self._local.ground.bound(statement))
+            case st.AlterOptions():
+                return await self._alter(manifest, statement)
+            case st.Alter():
+                await self._sync(manifest)  # what is new must hold for every row
+                current = self._state.replica.known(manifest.dataset)
+                signed, _ = self._local.altering.altered(statement, current)
+                await self._publish(signed)
+                return Result(tag="ALTER DATASET")
+            case st.CreatePolicy():
+                await self._sync(manifest)  # the frontier is what is known here
+                newest = self._state.replica.known(manifest.dataset).manifest
+                policy: BoundPolicy = self._local.ground.bound(statement)
+                await self._publish(definer.policy(newest, policy))
+                return Result(tag="CREATE POLICY")
+            case st.DropPolicy():
+                await self._publish(definer.without_policy(manifest, statement))
+                return Result(tag="DROP POLICY")
+            case st.DropDataset():
+                self._refuse_dependents(statement, manifest)
+                await self._publish(definer.drop(manifest))
+                return Result(tag="DROP DATASET")
+
+    async def _alter(self, manifest: Manifest, statement: st.AlterOptions) -> Result:
+        """Set options; where providers or the code change, the dataset moves first."""
+        options = parse_options(statement.options, manifest.profile, creates=False)
+        signed = self._local.defining.definer.alter(manifest, statement)
+        profile = signed.manifest.profile
+        if not any(option.name in MOVING for option in statement.options):
+            await self._publish(signed)
+            return Result(tag="ALTER DATASET")
+        among = frozenset(options.providers) if options.providers is not None else None
+        if among is not None and len(among) < profile.n:
+            raise NoProviders(
+                f"{profile.n} providers are needed, {len(among)} are named",
+                hint="name more, or set erasure",
+            )
+
+        async def publish() -> None:
+            await self._publish(signed)
+
+        change = Change(profile=profile, among=among, publish=publish, tell=self._state.tell)
+        moved = await self._remote.move(manifest.dataset, change)
+        if moved.joined or moved.left:
+            await self._home.note_again(signed.manifest)
+        names = ("joined", "left", "recoded", "released")
+        row = (moved.joined, moved.left, moved.recoded, moved.released)
+        columns = tuple(Column(name, "INTEGER") for name in names)
+        return Result(tag="ALTER DATASET", columns=columns, rows=[row], count=1)
+
+    def _refuse_dependents(self, statement: st.DropDataset, manifest: Manifest) -> None:
+        if statement.more:
+            raise NotSupportedError(
+                "datasets on a network are dropped one at a time",
+                position=statement.more[0].position,
+            )
+        with self._state.replica.reading() as reading:
+            dataset = manifest.dataset
+            built = [*reading.referring(dataset), *reading.viewing(dataset)]
+        others = [one.manifest.name for one in built if one.manifest.dataset != dataset]
+        if others:
+            raise DependentObjects(
+                f"{others[0]} is built on {manifest.name}",
+                hint="drop that first",
+                position=statement.table.position,
+            )
+
+    async def _publish(self, signed: SignedManifest | None) -> None:
+        if signed is not None:
+            await self._remote.publish(signed)
+            self._state.replica.add_manifests([signed])
+
+    async def _revoke(self, manifest: Manifest, bound: BoundRevoke) -> Result:
+        """The frontier is what is known here, so everything is fetched first."""
+        await self._sync(manifest)
+        definer = self._local.defining.definer
+        current = self._state.replica.known(manifest.dataset).manifest
+        after = definer.revoke(current, bound)
+        if after is not current:
+            fresh = [key.epoch for key in after.read_keys if key not in current.read_keys]
+            wrapped = list(after.wrapped_keys)
+            for grantee, identity in readers(after):
+                wrapped += await self._keys_for(after, grantee, identity, fresh)
+            after = msgspec.structs.replace(after, wrapped_keys=tuple(wrapped))
+            await self._publish(definer.sign(after))
+        return Result(tag="REVOKE")
+
+    async def _wrapped(self, manifest: Manifest, grants: Sequence[Grant]) -> list[WrappedKey]:
+        """Return the read keys, of all epochs, for everybody who may read from now on."""
+        epochs = [key.epoch for key in manifest.read_keys]
+        wrapped: list[WrappedKey] = []
+        for grant in grants:
+            if grant.actions & Action.SELECT:
+                wrapped += await self._keys_for(manifest, grant.grantee, grant.identity, epochs)
+        return [one for one in wrapped if one not in manifest.wrapped_keys]
+
+    async def _keys_for(
+        self, manifest: Manifest, grantee: Grantee, identity: bytes, epochs: Sequence[int]
+    ) -> list[WrappedKey]:
+        keyring = self._state.replica.keyring
+        if grantee is Grantee.PUBLIC:
+            return [keyring.wrap_for(manifest, epoch, EVERYBODY, b"") for epoch in epochs]
+        if grantee is not Grantee.IDENTITY:
+            return []
+        reader = Address(identity)
+        try:
+            mailbox = await self._remote.find(reader, None)
+        except (UnknownDataset, UnknownIdentity) as error:
+            raise NotSupportedError(
+                f"{show_id(reader)} has published no key to read with",
+                hint="a reader needs a mailbox on this network: CREATE MAILBOX",
+            ) from error
+        key = mailbox.manifest.read_keys[0].public
+        return [keyring.wrap_for(manifest, epoch, reader, key) for epoch in epochs]
+
+    async def _seal(self, manifest: Manifest) -> Result:
+        done = await self._remote.seal(manifest.dataset)
+        rows: list[tuple[object, ...]] = [
+            (done.segments, done.changesets, done.shards, round(done.seconds, 3))
+        ]
+        names = (
+            Column("segments", "INTEGER"),
+            Column("changesets", "INTEGER"),
+            Column("shards", "INTEGER"),
+            Column("seconds", "DOUBLE PRECISION"),
+        )
+        return Result(tag="ALTER DATASET", columns=names, rows=rows, count=1)
