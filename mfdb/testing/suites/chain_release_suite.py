@@ -105,6 +105,7 @@ class ReleaseSuite:
 
 
 async def refused(stage: Stage, call: Any, sender: Account, reason: str) -> None:
+    """Send a call that the contracts must refuse with this reason."""
     with pytest.raises(TransactionReverted) as caught:
         await stage.send(call, sender)
     assert caught.value.message == "mfdb: " + reason
