@@ -228,6 +228,10 @@ class Networked:
             return []  # this identity has published nothing
         return [signed.manifest.name for signed in found if not is_given_up(signed.manifest)]
 
+    async def note_again(self, manifest: Manifest) -> None:
+        """Note in the home dataset who keeps a dataset now."""
+        await self._home.note_again(manifest)
+
     async def challenge(self, dataset: str, shard: int) -> CaseId:
         """Accuse the holder of a shard of an own dataset on chain.
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.entropy import Entropy
     from mfdb.kernel.ids import CaseId, Hash
     from mfdb.kernel.seed import IdentityKeys
+    from mfdb.rules.manifest import Manifest
     from mfdb.sql.fingerprint import Lifter, Ready
     from mfdb.sql.parameters import Given
 
@@ -295,6 +296,12 @@ class Session:
         """Bring this identity's datasets here from the network; return their names."""
         self._need_open()
         return [] if self._networked is None else await self._networked.restore()
+
+    async def note_again(self, manifest: Manifest) -> None:
+        """Note in the home dataset who keeps a dataset now."""
+        self._need_open()
+        if self._networked is not None:
+            await self._networked.note_again(manifest)
 
     async def challenge(self, dataset: str, shard: int) -> CaseId:
         """Accuse the holder of a shard of an own dataset on chain; return the case.

@@ -19,6 +19,7 @@ from mfdb.dataset import catalogue, indexes
 from mfdb.dataset.blocks.tail import drop_misfits
 from mfdb.dataset.layout import (
     FORMAT,
+    Envelope,
     Outgoing,
     Receipts,
     Verdict,
@@ -37,6 +38,7 @@ from mfdb.dataset.outcome import Applied, Incoming, Written
 from mfdb.dataset.pending import changed_since, check_current
 from mfdb.dataset.reading import CatalogueCache, Reading
 from mfdb.dataset.replica_core import ReplicaCore
+from mfdb.dataset.salts import load_entry
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.dataset.writer import Chain, split
 from mfdb.kernel.clock import Hlc, hlc_seconds
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.writer import Draft, RowChange
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.changeset import Changeset
+    from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.manifest import Manifest, SignedManifest
     from mfdb.rules.receipt import WriteReceipt
 
@@ -470,6 +473,20 @@ class Replica(ReplicaCore):
         """Return whether a changeset is kept here, applied or parked."""
         with self._store.snapshot() as snapshot:
             return snapshot.get(envelope_key(dataset, changeset)) is not None
+
+    def copies(self, dataset: DatasetId) -> Iterator[tuple[Changeset, KeyLogEntry]]:
+        """Yield the changesets that count and what opens each, in the order of their writing."""
+        with self._store.snapshot() as snapshot:
+            stamps = []
+            for key, value in snapshot.scan(of_dataset(b"c", dataset)):
+                envelope = parse(Envelope, value)
+                if envelope.verdict is Verdict.APPLIED:
+                    stamps.append((envelope.changeset.header.hlc, ChangesetId(key[33:])))
+            for _, named in sorted(stamps):
+                kept = load(snapshot, Envelope, envelope_key(dataset, named))
+                entry = load_entry(snapshot, dataset, named)
+                if kept is not None and entry is not None:
+                    yield kept.changeset, entry
 
     def missing_entries(self, dataset: DatasetId) -> list[ChangesetId]:
         """Return the changesets that are kept without anything that opens them."""

@@ -169,7 +169,7 @@ class SealNow(Record, frozen=True, tag="seal"):
 
 
 class Heal(Record, frozen=True, tag="heal"):
-    """The owner asks a replica to catch up with the others now, and to fill gaps if it leads."""
+    """The owner asks a replica to catch up with the others now, and to fill gaps in segments."""
 
     dataset: DatasetId
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfdb.client.dumps import restore_dumps
+from mfdb.client.opening import open_home
 from mfdb.kernel.ids import show
 from shell import exit_codes
 from shell.dumping.told import progressing, write_json
@@ -16,6 +18,8 @@ from shell.values import safe
 
 if TYPE_CHECKING:
     import argparse
+
+    from mfdb.client.dumps import Restored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     source = PassphraseSource(os.environ, terminal=sys.stdin.isatty())
     with progressing(args) as tell:
         done = restore_dumps(args.files, Path(args.data), passphrase=source, tell=tell)
+    moved = asyncio.run(_on_network(args, done, source)) if args.network else []
     if args.json:
         write_json(
             {
@@ -41,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
                 "datasets": done.names,
                 "changesets": done.check.changesets,
                 "rows": done.check.rows,
+                "moved": dict(moved),
             }
         )
     else:
@@ -49,4 +55,21 @@ def run(args: argparse.Namespace) -> int:
             f"restored {len(done.names)} datasets of {show(done.identity)}, {done.check.rows} "
             f"rows: {named}\n"
         )
+        for name, joined in moved:
+            if joined:
+                sys.stdout.write(f"{safe(name)} is kept by {joined} other providers now\n")
     return exit_codes.OK
+
+
+async def _on_network(
+    args: argparse.Namespace, done: Restored, source: PassphraseSource
+) -> list[tuple[str, int]]:
+    """Bring what its providers have lost onto others; return how many joined for each dataset."""
+    from mfdb.client.dumps_network import bring_back_all
+
+    home = open_home(args.data, identity=show(done.identity), passphrase=source)
+    try:
+        brought = await bring_back_all(home, args.network)
+    finally:
+        home.close()
+    return [(name, moved.joined) for name, moved in brought]

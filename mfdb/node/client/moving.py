@@ -111,11 +111,11 @@ class Mover:
         if found.manifest.owner != self._context.me:
             raise AccessDenied("only its owner moves a dataset")
         before = found.placement.providers
-        target, agreements = await self._bind(found, change)
+        target, agreements = await self.bind(found, change)
         assignments = joining(found.placement, target)
         if assignments or agreements:
             change.tell(f"{len(agreements)} providers join")
-            await self._place(found, assignments, agreements)
+            await self.place(found, assignments, agreements)
         await self._complete(dataset, target, change)
         await change.publish()
         recoded = await self._recode(dataset, target, change)
@@ -123,17 +123,21 @@ class Mover:
         gone = leaving(found.placement, target)
         if gone:
             change.tell("those who leave go")
-            await self._place(found, gone, ())
+            await self.place(found, gone, ())
         released = await self._release(await self._lookup.look(dataset), change)
         left = sum(one not in target.holders for one in before)
         return Moved(joined=len(agreements), left=left, recoded=recoded, released=released)
 
     # ---- who
 
-    async def _bind(
+    async def bind(
         self, found: Whereabouts, change: Change
     ) -> tuple[Target, tuple[SignedAgreement, ...]]:
-        """Return the target, with agreements of all who have none."""
+        """Return the target, and registered agreements with those who join.
+
+        Raises:
+            NoProviders: too few offers satisfy it.
+        """
         placement, count = found.placement, change.profile.n
         stay = [
             one
@@ -151,13 +155,17 @@ class Mover:
         target = target_of(placement, holders, replicas=change.profile.replicas, shards=count)
         return target, tuple(agreements)
 
-    async def _place(
+    async def place(
         self,
         found: Whereabouts,
         assignments: tuple[Assignment, ...],
         agreements: tuple[SignedAgreement, ...],
-    ) -> None:
-        """Sign an entry of the placement log and bring it to everybody."""
+    ) -> Whereabouts:
+        """Sign an entry of the placement log, bring it to everybody; return where it stands then.
+
+        Raises:
+            QuorumNotReached: too few replicas have taken it.
+        """
         entry = PlacementEntry(
             network=self._context.network.id,
             dataset=found.manifest.dataset,
@@ -181,7 +189,8 @@ class Mover:
         replicas = set(found.placement.replica_set) & told
         if len(replicas) < found.manifest.profile.write_quorum and not newcomers:
             raise QuorumNotReached("too few replicas have taken the new placement")
-        await self._lookup.look(found.manifest.dataset, (*newcomers, *found.placement.providers))
+        everybody = (*newcomers, *found.placement.providers)
+        return await self._lookup.look(found.manifest.dataset, everybody)
 
     # ---- until all is there
 
@@ -213,7 +222,7 @@ class Mover:
         logs = {}
         for provider in target.replicas:
             try:
-                logs[provider] = await self._log(found.manifest.dataset, provider)
+                logs[provider] = await self.log_of(found.manifest.dataset, provider)
             except MfdbError as error:
                 return f"0x{provider.hex()[:8]} does not answer: {error.message}"
         everything = frozenset().union(
@@ -228,7 +237,12 @@ class Mover:
                 return f"{unopened} keys are missing at 0x{provider.hex()[:8]}"
         return ""
 
-    async def _log(self, dataset: DatasetId, provider: Address) -> frozenset[ChangesetId]:
+    async def log_of(self, dataset: DatasetId, provider: Address) -> frozenset[ChangesetId]:
+        """Return all changesets that ever came to a replica.
+
+        Raises:
+            NetworkError, MfdbError: it does not tell.
+        """
         after, ids = -1, set[ChangesetId]()
         while True:
             request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES)

@@ -16,6 +16,7 @@ from mfdb.dataset.outcome import SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
+from mfdb.node.client.bringing_back import BringingBack
 from mfdb.node.client.lookup import Lookup
 from mfdb.node.client.moving import Change, Mover
 from mfdb.node.client.placing import Placer
@@ -61,6 +62,7 @@ class NodeRemote:
         self._lookup = Lookup(context)
         self._placer = Placer(context)
         self._mover = Mover(context, self._lookup, self._placer)
+        self._bringing_back = BringingBack(context, self._lookup, self._mover)
         self._syncing = Syncing(context, self._lookup)
         self._reports = Reports(context, self._lookup, accounts)
         self._rounds = Rounds(context)
@@ -218,6 +220,19 @@ class NodeRemote:
             DeadlineExceeded: newcomers are not caught up yet; repeated, it goes on.
         """
         moved = await self._mover.move(dataset, change)
+        if moved.joined or moved.left:
+            found = await self._lookup.get(dataset)
+            await self._announce(found.manifests[-1], found)
+        return moved
+
+    async def bring_back(self, dataset: DatasetId, replica: Replica) -> Moved:
+        """Bring an own dataset onto other providers as far as its own are lost.
+
+        Raises:
+            UnknownDataset: nothing here tells where it was placed.
+            NoProviders, DeadlineExceeded, QuorumNotReached: it cannot be done at present.
+        """
+        moved = await self._bringing_back.bring_back(dataset, replica)
         if moved.joined or moved.left:
             found = await self._lookup.get(dataset)
             await self._announce(found.manifests[-1], found)

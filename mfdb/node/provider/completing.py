@@ -74,8 +74,10 @@ class Completing:
         self.lacking: dict[DatasetId, int] = {}
         """How many segments of a dataset had not all their shards promised when last looked at."""
 
-    async def look(self, dataset: DatasetId) -> None:
+    async def look(self, dataset: DatasetId, *, leads: bool = False) -> None:
         """Complete the segments of a dataset, if this replica is the one to do so.
+
+        `leads` says that it is, though it is not the first: who is may be lost.
 
         Raises:
             StripeLost: neither hot copies nor k shards of a segment can be had at present.
@@ -85,7 +87,7 @@ class Completing:
             bundles = shelf.segments(view, dataset)
         due = [(b, lacking) for b in bundles if (lacking := _lacking(b, placement))]
         self.lacking[dataset] = len(due)
-        if placement.replica_set[0] != self._context.me:
+        if not leads and placement.replica_set[0] != self._context.me:
             return
         for bundle, lacking in due:
             await self._complete(dataset, bundle, lacking, placement)

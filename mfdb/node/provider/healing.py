@@ -79,10 +79,10 @@ class Healing:
             owner = shelf.manifest(view, request.dataset).owner
         if caller != owner:
             raise AccessDenied("only the dataset's owner may have it healed on command")
-        await self._heal(request.dataset)
+        await self._heal(request.dataset, leads=True)
         return Done()
 
-    async def _heal(self, dataset: DatasetId) -> None:
+    async def _heal(self, dataset: DatasetId, *, leads: bool = False) -> None:
         """Catch up with the other replicas; the one that leads completes segments."""
         for replica in self._context.placement(dataset).replica_set:
             if replica != self._context.me:
@@ -95,7 +95,7 @@ class Healing:
                 await self._pull(dataset, replica)
         await self._learn(dataset)
         await self._sealing.release(dataset)
-        await self._complete(dataset)
+        await self._complete(dataset, leads=leads)
 
     async def _seal(self, dataset: DatasetId) -> None:
         try:
@@ -104,9 +104,9 @@ class Healing:
         except MfdbError as error:
             log.warning("not sealed dataset=0x%s %s", dataset.hex(), error)
 
-    async def _complete(self, dataset: DatasetId) -> None:
+    async def _complete(self, dataset: DatasetId, *, leads: bool) -> None:
         try:
-            await self._completing.look(dataset)
+            await self._completing.look(dataset, leads=leads)
         except MfdbError as error:
             log.warning("not completed dataset=0x%s %s", dataset.hex(), error)
 

@@ -131,8 +131,8 @@ async def test_a_move_that_was_cut_off_is_gone_on_with(town: Town) -> None:
     change = Change(profile=Profile(), leaving=frozenset({leaver.me}))
     found = await remote._lookup.look(dataset)
     mover = remote._mover
-    target, agreements = await mover._bind(found, change)
-    await mover._place(found, joining(found.placement, target), agreements)
+    target, agreements = await mover.bind(found, change)
+    await mover.place(found, joining(found.placement, target), agreements)
     replicas, _ = await placed(remote, dataset)
     assert len(replicas) == 4  # cut off here: the newcomer has joined, nobody has left
     assert await letters(town, dataset, replicas) == ALL
@@ -231,3 +231,41 @@ async def test_a_sealing_after_the_move_is_verified_with_the_certificates_of_tho
     assert [b.certificate.number for b in found.segments] == [0, 1]
     assert await letters(town, dataset, replicas) == ALL
     assert Wei(0) == (await town.world.chain().deposit(town.stands[1].me)).earmarked
+
+
+@in_town
+async def test_a_dataset_whose_providers_are_all_lost_comes_back_from_the_owners_copy(
+    town: Town,
+) -> None:
+    _, dataset, _remote = await moving_town(town, 13)
+    bob = town.person("bob")
+    owner = await bob.remote()
+    await owner.adopt(dataset, [stand.me for stand in town.stands[:6]], bob.replica)
+    for stand in town.stands[:6]:
+        stand.vanish()
+    moved = await owner.bring_back(dataset, bob.replica)
+    assert (moved.joined, moved.left) == (6, 6)
+    replicas, shards = await placed(owner, dataset)
+    gone = {stand.me for stand in town.stands[:6]}
+    assert gone.isdisjoint(replicas + shards)
+    assert await letters(town, dataset, replicas) == ALL
+    home = await owner.context.directory.home(bob.address)
+    assert gone.isdisjoint(home.mailbox_providers)
+    await town.stand(replicas[0]).sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
+    assert await letters(town, dataset, shards) == ALL
+    assert (await owner.bring_back(dataset, bob.replica)).joined == 0
+
+
+@in_town
+async def test_a_dataset_with_one_replica_left_is_brought_back_from_there(town: Town) -> None:
+    _, dataset, _ = await moving_town(town, 10)
+    bob = town.person("bob")
+    owner = await bob.remote()
+    await owner.adopt(dataset, [stand.me for stand in town.stands[:6]], bob.replica)
+    for stand in town.stands[:2]:
+        stand.vanish()
+    moved = await owner.bring_back(dataset, bob.replica)
+    assert (moved.joined, moved.left) == (2, 2)
+    replicas, shards = await placed(owner, dataset)
+    assert (len(replicas), len(set(shards))) == (3, 6)
+    assert await letters(town, dataset, replicas) == ALL
