@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfdb.kernel.errors import DataError, InvalidText, NotSupportedError, ValueTooLarge
 from mfdb.sql.interval import DAY_US, HOUR_US, SECOND_US, decode
-from mfdb.sql.types import DATE, EXACT, TEXT, TIMESTAMPTZ
+from mfdb.sql.types import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -489,27 +489,14 @@ def _date_to_char(days: int, template: str) -> str:
     return written(Moment(days * DAY_US, zone="UTC"), template)
 
 
-FORMAT_FUNCTIONS: dict[str, list[tuple[tuple[str, ...], Any, Callable[..., Any]]]] = {
-    "to_char": [
-        (
-            ("timestamptz", "text"),
-            TEXT,
-            lambda us, template: written(Moment(us, zone="UTC"), template),
-        ),
-        (("timestamp", "text"), TEXT, lambda us, template: written(Moment(us), template)),
-        (("date", "text"), TEXT, _date_to_char),
-        (
-            ("interval", "text"),
-            TEXT,
-            lambda value, template: written(Moment.of_interval(value), template),
-        ),
-        (("decimal", "text"), TEXT, number_to_char),
-        (
-            ("float", "text"),
-            TEXT,
-            lambda value, template: number_to_char(Decimal(f"{value:.15g}"), template),
-        ),
-    ],
-    "to_date": [(("text", "text"), DATE, lambda text, template: read(text, template) // DAY_US)],
-    "to_timestamp": [(("text", "text"), TIMESTAMPTZ, read)],
+CALLS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("to_char", "timestamptz"): lambda us, template: written(Moment(us, zone="UTC"), template),
+    ("to_char", "timestamp"): lambda us, template: written(Moment(us), template),
+    ("to_char", "date"): _date_to_char,
+    ("to_char", "interval"): lambda value, form: written(Moment.of_interval(value), form),
+    ("to_char", "decimal"): number_to_char,
+    ("to_char", "float"): lambda value, form: number_to_char(Decimal(f"{value:.15g}"), form),
+    ("to_date", "text"): lambda text, template: read(text, template) // DAY_US,
+    ("to_timestamp", "text"): read,
 }
+"""What each function does for a first operand of a family; `format_forms` says what it gives."""

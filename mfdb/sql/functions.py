@@ -23,7 +23,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.limits import ROW_BYTES
 from mfdb.rules.pattern import like_matcher
-from mfdb.sql.format_functions import FORMAT_FUNCTIONS
+from mfdb.sql.format_forms import FORMAT_FUNCTIONS
 from mfdb.sql.interval_functions import INTERVAL_FUNCTIONS
 from mfdb.sql.json_functions import JSON_FUNCTIONS
 from mfdb.sql.number_functions import NUMBER_FUNCTIONS

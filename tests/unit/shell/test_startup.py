@@ -53,6 +53,7 @@ _LEAVE_OUT = (
     "mfdb.sql.bind_definition",
     "mfdb.sql.bind_writing",
     "mfdb.sql.dml",
+    "mfdb.sql.format_functions",
     "mfdb.sql.relational.bind_query",
     "mfdb.sql.relational.run",
     "mfdb.sql.syntax_error",
