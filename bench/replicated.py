@@ -37,7 +37,10 @@ BODY = "x" * 200
 ROW_BYTES = 300
 BATCH = 1_000
 WORKERS = 64
-PROVIDERS = 6
+PROVIDERS = 3
+SEALING_PROVIDERS = 6
+THREE, SIX = "three", "six"
+"""Four of six shards lie on six providers."""
 REPLICATED = "replicas = 3, write_quorum = 2, erasure = '2/3'"
 CODED = "replicas = 3, write_quorum = 2, erasure = '4/6'"
 OUTAGE_S = 2.0
@@ -265,7 +268,7 @@ async def sealing(town: Town, plan: Plan) -> AsyncIterator[Result]:
     """Yield how fast rows of 1 KiB are sealed, 4 of 6, and what they then take up on all disks."""
     await town.devnet.down_providers()
     empty = _packed_bytes(town)
-    await town.devnet.up(providers=PROVIDERS)
+    await town.devnet.up(providers=SEALING_PROVIDERS)
     await town.create("sealed", CODED)
     run = Run(town, "sealed", "x" * 970)
     for _ in range(plan.sealed_batches):
@@ -294,7 +297,7 @@ def _size(row: tuple[object, ...]) -> int:
 def _packed_bytes(town: Town) -> int:
     """Return the disk blocks that the stores of all providers, which are stopped, take up."""
     total = 0
-    for at in range(1, PROVIDERS + 1):
+    for at in range(1, SEALING_PROVIDERS + 1):
         directory = town.devnet.provider_directory(at) / "store"
         store = LmdbStore(directory)
         store.compact()
@@ -319,14 +322,11 @@ def _tree_rate() -> float:
 async def run_all(directory: Path, plan: Plan) -> list[Result]:
     """Return all results."""
     results = []
-    async with open_town(directory, PROVIDERS) as town:
-        for figures in (
-            writes(town, plan),
-            visibility(town, plan),
-            outage(town),
-            sealing(town, plan),
-        ):
+    async with open_town(directory / THREE, PROVIDERS) as town:
+        for figures in (writes(town, plan), visibility(town, plan), outage(town)):
             results += [result async for result in figures]
+    async with open_town(directory / SIX, SEALING_PROVIDERS) as town:
+        results += [result async for result in sealing(town, plan)]
     return results
 
 
@@ -338,6 +338,8 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, help="on which disk (default: the temporary one)")
     given = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="mfdb-bench-", dir=given.directory))
+    for name in (THREE, SIX):
+        (directory / name).mkdir()
     try:
         results = asyncio.run(run_all(directory, QUICK if given.quick else Plan()))
     finally:

@@ -1,6 +1,5 @@
 """What `bench.replicated` measures on: a devnet of provider processes, and who checks them.
 
-Six providers, because a user's home dataset is coded 4 of 6; what is written to stands on three.
 Nodes run with the settings of a real network, not with the hasty ones of `mfdb devnet`: a chain
 that is asked again and again for a whole network's epochs would take a third of a small machine.
 """

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mfdb.client.definitions import owner_grants, signed
 from mfdb.dataset.writer import RowInsert, RowUpdate
+from mfdb.kernel.errors import NoProviders
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
 from mfdb.rules.manifest import (
@@ -103,12 +106,23 @@ class HomeDataset:
     async def _note(self, manifest: Manifest) -> None:
         replica = self._state.replica
         if not replica.is_used(self._dataset):
-            await self.publish(signed(self._first_manifest(manifest), self._state.keys.account))
+            await self._begin(manifest)
         row = RowInsert(
             values=await self._values(manifest),
             row=replica.keyring.row_id(self._dataset, pack(manifest.dataset)),
         )
         await self._outbox.write(self._dataset, [row], sealed_sender=False)
+
+    async def _begin(self, like: Manifest) -> None:
+        """Make the home dataset, with the default profile where there are providers enough."""
+        first = self._first_manifest(like)
+        try:
+            await self.publish(signed(first, self._state.keys.account))
+        except NoProviders:
+            if first.profile == like.profile:
+                raise
+            small = msgspec.structs.replace(first, profile=like.profile)
+            await self.publish(signed(small, self._state.keys.account))
 
     def _listed(self) -> list[tuple[DatasetId, tuple[Address, ...]]]:
         replica = self._state.replica
@@ -119,7 +133,7 @@ class HomeDataset:
         return [(DatasetId(row.values[0]), _addresses(row.values[2])) for row in rows]
 
     def _first_manifest(self, like: Manifest) -> Manifest:
-        """Return the home dataset's manifest: on the same network, as well kept as `like`."""
+        """Return the home dataset's manifest, on the same network as `like`."""
         replica = self._state.replica
         return Manifest(
             format=FORMAT,

@@ -49,7 +49,7 @@ EVERYBODY = ZERO_ADDRESS
 """The signer of a revocation that is for all signers but the owner (REVOKE ... FROM PUBLIC)."""
 
 
-class VersionMeta(Record, frozen=True):
+class VersionMeta(Record, frozen=True, gc=False):
     """What everybody can see of a row version.
 
     `author` is the author of the row's *first* version, empty when the sender was sealed; `clear`

@@ -8,7 +8,7 @@ add(changeset) -> judge -> Accepted: versions and heads kept, whoever waited is 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -44,6 +44,13 @@ if TYPE_CHECKING:
 
 PARKED_LIMIT = 10_000
 """Changesets of a dataset that wait at most; beyond, an attacker only fills disks."""
+
+
+class Admitted(NamedTuple):
+    """A changeset of our own that the rules of a state of the catalogue allow."""
+
+    known: Known
+    accepted: Accepted
 
 
 class History:
@@ -90,15 +97,26 @@ class History:
             self.wake(news)
         return verdict
 
-    def add_own(self, changeset: Changeset, data: bytes, entry: KeyLogEntry) -> None:
+    def add_own(
+        self,
+        changeset: Changeset,
+        data: bytes,
+        entry: KeyLogEntry,
+        admitted: Admitted | None = None,
+    ) -> None:
         """Take in a changeset that was composed here just now, with its bytes.
 
-        Signature and commitments are not computed a second time; the rules are asked as ever.
+        Signature and commitments are not computed a second time; the rules are asked as ever,
+        unless `check` asked the same ones.
 
         Raises:
             AccessDenied, SchemaViolation, BadProof: the rules do not allow it.
         """
-        judged = admit(changeset, self._knowledge())
+        judged: Accepted | Parked
+        if admitted is not None and admitted.known is self._known:
+            judged = admitted.accepted
+        else:
+            judged = admit(changeset, self._knowledge())
         if isinstance(judged, Parked):
             raise BadProof("a changeset of our own names what is not known here")
         own = changeset.id
@@ -113,13 +131,14 @@ class History:
             for news in self._news(changeset, Verdict.APPLIED):
                 self.wake(news)
 
-    def check(self, changeset: Changeset) -> None:
-        """Return quietly if a changeset composed here would be accepted, as far as is known here.
+    def check(self, changeset: Changeset) -> Admitted | None:
+        """Return how a changeset composed here is accepted, None if that cannot be told here.
 
         Raises:
             ProtocolViolation, AccessDenied, SchemaViolation: nobody would accept it.
         """
-        admit(changeset, self._knowledge())
+        judged = admit(changeset, self._knowledge())
+        return Admitted(self._known, judged) if isinstance(judged, Accepted) else None
 
     def knows(self, changeset: ChangesetId) -> bool:
         """Return whether a changeset is kept here, whatever its verdict."""

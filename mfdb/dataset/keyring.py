@@ -31,6 +31,7 @@ class Keyring:
     def __init__(self, keys: IdentityKeys) -> None:
         self._keys = keys
         self._row_secrets: dict[DatasetId, bytes] = {}
+        self._read_keys: dict[tuple[Hash, int], PrivateKey] = {}
 
     @property
     def address(self) -> Address:
@@ -39,9 +40,14 @@ class Keyring:
 
     def own_read_key(self, nonce: Hash, epoch: int) -> PrivateKey:
         """Return the private read key of one of the identity's own datasets."""
-        if nonce == MAILBOX_NONCE:
-            return self._keys.seal_key(epoch)
-        return self._keys.read_key(dataset_id(self.address, nonce), epoch)
+        found = self._read_keys.get((nonce, epoch))
+        if found is None:
+            if nonce == MAILBOX_NONCE:
+                found = self._keys.seal_key(epoch)
+            else:
+                found = self._keys.read_key(dataset_id(self.address, nonce), epoch)
+            self._read_keys[nonce, epoch] = found
+        return found
 
     def public_read_key(self, nonce: Hash, epoch: int) -> ReadKey:
         """Return what a manifest says of that read key."""

@@ -86,7 +86,7 @@ class Outgoing(Record, frozen=True):
     entry: KeyLogEntry
 
 
-class RowState(Record, frozen=True):
+class RowState(Record, frozen=True, gc=False):
     """The valid heads of a row, where and in which version it is shown, and versions before.
 
     `past` are superseded versions, newest last; beyond a few they move to a table of their own.
@@ -117,7 +117,7 @@ class StoredRow(Record, frozen=True, gc=False):
     values: tuple[Any, ...]
 
 
-class FeedEntry(Record, frozen=True):
+class FeedEntry(Record, frozen=True, gc=False):
     """One change of one visible row.
 
     `old` names the version that was shown before, `new` the one shown since (empty: gone). Values

@@ -29,7 +29,7 @@ ReadKeyOf: TypeAlias = "Callable[[int], PrivateKey | None]"
 """The private read key of a key epoch, or None for somebody who is no reader."""
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class Opened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The values of a row version by column name; `author` is proven inside a sealed row."""
 
     values: Mapping[str, Any]

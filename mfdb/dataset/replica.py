@@ -358,7 +358,9 @@ class Replica(ReplicaCore):
                     draft = self._writer.compose(
                         known.manifest, part, chain, sealed_sender=sealed_sender
                     )
-                    history.check(draft.changeset)
+                    admitted = history.check(draft.changeset)
+                    if admitted is not None:
+                        self._admitted[draft.entry.changeset] = admitted
                     chain = draft.chain
                     drafts.append(draft)
             self._chains[dataset] = chain
@@ -375,6 +377,7 @@ class Replica(ReplicaCore):
                 # The record `Outgoing`, without encoding the changeset again.
                 outgoing = b"\x92" + draft.data + encode(draft.entry)
                 working.put(outgoing_key(dataset, draft.entry.changeset), outgoing)
+                self._admitted.pop(draft.entry.changeset, None)
             if drafts:
                 self._leave_run(working, dataset, drafts[-1].changeset.header.hlc)
 
@@ -409,6 +412,7 @@ class Replica(ReplicaCore):
         self, dataset: DatasetId, changeset: ChangesetId, receipts: Sequence[WriteReceipt]
     ) -> None:
         """Take a changeset out of the outbox: with receipts it was acknowledged, else refused."""
+        self._admitted.pop(changeset, None)
         with self._writing() as working:
             working.delete(outgoing_key(dataset, changeset))
             self._add_receipts(working, dataset, changeset, receipts)
@@ -421,11 +425,11 @@ class Replica(ReplicaCore):
         """
         refused: list[tuple[ChangesetId, MfdbError]] = []
         with self._writing() as working:
-            batch = self._batch(working, catalogue.known_dataset(working, dataset))
+            batch = self._batch(working, self._known(working, dataset))
             for one in written:
                 own = one.draft.entry.changeset
                 try:
-                    batch.add_acknowledged(one.draft)
+                    batch.add_acknowledged(one.draft, self._admitted.pop(own, None))
                 except _INVALID as error:  # our rights were revoked meanwhile
                     refused.append((own, error))
                 working.delete(outgoing_key(dataset, own))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.dump.installing import Installer
+    from mfdb.dataset.history import Admitted
     from mfdb.dataset.ledger.book import Book, Hand
     from mfdb.dataset.ledger.form import Form
     from mfdb.dataset.outcome import Applied
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.writer import Chain, ChangesetWriter
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
-    from mfdb.kernel.ids import Address, DatasetId, Hash
+    from mfdb.kernel.ids import Address, ChangesetId, DatasetId, Hash
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.store.port import Store, Write
 
@@ -78,6 +79,8 @@ class ReplicaCore:
         self._recent: dict[tuple[DatasetId, int], Before] = {}
         self._chains: dict[DatasetId, Chain] = {}
         """Where the writing runs of this process stand."""
+        self._admitted: dict[ChangesetId, Admitted] = {}
+        """How changesets are accepted that were composed here and are under way."""
         self._catalogue_state = 0
         self._writes = 0  # odd while one is being made
         self._catalogue: CatalogueCache = CatalogueCache()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.dataset import indexes
 from mfdb.dataset.contents import Contents
-from mfdb.dataset.history import History
+from mfdb.dataset.history import Admitted, History
 from mfdb.dataset.opener import Opened
 from mfdb.dataset.outcome import Applied
 from mfdb.dataset.table import Table
@@ -41,16 +41,16 @@ class SealedBatch:
         self.gone: dict[int, StoredRow] = {}
         """The rows that were replaced or removed, by the sequence number of the change."""
 
-    def add_own(self, draft: Draft) -> None:
+    def add_own(self, draft: Draft, admitted: Admitted | None = None) -> None:
         """Take in what this process composed itself, and need not open again."""
         author = draft.changeset.header.identity
         self._plain[draft.entry.changeset] = tuple(
             None if values is None else Opened(values=values, author=author)
             for values in draft.values
         )
-        self.history.add_own(draft.changeset, draft.data, draft.entry)
+        self.history.add_own(draft.changeset, draft.data, draft.entry, admitted)
 
-    def add_acknowledged(self, draft: Draft) -> None:
+    def add_acknowledged(self, draft: Draft, admitted: Admitted | None = None) -> None:
         """Take in what this process composed, and a quorum acknowledged since.
 
         A feed may have brought it here first. What was sealed for somebody else only, or names
@@ -60,9 +60,9 @@ class SealedBatch:
         if self.history.knows(entry.changeset):
             self.history.add(draft.changeset, entry)
         elif draft.changeset.header.identity and self._reads(entry.key_epoch):
-            self.add_own(draft)
+            self.add_own(draft, admitted)
         else:
-            self.history.add_own(draft.changeset, draft.data, entry)
+            self.history.add_own(draft.changeset, draft.data, entry, admitted)
 
     def finish(self, *, is_own: bool = False) -> Applied:
         """Bring rows, indexes and the changelog up to date.

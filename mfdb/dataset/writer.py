@@ -58,7 +58,7 @@ _OPERATION_BYTES = 256
 """Room for what an operation holds besides its values: ids, commitments, the cipher's tag."""
 
 
-class RowInsert(msgspec.Struct, frozen=True, kw_only=True):
+class RowInsert(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A new row; `row` is given in owner-ordered datasets only (the keyed hash of the key)."""
 
     values: Mapping[str, Any]

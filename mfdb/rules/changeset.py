@@ -46,7 +46,7 @@ class OperationKind(IntEnum):
     DELETE = 2
 
 
-class Operation(Record, frozen=True):
+class Operation(Record, frozen=True, gc=False):
     """One change of one row.
 
     `parent` is the version it supersedes (empty for an insert). `sealed` is the ciphertext of the

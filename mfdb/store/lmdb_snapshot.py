@@ -149,7 +149,8 @@ class LmdbSnapshot:
         recent = self._recent
         if recent is None or not recent.touches(start, end):
             return found
-        return over(found, recent.between(start, end, self._number), reverse=reverse)
+        mine = recent.between(start, end, self._number, reverse=reverse)
+        return over(found, mine, reverse=reverse)
 
     def _leave(self) -> None:
         if not self._done:

@@ -62,26 +62,30 @@ class Recent:
         at = bisect_left(keys, start)
         return at < len(keys) and (stop is None or keys[at] < stop)
 
-    def between(self, start: bytes, stop: bytes | None, number: int) -> list[Write]:
-        """Return the keys between two, in order, with what they were set to up to a commit."""
+    def between(
+        self, start: bytes, stop: bytes | None, number: int, *, reverse: bool = False
+    ) -> Iterator[Write]:
+        """Yield the keys between two, in order, with what they were set to up to a commit.
+
+        They are looked up one by one: many who ask want the first or the last one only.
+        """
         keys = self._keys
         end = len(keys) if stop is None else bisect_left(keys, stop)
-        found = []
-        for key in keys[bisect_left(keys, start) : end]:
+        part = keys[bisect_left(keys, start) : end]  # a copy, as a writer may put keys between
+        for key in reversed(part) if reverse else part:
             version = self.find(key, number)
             if version is not None:
-                found.append((key, version[1]))
-        return found
+                yield key, version[1]
 
     def writes(self) -> list[Write]:
         """Return what LMDB is to take in: every key with its newest published value."""
-        return self.between(b"", None, self.number)
+        return list(self.between(b"", None, self.number))
 
 
-def over(below: _Pairs, mine: Sequence[Write], *, reverse: bool) -> _Pairs:
+def over(below: _Pairs, mine: Iterator[Write], *, reverse: bool) -> _Pairs:
     """Yield the pairs of two sorted sources as one; `mine` goes before what stands below."""
     pair = next(below, None)
-    for key, value in reversed(mine) if reverse else mine:
+    for key, value in mine:
         while pair is not None and (pair[0] > key if reverse else pair[0] < key):
             yield pair
             pair = next(below, None)
