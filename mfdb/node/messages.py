@@ -86,7 +86,10 @@ class PutManifest(Record, frozen=True, tag="manifest"):
 
 
 class PutPlacement(Record, frozen=True, tag="placement"):
-    """Hand over placement entries, oldest first; known ones are ignored."""
+    """Hand over placement entries, oldest first; known ones are ignored.
+
+    Answered by the `PlacementLog` that then stands: of two that parted, everybody keeps the same.
+    """
 
     dataset: DatasetId
     entries: tuple[SignedPlacement, ...]
@@ -301,6 +304,12 @@ class DatasetState(Record, frozen=True, tag="dataset"):
     segments: tuple[SealedSegment, ...]
 
 
+class PlacementLog(Record, frozen=True, tag="placed"):
+    """The placement log of a dataset as it stands here, oldest first."""
+
+    entries: tuple[SignedPlacement, ...]
+
+
 class Acknowledged(Record, frozen=True, tag="acked"):
     """A write receipt."""
 
@@ -405,6 +414,7 @@ Answer = (
     | Done
     | Signed
     | DatasetState
+    | PlacementLog
     | Acknowledged
     | LogPage
     | Keys

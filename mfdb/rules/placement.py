@@ -18,7 +18,7 @@ from mfdb.rules.evidence import Agreement, Network, RepairMandate, check_signer
 from mfdb.rules.signing import check_network, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mfdb.kernel.ids import AgreementId
 
@@ -163,6 +163,41 @@ def extend(
     if any(provider not in agreements for provider in after.providers):
         raise BadProof("a provider is placed without an agreement")
     return after
+
+
+def merged(
+    known: Sequence[SignedPlacement], told: Sequence[SignedPlacement]
+) -> tuple[SignedPlacement, ...]:
+    """Return the log that stands, of a known one and (the end of) one that was told.
+
+    Two take-overs that run at the same time follow the same entry. Everybody ends with the same
+    one of them: that which the owner went on from, then that of the lower case; whoever wrote what
+    then stands no longer writes it again, after what does. Nothing is verified here.
+
+    Raises:
+        BadProof: what is told begins behind the end of what is known.
+    """
+    start = told[0].entry.number if told else 0
+    if not 0 <= start <= len(known):
+        raise BadProof("the placement entry does not follow the log's head")
+    other = (*known[:start], *told)
+    at = common(known, other)
+    if at == min(len(known), len(other)):
+        return other if len(other) > len(known) else tuple(known)
+    return other if _rank(other[at:]) < _rank(known[at:]) else tuple(known)
+
+
+def common(one: Sequence[SignedPlacement], other: Sequence[SignedPlacement]) -> int:
+    """Return with how many equal entries two logs begin."""
+    pairs = zip(one, other, strict=False)
+    return next(
+        (at for at, (a, b) in enumerate(pairs) if a.entry != b.entry), min(len(one), len(other))
+    )
+
+
+def _rank(branch: Sequence[SignedPlacement]) -> tuple[bool, bytes, bytes]:
+    by_owner = any(not signed.entry.case for signed in branch)
+    return not by_owner, branch[0].entry.case, digest_of(branch[0].entry)
 
 
 def _check_shape(entry: PlacementEntry, placement: Placement) -> None:

@@ -24,6 +24,7 @@ from mfdb.node.messages import (
     Heal,
     Keys,
     LogPage,
+    PlacementLog,
     PutManifest,
     PutPlacement,
     PutReleases,
@@ -184,8 +185,8 @@ class Mover:
                 await self._ask(provider, PutManifest(signed=manifest), Done)
         request = PutPlacement(dataset=found.manifest.dataset, entries=entries)
         for provider in newcomers:
-            await self._ask(provider, request, Done)
-        told = await self._tell(found.placement.providers, request)
+            await self._ask(provider, request, PlacementLog)
+        told = await self._tell(found.placement.providers, request, PlacementLog)
         replicas = set(found.placement.replica_set) & told
         if len(replicas) < found.manifest.profile.write_quorum and not newcomers:
             raise QuorumNotReached("too few replicas have taken the new placement")
@@ -323,12 +324,14 @@ class Mover:
         correspondent = await self._context.directory.reach(provider)
         return await correspondent.ask(request, kind, timeout_s=timeout_s)
 
-    async def _tell(self, providers: Iterable[Address], request: Request) -> set[Address]:
+    async def _tell(
+        self, providers: Iterable[Address], request: Request, kind: type[Record] = Done
+    ) -> set[Address]:
         """Ask providers to do something; return who did."""
         done = set()
         for provider in providers:
             try:
-                await self._ask(provider, request, Done, timeout_s=HEAL_TIMEOUT_S)
+                await self._ask(provider, request, kind, timeout_s=HEAL_TIMEOUT_S)
             except MfdbError as error:
                 log.warning("not done by=0x%s %s", provider.hex(), error)
             else:

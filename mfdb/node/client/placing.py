@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import RegisterAgreement
 from mfdb.kernel.errors import MfdbError, NoProviders
 from mfdb.kernel.ids import ZERO_HASH, Hash, Wei
-from mfdb.node.messages import Done, ProposeAgreement, PutManifest, PutPlacement, Signed
+from mfdb.node.messages import (
+    Done,
+    PlacementLog,
+    ProposeAgreement,
+    PutManifest,
+    PutPlacement,
+    Signed,
+)
 from mfdb.node.whereabouts import Whereabouts
 from mfdb.rules.evidence import Agreement, RepairMandate
 from mfdb.rules.placement import (
@@ -224,7 +231,7 @@ class Placer:
         dataset = signed.manifest.dataset
         for correspondent in correspondents:
             await correspondent.ask(PutManifest(signed=signed), Done)
-            await correspondent.ask(PutPlacement(dataset=dataset, entries=(entry,)), Done)
+            await correspondent.ask(PutPlacement(dataset=dataset, entries=(entry,)), PlacementLog)
 
 
 def _assign(role: Role, providers: Sequence[Address]) -> tuple[Assignment, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import (
@@ -15,6 +16,7 @@ from mfdb.node.messages import (
     DatasetState,
     Done,
     Offer,
+    PlacementLog,
     PutManifest,
     PutPlacement,
     Signed,
@@ -23,15 +25,17 @@ from mfdb.node.provider import shelf
 from mfdb.node.whereabouts import check_on_chain
 from mfdb.rules.authorise import Allowed, authorise
 from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successor
-from mfdb.rules.placement import SignedAgreement, extend
+from mfdb.rules.placement import SignedAgreement, common, fold, merged
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.commit import Transaction
     from mfdb.node.messages import GetDataset, ProposeAgreement
     from mfdb.node.provider.context import Context
     from mfdb.rules.evidence import Agreement
-    from mfdb.rules.placement import SignedPlacement
+    from mfdb.rules.placement import Placement, SignedPlacement
 
 MIB = 2**20
 PROPOSAL_S = 600
@@ -44,6 +48,8 @@ class Duties:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.outranked: dict[Address, DatasetId] = {}
+        """Whose take-over stood in a placement log and no longer does, until they are told."""
 
     def offer(self) -> Offer:
         """Return what this provider asks for storage and requests."""
@@ -168,41 +174,59 @@ class Duties:
         if manifest.number != 0:
             raise BadProof("the manifests before this one are missing")
 
-    async def on_put_placement(self, request: PutPlacement) -> Done:
-        """Keep placement entries; every agreement they name must be registered on chain.
+    async def on_put_placement(self, request: PutPlacement) -> PlacementLog:
+        """Keep placement entries and return the log that stands.
+
+        Every agreement that they name must be registered on chain.
 
         Raises:
             BadProof, BadSignature, WrongNetwork, UnknownDataset: they are not good.
         """
-        with self._context.store.snapshot() as view:
-            manifest = shelf.manifest(view, request.dataset)
-            placement = shelf.placement(view, request.dataset, self._context.network)
-        await check_on_chain(self._context.chain, request.entries, manifest, placement)
-        await self._context.committer.submit(
-            lambda transaction: self._put_placement(transaction, request)
-        )
-        return Done()
+        if any(signed.entry.dataset != request.dataset for signed in request.entries):
+            raise BadProof("a placement entry is of another dataset")
+        while True:
+            with self._context.store.snapshot() as view:
+                manifest = shelf.manifest(view, request.dataset)
+                known = shelf.placements(view, request.dataset)
+            stands = merged(known, request.entries)
+            shared = common(known, stands)
+            before = self._folded(manifest, known[:shared])
+            await check_on_chain(self._context.chain, stands[shared:], manifest, before)
+            change = partial(self._replace, manifest=manifest, known=known, stands=stands)
+            if await self._context.committer.submit(change):
+                return PlacementLog(entries=stands)
 
-    def _put_placement(self, transaction: Transaction, request: PutPlacement) -> None:
-        manifest = shelf.manifest(transaction, request.dataset)
-        placement = shelf.placement(transaction, request.dataset, self._context.network)
-        for signed in request.entries:
-            if signed.entry.dataset != request.dataset:
-                raise BadProof("a placement entry is of another dataset")
-            if signed.entry.number <= placement.number:
-                _check_known(transaction, signed)
-                continue
-            placement = extend(
-                placement,
-                signed,
-                owner=manifest.owner,
-                subject=manifest.subject,
-                network=self._context.network,
-            )
+    def _folded(self, manifest: Manifest, entries: Sequence[SignedPlacement]) -> Placement:
+        return fold(
+            entries,
+            owner=manifest.owner,
+            subject=manifest.subject,
+            network=self._context.network,
+        )
+
+    def _replace(
+        self,
+        transaction: Transaction,
+        *,
+        manifest: Manifest,
+        known: Sequence[SignedPlacement],
+        stands: Sequence[SignedPlacement],
+    ) -> bool:
+        """Write the log that stands; False if somebody else has changed it meanwhile."""
+        if shelf.placements(transaction, manifest.dataset) != tuple(known):
+            return False
+        shared = common(known, stands)
+        self._folded(manifest, stands)
+        for gone in known[shared:]:
+            shelf.drop_placement(transaction, gone)
+            for made in gone.entry.agreements:
+                self.outranked[made.agreement.provider] = manifest.dataset
+        for signed in stands[shared:]:
             shelf.put_placement(transaction, signed)
             for made in signed.entry.agreements:
                 if made.agreement.provider == self._context.me:
                     shelf.put_placed_agreement(transaction, made)
+        return True
 
     async def catch_up(self, dataset: DatasetId, state: DatasetState) -> None:
         """Take over what another provider knows of rules and placement and we do not.
@@ -212,12 +236,11 @@ class Duties:
         """
         with self._context.store.snapshot() as view:
             manifests = len(shelf.manifests(view, dataset))
-            placements = len(shelf.placements(view, dataset))
+            placements = shelf.placements(view, dataset)
         for signed in state.manifests[manifests:]:
             await self.on_put_manifest(PutManifest(signed=signed))
-        if len(state.placements) > placements:
-            entries = state.placements[placements:]
-            await self.on_put_placement(PutPlacement(dataset=dataset, entries=entries))
+        if state.placements != placements:
+            await self.on_put_placement(PutPlacement(dataset=dataset, entries=state.placements))
 
     def on_get_dataset(self, request: GetDataset, caller: Address) -> DatasetState:
         """Return rules, placement and - to readers and providers - the sealed segments.
@@ -241,15 +264,6 @@ class Duties:
         )
         return DatasetState(
             manifests=manifests, placements=placements, segments=segments if reads else ()
-        )
-
-
-def _check_known(transaction: Transaction, signed: SignedPlacement) -> None:
-    known = shelf.placement_entry(transaction, signed.entry.dataset, signed.entry.number)
-    if known is not None and known.entry != signed.entry:
-        raise BadProof(
-            f"another placement entry {signed.entry.number} is known here",
-            hint="two take-overs ran at the same time; the later one must follow the first",
         )
 
 

@@ -164,6 +164,11 @@ def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
     transaction.put(key, encode(signed))
 
 
+def drop_placement(transaction: Transaction, signed: SignedPlacement) -> None:
+    """Forget a placement entry that another one outranks."""
+    transaction.delete(b"P" + signed.entry.dataset + _number(signed.entry.number))
+
+
 def proposed_agreement(view: View, subject: Hash, client: Address) -> SignedAgreement | None:
     """Return the agreement that this provider signed last for a client's subject, or None."""
     data = view.get(b"A" + subject + client)
@@ -525,11 +530,23 @@ def take_overs(view: View) -> tuple[TakeOverJob, ...]:
     return tuple(opened(TakeOverJob, data) for _, data in view.scan(b"t"))
 
 
+def finished_take_overs(view: View) -> tuple[TakeOverJob, ...]:
+    """Return every take-over that was finished, as long as its agreement runs."""
+    return tuple(opened(TakeOverJob, data) for _, data in view.scan(b"w"))
+
+
 def put_take_over(transaction: Transaction, job: TakeOverJob) -> None:
     """Keep a take-over until it is finished."""
     transaction.put(b"t" + job.request.case, encode(job))
 
 
+def finish_take_over(transaction: Transaction, job: TakeOverJob) -> None:
+    """Keep a take-over as finished: should its entry be outranked, it is to be written again."""
+    transaction.delete(b"t" + job.request.case)
+    transaction.put(b"w" + job.request.case, encode(job))
+
+
 def drop_take_over(transaction: Transaction, case: CaseId) -> None:
-    """Forget a take-over that is finished or cannot be."""
+    """Forget a take-over that cannot be finished, or whose agreement has ended."""
     transaction.delete(b"t" + case)
+    transaction.delete(b"w" + case)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,7 @@ from mfdb.node.messages import (
     DatasetState,
     Done,
     GetShard,
+    PlacementLog,
     PutManifest,
     PutPlacement,
     PutSealed,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from mfdb.chain.port import CaseState
     from mfdb.kernel.ids import Address, CaseId, DatasetId
     from mfdb.node.commit import Transaction
+    from mfdb.node.messages import A, Request
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.duties import Duties
     from mfdb.node.provider.sealing import Sealing
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MIB = 2**20
+ROUNDS = 8
+"""How many other take-overs one may have to follow before it waits for its next turn."""
 
 
 class TakingOver:
@@ -93,7 +98,9 @@ class TakingOver:
         return Done()
 
     async def look(self) -> None:
-        """Go on with what was begun and could not be finished."""
+        """Go on with what was begun and could not be finished, or no longer stands."""
+        await self._tell_outranked()
+        await self._revive()
         with self._context.store.snapshot() as view:
             begun = shelf.take_overs(view)
         for job in begun:
@@ -101,6 +108,26 @@ class TakingOver:
                 await self._see_through(job.request.case)
             except MfdbError as error:
                 log.warning("take-over not finished case=0x%s %s", job.request.case.hex(), error)
+
+    async def _tell_outranked(self) -> None:
+        """Let those whose take-over no longer stands know what does, so that they follow it."""
+        while self._duties.outranked:
+            provider, dataset = self._duties.outranked.popitem()
+            if provider == self._context.me:
+                continue
+            with self._context.store.snapshot() as view:
+                entries = shelf.placements(view, dataset)
+            await self._ask(provider, PutPlacement(dataset=dataset, entries=entries), PlacementLog)
+
+    async def _revive(self) -> None:
+        """Begin again what was finished and then outranked; forget what has ended."""
+        with self._context.store.snapshot() as view:
+            for job in shelf.finished_take_overs(view):
+                made = job.agreement.agreement
+                if made.end + made.tail_s < self._context.clock.now_s():
+                    await self._forget(job.request.case)
+                elif _is_outranked(view, job):
+                    await self._context.committer.submit(partial(shelf.put_take_over, job=job))
 
     def _verified(self, request: TakeOver) -> Whereabouts:
         if not request.state.manifests:
@@ -190,16 +217,48 @@ class TakingOver:
                 return
             found = self._newest(self._verified(job.request))
             await self._register(job, found)
+            found, entry = await self._placed(job, case)
+            receipts = await self._rebuild_all(found, entry)
+            await self._settle(job.request, case, receipts)
+            await self._context.committer.submit(partial(shelf.finish_take_over, job=job))
+
+    async def _placed(
+        self, job: shelf.TakeOverJob, case: CaseState
+    ) -> tuple[Whereabouts, SignedPlacement]:
+        """Return where the dataset stands once our entry is in it and everybody who answers agrees.
+
+        Whoever was away when it was told first would not let us read its shard, so that all are
+        told every time. Another take-over may outrank ours: then ours follows it.
+
+        Raises:
+            BadProof: others keep changing it; it is tried again later.
+        """
+        for _ in range(ROUNDS):
+            found = self._newest(self._verified(job.request))
             entry = self._known_entry(found, job.agreement)
             if entry is None:
                 entry = self._entry(found, case, job.agreement)
                 await self._adopt(found, entry, job.agreement)
-            # Whoever was away when it was told first would not let us read its shard.
-            entries = tuple(dict.fromkeys((*found.placements, entry)))
-            await self._tell(found, PutPlacement(dataset=found.manifest.dataset, entries=entries))
-            receipts = await self._rebuild_all(found, entry)
-            await self._settle(job.request, case, receipts)
-            await self._forget(case_id)
+            elif await self._agreed(found):
+                return found, entry
+        raise BadProof("other take-overs keep changing the placement", hint="it is tried again")
+
+    async def _agreed(self, found: Whereabouts) -> bool:
+        """Tell everybody of the placement; False if somebody knows of one that outranks it."""
+        dataset = found.manifest.dataset
+        message = PutPlacement(dataset=dataset, entries=found.placements)
+        for provider in self._others(found):
+            answer = await self._ask(provider, message, PlacementLog)
+            if answer is not None and answer.entries != found.placements:
+                await self._learn(dataset, answer.entries)
+        with self._context.store.snapshot() as view:
+            return shelf.placements(view, dataset) == found.placements
+
+    async def _learn(self, dataset: DatasetId, entries: tuple[SignedPlacement, ...]) -> None:
+        try:
+            await self._duties.on_put_placement(PutPlacement(dataset=dataset, entries=entries))
+        except MfdbError as error:
+            log.warning("a placement log that was told is not good: %s", error)
 
     def _newest(self, told: Whereabouts) -> Whereabouts:
         """Return what is known here of the dataset, or what was told if that is nothing yet."""
@@ -248,15 +307,17 @@ class TakingOver:
             PutPlacement(dataset=found.manifest.dataset, entries=entries)
         )
 
-    async def _tell(self, found: Whereabouts, message: PutPlacement | PutSealed) -> None:
-        for provider in found.placement.providers:
-            if provider == self._context.me:
-                continue
-            try:
-                correspondent = await self._context.directory.reach(provider)
-                await correspondent.ask(message, Done)
-            except MfdbError as error:
-                log.warning("not told provider=0x%s %s", provider.hex(), error)
+    def _others(self, found: Whereabouts) -> list[Address]:
+        return [one for one in found.placement.providers if one != self._context.me]
+
+    async def _ask(self, provider: Address, message: Request, kind: type[A]) -> A | None:
+        """Return what a provider answers, or None if it does not."""
+        try:
+            correspondent = await self._context.directory.reach(provider)
+            return await correspondent.ask(message, kind)
+        except MfdbError as error:
+            log.warning("not told provider=0x%s %s", provider.hex(), error)
+            return None
 
     async def _settle(
         self, request: TakeOver, case: CaseState, receipts: list[SignedStoreReceipt]
@@ -286,7 +347,8 @@ class TakingOver:
                 after = msgspec.structs.replace(bundle, receipts=(*others, signed))
                 message = PutSealed(dataset=dataset, bundle=after)
                 await self._sealing.on_put_sealed(message)
-                await self._tell(found, message)
+                for provider in self._others(found):
+                    await self._ask(provider, message, Done)
         return receipts
 
     async def _rebuild(
@@ -334,6 +396,12 @@ class TakingOver:
         )
         signature = self._context.keys.signer.sign(self._context.network.digest(receipt))
         return SignedStoreReceipt(receipt=receipt, signature=signature)
+
+
+def _is_outranked(view: shelf.View, job: shelf.TakeOverJob) -> bool:
+    """Return whether the log that stands lacks a take-over; one that is not kept lacks nothing."""
+    entries = shelf.placements(view, job.request.state.manifests[0].manifest.dataset)
+    return entries != () and all(job.agreement not in s.entry.agreements for s in entries)
 
 
 def _lost_agreement(found: Whereabouts, case: CaseState) -> Agreement:

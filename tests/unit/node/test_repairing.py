@@ -42,9 +42,12 @@ def bundle_at(stand: Stand, dataset: DatasetId) -> SealedSegment:
     return bundle
 
 
+def shard_receipt(stand: Stand, dataset: DatasetId, shard: int) -> SignedStoreReceipt:
+    return next(s for s in bundle_at(stand, dataset).receipts if s.receipt.shard == shard)
+
+
 def receipt_of(town: Town, dataset: DatasetId, shard: int) -> SignedStoreReceipt:
-    bundle = bundle_at(town.stands[0], dataset)
-    return next(s for s in bundle.receipts if s.receipt.shard == shard)
+    return shard_receipt(town.stands[0], dataset, shard)
 
 
 def holder(town: Town, dataset: DatasetId, shard: int) -> Stand:
@@ -86,10 +89,10 @@ async def accuse(town: Town, dataset: DatasetId, accuser: Stand, shard: int = LO
     return mined.case
 
 
-async def convict(town: Town, dataset: DatasetId, segment: SegmentId) -> CaseId:
+async def convict(town: Town, dataset: DatasetId, segment: SegmentId, shard: int = LOST) -> CaseId:
     """Return the case in which the holder of the lost shard was convicted."""
-    lose(holder(town, dataset, LOST), segment)
-    case = await accuse(town, dataset, town.stands[0])
+    lose(holder(town, dataset, shard), segment, shard)
+    case = await accuse(town, dataset, town.stands[0], shard)
     await everybody(town, "court")
     await asyncio.sleep(1_001)
     await everybody(town, "court")
@@ -97,14 +100,16 @@ async def convict(town: Town, dataset: DatasetId, segment: SegmentId) -> CaseId:
     return case
 
 
-def asked(town: Town, dataset: DatasetId, segment: SegmentId, case: CaseId) -> TakeOver:
+def asked(
+    town: Town, dataset: DatasetId, segment: SegmentId, case: CaseId, shard: int = LOST
+) -> TakeOver:
     with town.stands[0].store.snapshot() as view:
         state = DatasetState(
             manifests=shelf.manifests(view, dataset),
             placements=shelf.placements(view, dataset),
             segments=shelf.segments(view, dataset),
         )
-    agreement = receipt_of(town, dataset, LOST).receipt.agreement
+    agreement = receipt_of(town, dataset, shard).receipt.agreement
     return TakeOver(case=case, agreement=agreement, segment=segment, state=state)
 
 
@@ -336,6 +341,29 @@ async def test_two_who_ask_at_once_make_one_agreement(town: Town) -> None:
     )
     assert len(events(town, AgreementRegistered)) == 7
     check_repaired(town, bob, dataset, segment)
+
+
+@in_town
+async def test_two_take_overs_at_once_follow_each_other(town: Town) -> None:
+    _, dataset, segment = await sealed_town(town, 8)
+    slots = {4: town.stands[6], LOST: town.stands[7]}
+    cases = {slot: await convict(town, dataset, segment, slot) for slot in slots}
+    requests = {slot: asked(town, dataset, segment, cases[slot], slot) for slot in slots}
+    await asyncio.gather(
+        *(
+            spare.taking_over.on_take_over(requests[slot], town.stands[0].me)
+            for slot, spare in slots.items()
+        )
+    )
+    await repaired(town)
+    await everybody(town, "healing")
+    for stand in (*town.stands[:4], *slots.values()):
+        placement = stand.context.placement(dataset)
+        assert placement.number == 2
+        for slot, spare in slots.items():
+            assert placement.shards[slot] == spare.me
+            agreement = shard_receipt(stand, dataset, slot).receipt.agreement
+            assert agreement == placement.agreement_of(spare.me)
 
 
 @in_town

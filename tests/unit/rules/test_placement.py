@@ -9,7 +9,15 @@ import pytest
 
 from mfdb.kernel.errors import BadProof, BadSignature, ProtocolViolation, WrongNetwork
 from mfdb.kernel.ids import CaseId, DatasetId, Hash, Wei
-from mfdb.rules.placement import Assignment, Placement, Role, SignedPlacement, extend, fold
+from mfdb.rules.placement import (
+    Assignment,
+    Placement,
+    Role,
+    SignedPlacement,
+    extend,
+    fold,
+    merged,
+)
 from mfdb.rules.signing import digest_of, sign
 from tests.factories import (
     DATASET,
@@ -198,3 +206,29 @@ def test_an_entry_of_another_network_or_owner_is_refused() -> None:
         fold([FIRST], owner=STRANGER.address, subject=SUBJECT, network=NETWORK)
     with pytest.raises(BadProof):
         fold([FIRST], owner=OWNER.address, subject=Hash(token("x")), network=NETWORK)
+
+
+# ---- logs that part
+
+LOW, HIGH = CaseId(Hash(b"\x01" * 32)), CaseId(Hash(b"\x02" * 32))
+LOWER, HIGHER = takeover(HEAD, case=LOW), takeover(HEAD, case=HIGH)
+
+
+def test_a_log_grows_by_what_follows_it_and_by_nothing_else() -> None:
+    assert merged((), (FIRST,)) == (FIRST,)
+    assert merged((FIRST,), (LOWER,)) == (FIRST, LOWER)
+    assert merged((FIRST, LOWER), (FIRST,)) == merged((FIRST, LOWER), ()) == (FIRST, LOWER)
+    with pytest.raises(BadProof, match="does not follow"):
+        merged((), (LOWER,))
+
+
+def test_of_two_take_overs_at_once_everybody_keeps_the_same() -> None:
+    for known, told in ((LOWER, HIGHER), (HIGHER, LOWER)):
+        assert merged((FIRST, known), (told,)) == (FIRST, LOWER)
+        assert merged((FIRST, known), (FIRST, told)) == (FIRST, LOWER)
+
+
+def test_what_the_owner_went_on_from_stands() -> None:
+    later = owners_next(number=2, previous=digest_of(HIGHER.entry))
+    for known, told in (((LOWER,), (HIGHER, later)), ((HIGHER, later), (LOWER,))):
+        assert merged((FIRST, *known), told) == (FIRST, HIGHER, later)
