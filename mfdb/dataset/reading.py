@@ -55,6 +55,7 @@ class CatalogueCache:
         "by_name",
         "forms",
         "heads",
+        "highs",
         "indexes",
         "referring",
         "viewing",
@@ -67,6 +68,8 @@ class CatalogueCache:
         self.forms: dict[DatasetId, Form] = {}
         self.heads: dict[DatasetId, LedgerHead] = {}
         """Where ledgers stand: kept by whoever writes, taken away while that is under way."""
+        self.highs: dict[DatasetId, bytes] = {}
+        """Up to which row there are blocks, as long as nothing but single rows is written."""
         self.indexes: dict[DatasetId, list[Index]] = {}
         self.referring: dict[DatasetId, list[Known]] | None = None
         self.viewing: dict[DatasetId, list[Known]] = {}

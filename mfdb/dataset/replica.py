@@ -255,7 +255,12 @@ class Replica(ReplicaSending):
         if form is None or head is None:
             return False
         handle = fresh_row(pending, form, head, self.identity)
-        if handle is None or not self.blocks.is_beyond(dataset, handle):
+        if handle is None or self.blocks.is_made(dataset):
+            return False
+        highs = self._catalogue.highs
+        if dataset not in highs:
+            highs[dataset] = self.blocks.high(dataset)
+        if handle <= highs[dataset]:
             return False
         (values,) = pending.after.values()
         assert values is not None, "a batch of one new row has its values"

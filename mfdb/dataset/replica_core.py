@@ -224,6 +224,7 @@ class ReplicaCore:
                 yield working
             if not working.is_empty:
                 self._catalogue.heads.clear()  # whoever knows where a ledger stands then says so
+                self._catalogue.highs.clear()
                 self._put(working.writes())
 
     def _put(self, writes: Sequence[Write]) -> None:

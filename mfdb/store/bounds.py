@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 VALUE_BYTES = 64 * 2**20
 """Largest value a store keeps."""
+_FEW = 16
+"""Writes of a batch that are looked at one by one: sooner done than by columns."""
 
 
 def check_batch(batch: Sequence[Write]) -> int:
@@ -25,6 +27,13 @@ def check_batch(batch: Sequence[Write]) -> int:
     """
     if not batch:
         return 0
+    if len(batch) <= _FEW:
+        size, plain = 0, True
+        for key, value in batch:
+            size += len(key) + len(value or b"")
+            plain = plain and 0 < len(key) <= KEY_BYTES
+        if plain and size <= VALUE_BYTES:
+            return size
     keys, values = zip(*batch, strict=True)
     key_sizes, value_sizes = list(map(len, keys)), list(map(len, filter(None, values)))
     longest, largest = max(key_sizes), max(value_sizes, default=0)

@@ -56,13 +56,15 @@ class Blocks:
         self.beats += 1
         return Tail(working, dataset, self._watch.get(dataset))
 
-    def is_beyond(self, dataset: DatasetId, locator: bytes) -> bool:
-        """Return whether a row, as committed now, needs no mark; asked by the writer."""
+    def is_made(self, dataset: DatasetId) -> bool:
+        """Return whether blocks are being made of a dataset; asked by the writer."""
         self.beats += 1
-        if dataset in self._watch:
-            return False
+        return dataset in self._watch
+
+    def high(self, dataset: DatasetId) -> bytes:
+        """Return the last row, as committed now, that needs a mark when it changes."""
         data = self._store.first(coverage_key(dataset))
-        return data is None or locator > parse(Coverage, data).high
+        return b"" if data is None else parse(Coverage, data).high
 
     def note(self, dataset: DatasetId, rows: int) -> None:
         """Take note that so many rows were written, or read one by one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from coincurve import PrivateKey
 from eth_account import Account as Oracle
 
 from mfdb.kernel.account import _ORDER, Account, recover, verify
@@ -75,3 +76,16 @@ def test_the_secret_never_shows() -> None:
 def test_signing_is_deterministic() -> None:
     assert AUTHOR.sign(DIGEST) == SIGNATURE
     assert AUTHOR.sign(Hash(bytes(32))) != SIGNATURE
+
+
+def test_any_digest_is_signed_as_by_the_library_s_own_function() -> None:
+    key = PrivateKey(AUTHOR.secret())
+    for n in range(40):
+        digest = hash_of(f"digest {n}")
+        due = key.sign_recoverable(digest, hasher=None)
+        assert AUTHOR.sign(digest) == due[:64] + bytes([27 + due[64]])
+
+
+def test_what_is_no_digest_is_not_signed() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        AUTHOR.sign(Hash(b"short"))
