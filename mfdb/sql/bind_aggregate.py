@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import UngroupedColumn, UnknownFunction
-from mfdb.sql.functions import AGGREGATES, RESULT_OF, SPREADS
-from mfdb.sql.types import BIGINT, BOOLEAN, DECIMAL, NUMBERS, TEXT, SqlType
+from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, RESULT_OF, SPREADS
+from mfdb.sql.types import BIGINT, BOOLEAN, DECIMAL, JSON, NUMBERS, TEXT, SqlType
 
 if TYPE_CHECKING:
     from mfdb.sql import statement as st
     from mfdb.sql.bound import Bound, Sort
+
+
+_TWO = frozenset({"string_agg", "json_object_agg", "jsonb_object_agg"})
 
 
 def is_aggregate(name: str) -> bool:
@@ -40,7 +43,7 @@ def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
     Raises:
         UnknownFunction: it takes other arguments.
     """
-    wanted = 2 if node.name == "string_agg" else 1
+    wanted = 2 if node.name in _TWO else 1
     if node.star:
         wanted = 0
     if len(operands) != wanted or (node.star and node.name != "count"):
@@ -49,19 +52,22 @@ def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
     if node.name == "count":
         return BIGINT
     kind = operands[0].type
-    if node.name in ("bit_and", "bit_or"):
-        if kind.family != "integer":
-            raise _no_aggregate(node, kind)
-        return kind
-    if node.name in ("bool_and", "bool_or", "every"):
-        if kind.family != "boolean":
-            raise _no_aggregate(node, kind)
-        return BOOLEAN
-    if node.name == "string_agg":
-        if any(operand.type.family != "text" for operand in operands):
-            raise _no_aggregate(node, kind)
-        return TEXT
-    return _numeric_aggregate(node, kind)
+    if node.name in JSON_AGGREGATES:
+        return JSON
+    if node.name not in _OF_FAMILY:
+        return _numeric_aggregate(node, kind)
+    family, result = _OF_FAMILY[node.name]
+    if any(operand.type.family != family for operand in operands):
+        raise _no_aggregate(node, kind)
+    return result or kind
+
+
+_OF_FAMILY: dict[str, tuple[str, SqlType | None]] = {
+    **dict.fromkeys(("bit_and", "bit_or"), ("integer", None)),
+    **dict.fromkeys(("bool_and", "bool_or", "every"), ("boolean", BOOLEAN)),
+    "string_agg": ("text", TEXT),
+}
+"""Aggregates that take one family of types: which, and what they give (None: what they take)."""
 
 
 def _numeric_aggregate(node: st.Call, kind: SqlType) -> SqlType:

@@ -10,6 +10,7 @@ from mfdb.sql.functions import NEGATE, NUMBER_OPERATORS, RESULT_OF
 from mfdb.sql.interval import length
 from mfdb.sql.interval_functions import OPERATORS
 from mfdb.sql.interval_functions import negated as backwards
+from mfdb.sql.json_making import without
 from mfdb.sql.types import (
     DATE,
     DECIMAL,
@@ -84,6 +85,10 @@ def arithmetic(
         BadType, InvalidText: an operand does not suit it.
     """
     families = {left.type.family, right.type.family}
+    if left.type.family == "json" and sign == "-":
+        kind = right.type if right.type.family == "integer" else TEXT
+        right = coerce(right, kind, parameters, what="-")
+        return strict("without", (left, right), left.type, without, position)
     if not families.isdisjoint(_CLOCKS):
         return _time_arithmetic(sign, left, right, parameters, position)
     if "date" in families and families <= {"date", "integer", "unknown"}:

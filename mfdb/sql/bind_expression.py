@@ -21,6 +21,7 @@ from mfdb.sql import statement as st
 from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate
 from mfdb.sql.bind_arithmetic import arithmetic, compared, no_operator, signed
 from mfdb.sql.bind_function import bind_call
+from mfdb.sql.bind_json import json_operands
 from mfdb.sql.bind_operator import MATCHES, matching
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Sort, Value
 from mfdb.sql.coerce import ParameterList, boolean, coerce, settle, strict, unify
@@ -33,6 +34,7 @@ from mfdb.sql.functions import (
     like,
 )
 from mfdb.sql.json_functions import JSON_OPERATORS
+from mfdb.sql.json_making import CONTAINMENT, concatenated
 from mfdb.sql.series_functions import SERIES
 from mfdb.sql.types import (
     BIGINT,
@@ -237,6 +239,12 @@ def _binary(node: st.Binary, scope: Scope) -> Bound:
         return compare(node.sign, left, right, scope.parameters, node.position)
     if node.sign in JSON_OPERATORS:
         return _json_member(node.sign, left, right, scope, node.position)
+    if node.sign in CONTAINMENT:
+        sides = tuple(
+            coerce(side, JSON, scope.parameters, what=node.sign) for side in (left, right)
+        )
+        kind, call = CONTAINMENT[node.sign]
+        return strict(node.sign, sides, kind, call, node.position)
     if node.sign == "||":
         return _concatenation(left, right, scope, node.position)
     if node.sign in MATCHES:
@@ -259,6 +267,9 @@ def compare(
 
 
 def _concatenation(left: Bound, right: Bound, scope: Scope, position: int) -> Bound:
+    if left.type.family == "json" or (left.type.family, right.type.family) == ("unknown", "json"):
+        operands = tuple(coerce(side, JSON, scope.parameters) for side in (left, right))
+        return strict("joined JSON", operands, JSON, concatenated, position)
     if "bytes" in (left.type.family, right.type.family):
         operands = tuple(coerce(side, BYTEA, scope.parameters) for side in (left, right))
         return strict("||", operands, BYTEA, concatenate, position)
@@ -416,6 +427,7 @@ def _aggregate(node: st.Call, scope: Scope) -> Bound:
             settle(bind(argument, scope), scope.parameters, TEXT) for argument in node.arguments
         )
     kind = aggregate_type(node, operands)
+    operands = json_operands(node, operands, scope.parameters)
     if kind.family == "interval" and not isinstance(scope, RelationalScope):
         raise scope.refusal(node, "an aggregate of intervals")
     order_by = tuple(bind_sort(item, scope) for item in node.order_by)

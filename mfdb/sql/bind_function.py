@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import UnknownFunction
+from mfdb.sql.bind_json import bind_json_call
 from mfdb.sql.bound import Bound, Context, Lazy
 from mfdb.sql.coerce import ParameterList, coerce, strict, unify
 from mfdb.sql.convert import caster
@@ -13,6 +14,7 @@ from mfdb.sql.functions import (
     CONTEXTS,
     FUNCTIONS,
     JOINING_FUNCTIONS,
+    JSON_CALLS,
     KNOWN,
     LAZY_FUNCTIONS,
 )
@@ -76,6 +78,8 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
         return _lazy(node, arguments, parameters)
     if node.name in JOINING_FUNCTIONS:
         return _joined(node, arguments, parameters)
+    if node.name in JSON_CALLS:
+        return bind_json_call(node, arguments, parameters)
     if node.name in CONTEXTS or node.name in _OF_NOW:
         return _context(node, arguments)
     overloads = FUNCTIONS.get(node.name)

@@ -7,12 +7,19 @@ without padding, `TH` an ordinal), texts in double quotes, and letters that stan
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mfdb.kernel.errors import DataError, InvalidText, NotSupportedError, ValueTooLarge
+from mfdb.kernel.errors import (
+    DataError,
+    InvalidText,
+    NotSupportedError,
+    NumberOutOfRange,
+    ValueTooLarge,
+)
 from mfdb.sql.interval import DAY_US, HOUR_US, SECOND_US, decode
 from mfdb.sql.types import EXACT
 
@@ -320,6 +327,12 @@ def number_to_char(value: Decimal, template: str) -> str:
     return _filled(pieces, point, whole.rjust(whole_digits), fraction, negative=negative)
 
 
+def _float_to_char(value: float, template: str) -> str:
+    if not math.isfinite(value):
+        raise NumberOutOfRange("to_char writes finite numbers only")
+    return number_to_char(Decimal(f"{value:.15g}"), template)
+
+
 def _filled(
     pieces: tuple[str, ...], point: int, whole: str, fraction: str, *, negative: bool
 ) -> str:
@@ -495,7 +508,7 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("to_char", "date"): _date_to_char,
     ("to_char", "interval"): lambda value, form: written(Moment.of_interval(value), form),
     ("to_char", "decimal"): number_to_char,
-    ("to_char", "float"): lambda value, form: number_to_char(Decimal(f"{value:.15g}"), form),
+    ("to_char", "float"): _float_to_char,
     ("to_date", "text"): lambda text, template: read(text, template) // DAY_US,
     ("to_timestamp", "text"): read,
 }

@@ -26,6 +26,7 @@ from mfdb.rules.pattern import like_matcher
 from mfdb.sql.format_forms import FORMAT_FUNCTIONS
 from mfdb.sql.interval_functions import INTERVAL_FUNCTIONS
 from mfdb.sql.json_functions import JSON_FUNCTIONS
+from mfdb.sql.json_making import JSON_MAKING
 from mfdb.sql.number_functions import NUMBER_FUNCTIONS
 from mfdb.sql.overload import Overload
 from mfdb.sql.text_functions import TEXT_FUNCTIONS
@@ -378,7 +379,7 @@ FUNCTIONS: dict[str, list[Overload]] = {
     "decode": [Overload(("text", "text"), BYTEA, _decode)],
     "hex": [Overload(("bytes",), TEXT, bytes.hex)],
 }
-for _forms in (TIME_FUNCTIONS, INTERVAL_FUNCTIONS, FORMAT_FUNCTIONS, JSON_FUNCTIONS):
+for _forms in (TIME_FUNCTIONS, INTERVAL_FUNCTIONS, FORMAT_FUNCTIONS, JSON_FUNCTIONS, JSON_MAKING):
     for _name, _more in _forms.items():
         FUNCTIONS[_name] = FUNCTIONS.get(_name, []) + [Overload(*form) for form in _more]
 FUNCTIONS |= NUMBER_FUNCTIONS
@@ -402,7 +403,13 @@ def random_uuid(token: Callable[[int], bytes]) -> bytes:
 ROW_AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
 """What the row route sums up itself."""
 SPREADS = frozenset({"stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop"})
-AGGREGATES = (
+JSON_CALLS = frozenset(
+    f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("build_object", "build_array")
+) | {"to_json", "to_jsonb"}
+JSON_AGGREGATES = frozenset(
+    f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("agg", "object_agg")
+)
+AGGREGATES = JSON_AGGREGATES | (
     ROW_AGGREGATES | SPREADS | {"bool_and", "bool_or", "every", "string_agg", "bit_and", "bit_or"}
 )
 LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
@@ -424,5 +431,6 @@ KNOWN = (
     | AGGREGATES
     | LAZY_FUNCTIONS
     | JOINING_FUNCTIONS
+    | JSON_CALLS
     | {*CONTEXTS, "current_date", "localtime", "localtimestamp"}
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import datetime
+import math
 import re
 import zoneinfo
 from decimal import Decimal
@@ -192,10 +193,7 @@ def negated(value: str) -> str:
 
 def times(value: str, factor: float) -> str:
     """Return an interval so many times; fractions of months and days spill over."""
-    try:
-        return _scaled(decode(value), Fraction(factor))
-    except (ValueError, OverflowError):  # NaN and infinity
-        raise NumberOutOfRange("an interval takes no such factor") from None
+    return _scaled(decode(value), _finite(factor))
 
 
 def divided(value: str, divisor: float) -> str:
@@ -206,7 +204,13 @@ def divided(value: str, divisor: float) -> str:
     """
     if divisor == 0:
         raise DivisionByZero("division by zero")
-    return _scaled(decode(value), 1 / Fraction(divisor))
+    return _scaled(decode(value), 1 / _finite(divisor))
+
+
+def _finite(number: float) -> Fraction:
+    if not math.isfinite(number):
+        raise NumberOutOfRange("an interval is multiplied by finite numbers only")
+    return Fraction(number)
 
 
 def _scaled(parts: Parts, factor: Fraction) -> str:

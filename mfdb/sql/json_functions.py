@@ -57,7 +57,7 @@ def along(json: str, path: str) -> str | None:
         InvalidText: the path is not written so.
     """
     found: str | None = json
-    for step in _steps(path):
+    for step in steps_of(path):
         if found is None:
             return None
         is_array = found.lstrip().startswith("[")
@@ -73,7 +73,12 @@ def along_text(json: str, path: str) -> str | None:
     return None if found is None else text_of(found.strip())
 
 
-def _steps(path: str) -> list[str]:
+def steps_of(path: str) -> list[str]:
+    """Return the steps of a path like {tags,0}.
+
+    Raises:
+        InvalidText: it is not written so.
+    """
     inside = path.strip()
     if inside[:1] != "{" or inside[-1:] != "}":
         raise InvalidText("a path is written in braces", hint="write '{tags,0}'")

@@ -12,6 +12,7 @@ import msgspec
 from mfdb.kernel.errors import InvalidParameter, TooManyRows
 from mfdb.sql.interval import Parts, decode, encode, length
 from mfdb.sql.interval_functions import shifted
+from mfdb.sql.json_functions import text_of
 from mfdb.sql.types import JSON, TEXT, TIMESTAMP, TIMESTAMPTZ
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 ROWS = 1_000_000
 """Most rows of a function that is not DuckDB's."""
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOTHING = length(encode(Parts()))
 
 
@@ -61,7 +64,10 @@ def elements(document: str) -> list[str]:
     Raises:
         InvalidParameter: it is none.
     """
-    return [msgspec.json.encode(one).decode() for one in _array(document)]
+    try:
+        return [bytes(one).decode() for one in _ARRAY.decode(document)]
+    except msgspec.ValidationError:
+        raise InvalidParameter("it is no JSON array") from None
 
 
 def texts_of(document: str) -> list[str | None]:
@@ -70,17 +76,7 @@ def texts_of(document: str) -> list[str | None]:
     Raises:
         InvalidParameter: it is none.
     """
-    return [
-        one if isinstance(one, str) or one is None else msgspec.json.encode(one).decode()
-        for one in _array(document)
-    ]
-
-
-def _array(document: str) -> list[Any]:
-    found = msgspec.json.decode(document)
-    if not isinstance(found, list):
-        raise InvalidParameter("it is no JSON array")
-    return found
+    return [text_of(one) for one in elements(document)]
 
 
 def keys_of(document: str) -> list[str]:
@@ -89,10 +85,10 @@ def keys_of(document: str) -> list[str]:
     Raises:
         InvalidParameter: it is none.
     """
-    found = msgspec.json.decode(document)
-    if not isinstance(found, dict):
-        raise InvalidParameter("it is no JSON object")
-    return list(found)
+    try:
+        return list(_OBJECT.decode(document))
+    except msgspec.ValidationError:
+        raise InvalidParameter("it is no JSON object") from None
 
 
 def parts_of(text: str, separator: str) -> list[str]:

@@ -6,10 +6,11 @@ Working values are days or microseconds since 1970 (UTC); a TIMESTAMPTZ is looke
 from __future__ import annotations
 
 import datetime
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import DataError, InvalidParameter, NotSupportedError
+from mfdb.kernel.errors import DataError, InvalidParameter, NotSupportedError, NumberOutOfRange
 from mfdb.sql.convert import DAY_US
 from mfdb.sql.types import DATE, DECIMAL, DOUBLE, TIMESTAMP, TIMESTAMPTZ, fit
 
@@ -156,7 +157,13 @@ def make_date(year: int, month: int, day: int) -> int:
 
 
 def to_timestamp(seconds: float) -> int:
-    """Return the time so many seconds after 1970."""
+    """Return the time so many seconds after 1970.
+
+    Raises:
+        NumberOutOfRange: it is beyond the years 1 to 9999.
+    """
+    if not math.isfinite(seconds):
+        raise NumberOutOfRange("times run from the year 1 to the year 9999")
     value = fit(round(seconds * SECOND_US), TIMESTAMPTZ)
     assert isinstance(value, int)
     return value

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.errors import NotSupportedError
 from mfdb.sql.bind_operator import MATCHES
 from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value
-from mfdb.sql.functions import AGGREGATES, SPREADS
+from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, SPREADS
 from mfdb.sql.interval_functions import mean, total
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.physical import (
@@ -377,6 +377,8 @@ class ExpressionEmitter:
             order = f" ORDER BY {order}" if order else ""
             given = f"{word}{piece.sql}, {pieces[1].sql}{order}"
             return Piece(f"string_agg({given}){after}", ph.VARCHAR)
+        if kind in JSON_AGGREGATES:
+            return self._json(pieces, word, after, order)
         if kind in SPREADS:
             return self._spread(kind, piece, word, after)
         if kind in ("min", "max", "bit_and", "bit_or"):
@@ -388,6 +390,14 @@ class ExpressionEmitter:
         if kind == "sum":
             return self._sum(node, piece.phys, f"{word}{over}", after)
         return self._average(piece.phys, f"{word}{over}", after)
+
+    def _json(self, pieces: list[Piece], word: str, after: str, order: str) -> Piece:
+        """An array, or an object, of the JSON of each row."""
+        opening, closing = ("{", "}") if len(pieces) > 1 else ("[", "]")
+        one = " || ': ' || ".join(piece.sql for piece in pieces)
+        order = f" ORDER BY {order}" if order else ""
+        inside = f"string_agg({word}{one}, ', '{order}){after}"
+        return Piece(f"('{opening}' || {inside} || '{closing}')", ph.VARCHAR)
 
     def _sum(self, node: Bound, phys: Phys, over: str, after: str) -> Piece:
         if phys == ph.DTEXT:
