@@ -141,7 +141,7 @@ def _whole(value: int, unit: int) -> tuple[int, int]:
     return sign * quotient, sign * rest
 
 
-_UNITS: dict[str, tuple[str, Fraction]] = {}
+_UNITS: dict[str, tuple[str, int]] = {}
 for _names, _part, _size in (
     ("us usec usecs usecond useconds microsecond microseconds", "us", 1),
     ("ms msec msecs msecond mseconds millisecond milliseconds", "us", 1_000),
@@ -157,7 +157,7 @@ for _names, _part, _size in (
     ("mil mils millennium millennia", "months", 12_000),
 ):
     for _name in _names.split():
-        _UNITS[_name] = (_part, Fraction(_size))
+        _UNITS[_name] = (_part, _size)
 
 
 @cache
@@ -192,13 +192,13 @@ class _Sum:
     def __init__(self) -> None:
         self.months = self.days = self.us = Fraction(0)
 
-    def add(self, count: Fraction, unit: str) -> bool:
+    def add(self, digits: str, unit: str) -> bool:
         """Take so many of a unit; False if there is no such unit."""
         found = _UNITS.get(unit)
         if found is None:
             return False
         part, size = found
-        setattr(self, part, getattr(self, part) + count * size)
+        setattr(self, part, getattr(self, part) + Fraction(digits) * size)
         return True
 
     def parts(self, sign: int = 1) -> Parts:
@@ -241,7 +241,7 @@ def _take(token: re.Match[str], found: _Sum, *, is_last: bool) -> bool:
     if token["count"]:
         # A number without a unit is of days before a clock time, of seconds at the end.
         unit = token["unit"] or ("second" if is_last else "day")
-        return found.add(Fraction(token["count"]), unit)
+        return found.add(token["count"], unit)
     return bool(token["at"]) or is_last
 
 
@@ -249,10 +249,12 @@ def parse_clock(text: str) -> int | None:
     """Return the microseconds of `[-]HH:MM[:SS[.ffffff]]`; None if minutes or seconds are no."""
     sign = -1 if text.startswith("-") else 1
     parts = text.lstrip("+-").split(":")
-    minutes, seconds = int(parts[1]), Fraction(parts[2] if len(parts) > 2 else "0")
-    if minutes > 59 or seconds >= 60:
+    seconds, _, fraction = (parts[2] if len(parts) > 2 else "0").partition(".")
+    minutes = int(parts[1])
+    if minutes > 59 or int(seconds) > 59:
         return None
-    return sign * (int(parts[0]) * HOUR_US + minutes * 60 * SECOND_US + round(seconds * SECOND_US))
+    us = int(seconds) * SECOND_US + round(int(fraction.ljust(9, "0")) / 1_000)
+    return sign * (int(parts[0]) * HOUR_US + minutes * 60 * SECOND_US + us)
 
 
 def _parse_iso(text: str) -> Parts | None:
@@ -262,5 +264,5 @@ def _parse_iso(text: str) -> Parts | None:
     found = _Sum()
     for part, units in ((whole["date"], _ISO_DATE), (whole["time"], _ISO_TIME)):
         for count, letter in _ISO_PART.findall(part or ""):
-            found.add(Fraction(count), units[letter])
+            found.add(count, units[letter])
     return found.parts()

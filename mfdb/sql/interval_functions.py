@@ -6,14 +6,11 @@ Working values: days for DATE, microseconds for TIMESTAMP, TIMESTAMPTZ (UTC) and
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import datetime
 import math
 import re
-import zoneinfo
 from decimal import Decimal
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import DataError, DivisionByZero, InvalidParameter, NumberOutOfRange
@@ -38,6 +35,7 @@ from mfdb.sql.types import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from fractions import Fraction
 
     from mfdb.sql.types import SqlType
 
@@ -68,13 +66,20 @@ def shifted(us: int, interval: str, sign: int = 1) -> int:
     return moved
 
 
+def _days_in(year: int, month: int) -> int:
+    """Own, because the module `calendar` brings locales and takes long to import."""
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 30 if month in (4, 6, 9, 11) else 31
+
+
 def _by_months(us: int, months: int) -> int:
     """The 31st becomes the last day of a shorter month."""
     at = _EPOCH + datetime.timedelta(microseconds=us)
     year, month = divmod(at.year * 12 + at.month - 1 + months, 12)
     if not 1 <= year <= 9999:
         raise NumberOutOfRange("times run from the year 1 to the year 9999")
-    day = min(at.day, calendar.monthrange(year, month + 1)[1])
+    day = min(at.day, _days_in(year, month + 1))
     return (at.replace(year=year, month=month + 1, day=day) - _EPOCH) // _US
 
 
@@ -105,7 +110,7 @@ def age(late: int, early: int) -> str:
     if us < 0:
         us, days = us + DAY_US, days - 1
     if days < 0:
-        days += calendar.monthrange(start.year, start.month)[1]
+        days += _days_in(start.year, start.month)
         months -= 1
     return encode(Parts(sign * months, sign * days, sign * us))
 
@@ -150,6 +155,8 @@ def _zone(name: str) -> datetime.tzinfo:
     Raises:
         InvalidParameter: there is none.
     """
+    import zoneinfo  # rarely asked for
+
     offset = re.fullmatch(_OFFSET, name.strip(), re.ASCII)
     if offset is not None:
         minutes = int(offset[2]) * 60 + int(offset[3] or 0)
@@ -210,6 +217,8 @@ def divided(value: str, divisor: float) -> str:
 def _finite(number: float) -> Fraction:
     if not math.isfinite(number):
         raise NumberOutOfRange("an interval is multiplied by finite numbers only")
+    from fractions import Fraction  # rarely asked for
+
     return Fraction(number)
 
 
