@@ -312,16 +312,22 @@ class Connection:
     # ---- inside
 
     async def _carried_out(self, start: Callable[[], Result | Awaitable[Result]]) -> Result:
-        """Return what a statement gives: over the network on the loop, else beside it."""
+        """Return what a statement gives, within the time that it may take."""
+        if self.timeout_s is None:
+            return await self._result(start)
         try:
             async with asyncio.timeout(self.timeout_s):
-                if self._session.networks:
-                    started = start()
-                    return await started if inspect.isawaitable(started) else started
-                found = await self._off_loop(start)
+                return await self._result(start)
         except TimeoutError as error:
             limit = f"the statement took longer than {self.timeout_s} s"
             raise StatementCancelled(limit) from error
+
+    async def _result(self, start: Callable[[], Result | Awaitable[Result]]) -> Result:
+        """Return what a statement gives: over the network on the loop, else beside it."""
+        if self._session.networks:
+            started = start()
+            return await started if inspect.isawaitable(started) else started
+        found = await self._off_loop(start)
         assert isinstance(found, Result), "only a session on a network gives awaitables"
         return found
 

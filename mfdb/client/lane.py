@@ -62,16 +62,14 @@ class _Write:
     changes: Sequence[RowChange]
     sealed_sender: bool
     done: asyncio.Future[None]
+    size_bytes: int = 0
+    """What it takes of a changeset at most."""
+    rows: frozenset[RowId] = frozenset()
+    """The rows that are named (new ones in free datasets have no name yet)."""
 
-    @property
-    def size_bytes(self) -> int:
-        """What it takes of a changeset at most."""
-        return sum(map(cost_bytes, self.changes))
-
-    @property
-    def rows(self) -> set[RowId]:
-        """The rows that are named (new ones in free datasets have no name yet)."""
-        return {change.row for change in self.changes if change.row is not None}
+    def __post_init__(self) -> None:
+        self.size_bytes = sum(map(cost_bytes, self.changes))
+        self.rows = frozenset(change.row for change in self.changes if change.row is not None)
 
     def fail(self, error: BaseException) -> None:
         """Tell the caller."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
 _inside: ContextVar[tuple[object, ...]] = ContextVar("mfdb_transactions", default=())
 
@@ -28,25 +29,29 @@ class _Line:
         self._sharers = 0
         self._is_taken = False
 
-    @asynccontextmanager
-    async def turn(self, *, shared: bool) -> AsyncIterator[None]:
-        """Be inside: alone, or with others who share."""
+    def turn(self, *, shared: bool) -> _Turn:
+        """Return a context that is inside: alone, or with others who share."""
+        return _Turn(self, shared=shared)
+
+    def enter(self, *, shared: bool) -> asyncio.Future[None] | None:
+        """Go in, or return what to wait for."""
+        if not self._waiting and not self._is_taken and (shared or not self._sharers):
+            self._sharers += shared
+            self._is_taken = not shared
+            return None
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((shared, turn))
         self._admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave(shared=shared)
-            self._admit()
-            raise
-        try:
-            yield
-        finally:
-            self._leave(shared=shared)
+        return turn
 
-    def _leave(self, *, shared: bool) -> None:
+    def give_up(self, turn: asyncio.Future[None], *, shared: bool) -> None:
+        """Leave the line, after the wait was cancelled."""
+        if turn.done() and not turn.cancelled():
+            self.leave(shared=shared)
+        self._admit()
+
+    def leave(self, *, shared: bool) -> None:
+        """Go out."""
         if shared:
             self._sharers -= 1
         else:
@@ -65,6 +70,29 @@ class _Line:
             self._waiting.popleft()
 
 
+class _Turn:
+    """One turn, as a context; no generator, as a statement over the network takes one each."""
+
+    __slots__ = ("_line", "_shared")
+
+    def __init__(self, line: _Line, *, shared: bool) -> None:
+        self._line = line
+        self._shared = shared
+
+    async def __aenter__(self) -> None:
+        turn = self._line.enter(shared=self._shared)
+        if turn is None:
+            return
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._line.give_up(turn, shared=self._shared)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._line.leave(shared=self._shared)
+
+
 class Turns:
     """Takes turns on one connection."""
 
@@ -78,15 +106,9 @@ class Turns:
         """Whether the present task is part of the open transaction."""
         return self._transaction is not None and self._transaction in _inside.get()
 
-    @asynccontextmanager
-    async def statement(self, *, shared: bool = False) -> AsyncIterator[None]:
+    def statement(self, *, shared: bool = False) -> AbstractAsyncContextManager[None]:
         """Have the connection for one statement; `shared`, beside others that share it."""
-        if self.is_inside:
-            async with self._statement:
-                yield
-            return
-        async with self._free.turn(shared=shared):
-            yield
+        return self._statement if self.is_inside else self._free.turn(shared=shared)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:

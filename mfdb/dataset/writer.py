@@ -269,6 +269,9 @@ def cost_bytes(change: RowChange) -> int:
 
 def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:
     """Yield the changes in runs that each fit into one changeset."""
+    if 0 < len(changes) <= OPERATIONS and _cost_of_all(changes) <= CHANGESET_BYTES:
+        yield list(changes)
+        return
     run: list[RowChange] = []
     size = _OVERHEAD_BYTES
     for change in changes:
@@ -280,3 +283,9 @@ def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:
         size += cost
     if run:
         yield run
+
+
+def _cost_of_all(changes: Sequence[RowChange]) -> int:
+    """Return how many bytes a changeset takes at most, its values encoded in one go."""
+    values = [tuple(c.values.values()) for c in changes if not isinstance(c, RowDelete)]
+    return len(encode(values)) + _OVERHEAD_BYTES + _OPERATION_BYTES * len(changes)
