@@ -86,8 +86,10 @@ class Networked:
                 return batch is not None and any(map(self._is_remote, batch.tables))
             case st.Show(what=what):
                 return what in show.OF_NETWORK or self._is_elsewhere(statement.of)
-            case st.Select() | qu.Query() | st.CopyTo():
-                return any(map(self._is_to_sync, self._local.ground.behind(statement)))
+            case st.Select() | qu.Query() | st.CopyTo() | qu.Verified():
+                verifies = isinstance(statement, qu.Verified)
+                look = self._is_reached if verifies else self._is_to_sync
+                return any(map(look, self._local.ground.behind(statement)))
             case st.CopyFrom():
                 return self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
             case st.Insert() | st.Update() | st.Delete():
@@ -105,6 +107,10 @@ class Networked:
                 return isinstance(statement, OF_RULES) and (
                     self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
                 )
+
+    def _is_reached(self, name: st.TableName) -> bool:
+        """Return whether a dataset is on the network, as far as is known."""
+        return self._is_elsewhere(name) or self._is_on_network(name)
 
     async def run(self, statement: st.Statement, params: Given, text: str) -> Result:
         """Return the result of one statement.
@@ -127,21 +133,23 @@ class Networked:
                 return await self._ruling.create(statement)
             case st.Show(what=what) if what in show.OF_NETWORK:
                 return await self._status(statement)
-            case st.Select() | qu.Query():
+            case st.Select() | qu.Query() | qu.Verified() | st.Explain():
                 for name in self._local.ground.behind(statement):
-                    await self._prepare(name, Action.SELECT)
-                return self._local.run(statement, params, text)
-            case st.Explain():
-                for name in self._local.ground.behind(statement):
-                    if statement.analyse or is_told(name):
-                        await self._prepare(name, Action.SELECT)
-                    else:
-                        await self._find(name)
+                    await self._ready(statement, name)
                 return self._local.run(statement, params, text)
         if isinstance(statement, OF_RULES):
             return await self._rules(statement)
         await self._find(_named(statement))
         return self._local.run(statement, params, text)
+
+    async def _ready(self, statement: st.Statement, name: st.TableName) -> None:
+        """Have a dataset here as a statement that reads it needs it."""
+        if isinstance(statement, qu.Verified):
+            await self._verified(name)
+        elif isinstance(statement, st.Explain) and not (statement.analyse or is_told(name)):
+            await self._find(name)
+        else:
+            await self._prepare(name, Action.SELECT)
 
     async def copy(
         self,
@@ -318,6 +326,14 @@ class Networked:
         if known.manifest.ordering is Ordering.FREE and not is_told(statement.table):
             make_room(self._plain)
             self._plain[id(statement)] = (statement, state, known)
+
+    async def _verified(self, name: st.TableName) -> None:
+        """Have a dataset here whole, as a read quorum of replicas sign it just now."""
+        await self._prepare(name, Action.SELECT)
+        known = self._local.ground.lookup(name)
+        if known is not None and known.manifest.network != EMBEDDED:
+            await self._sync(known.manifest)
+            await self._remote.attest(known.manifest.dataset, self._state.replica)
 
     async def _ask(self, name: st.TableName) -> None:
         """Let the network tell what a relation of schema `mf` shows."""

@@ -11,6 +11,7 @@ from mfdb.client.results import Result, columns_of
 from mfdb.client.streams import Stream
 from mfdb.dataset.indexes import span
 from mfdb.dataset.visibility import demand
+from mfdb.kernel.errors import CorruptRecord
 from mfdb.rules.manifest import Action
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
@@ -101,6 +102,23 @@ class Queries:
         if base is not known:
             demand(base.manifest, Action.SELECT, self._ground.state.me)
         return base
+
+    def verify(self, query: st.Select | qu.Query) -> None:
+        """Return quietly if all that a query rests on is what was signed, and all of it is here.
+
+        Raises:
+            CorruptRecord: it is not.
+        """
+        for name in self._ground.behind(query):
+            known = self._ground.lookup(name)
+            if known is None:
+                continue  # the binder says so, and points at the name
+            report = self._ground.state.replica.check(known.manifest.dataset)
+            if not report.is_good:
+                raise CorruptRecord(
+                    f"{report.problems[0]} ({report.wrong} are wrong)",
+                    hint="CHECK DATABASE tells all; restore it from providers or a dump",
+                )
 
     def select(self, statement: st.Select | qu.Query, params: Given, text: str) -> Result:
         """Return the answer to a query.

@@ -64,6 +64,15 @@ class Remote(Protocol):
         """Bring the replica up to date; return how many changesets were applied."""
         ...
 
+    async def attest(self, dataset: DatasetId, replica: Replica) -> int:
+        """Hold the replica against logs that providers sign; return how many did.
+
+        Raises:
+            BadProof: a provider shows another log than it signs.
+            QuorumNotReached: fewer than a read quorum can be held against.
+        """
+        ...
+
     def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:
         """Apply what comes to the replica; yield after each batch, for as long as one listens."""
         ...

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from nacl.public import PrivateKey
 
     from mfdb.dataset.catalogue import Known
+    from mfdb.kernel.ids import DatasetId
     from mfdb.store.port import Snapshot
 
 PROBLEMS = 1_000
@@ -79,11 +80,13 @@ class CheckReport(msgspec.Struct):
 
 
 def check_store(
-    snapshot: Snapshot, private_key: Callable[[Manifest, int], PrivateKey | None]
+    snapshot: Snapshot,
+    private_key: Callable[[Manifest, int], PrivateKey | None],
+    only: DatasetId | None = None,
 ) -> CheckReport:
-    """Return what a check of everything in a replica found."""
+    """Return what a check of everything in a replica found, or of one dataset in it."""
     report = CheckReport()
-    for dataset in catalogue.all_datasets(snapshot):
+    for dataset in catalogue.all_datasets(snapshot) if only is None else (only,):
         try:
             known = catalogue.known_dataset(snapshot, dataset)
         except MfdbError as error:

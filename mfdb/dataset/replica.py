@@ -189,12 +189,12 @@ class Replica(ReplicaSending):
         with self._redefining() as working:
             return indexes.remove(working, dataset, name)
 
-    def check(self) -> CheckReport:
-        """Return what a check of everything against the signed log found (CHECK DATABASE)."""
+    def check(self, dataset: DatasetId | None = None) -> CheckReport:
+        """Return what a check against the signed log found: of everything, or of one dataset."""
         from mfdb.dataset.check import check_store
 
         with self._store.snapshot() as snapshot:
-            return check_store(snapshot, self.keyring.private_read_key)
+            return check_store(snapshot, self.keyring.private_read_key, dataset)
 
     def vacuum(self) -> tuple[int, int]:
         """Bring all blocks up to date and give free room in the store back to the disk.

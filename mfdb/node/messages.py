@@ -24,7 +24,7 @@ from mfdb.rules.evidence import Agreement, Cheque, SealCertificate, SignedReleas
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import SignedManifest
 from mfdb.rules.placement import SignedPlacement
-from mfdb.rules.receipt import WriteReceipt
+from mfdb.rules.receipt import SignedLogRoot, WriteReceipt
 from mfdb.rules.records import SignedNodeRecord
 from replication.audit import AuditAnswer
 from replication.seal import HotEntry
@@ -135,6 +135,13 @@ class GetKeys(Record, frozen=True, tag="keys?"):
 
     dataset: DatasetId
     changesets: tuple[ChangesetId, ...]
+
+
+class GetRoot(Record, frozen=True, tag="root?"):
+    """Ask a replica to sign where its log stands; the nonce shows that it did so just now."""
+
+    dataset: DatasetId
+    nonce: Hash
 
 
 class GetReceipts(Record, frozen=True, tag="receipts?"):
@@ -329,6 +336,12 @@ class Keys(Record, frozen=True, tag="keys"):
     entries: tuple[KeyLogEntry, ...]
 
 
+class Root(Record, frozen=True, tag="root"):
+    """Where a replica's log stands, signed."""
+
+    signed: SignedLogRoot
+
+
 class Receipts(Record, frozen=True, tag="receipts-of"):
     """Write receipts, the promises of several providers."""
 
@@ -391,6 +404,7 @@ Request = (
     | ReadLog
     | Follow
     | GetKeys
+    | GetRoot
     | GetReceipts
     | Reconcile
     | GetCopies
@@ -418,6 +432,7 @@ Answer = (
     | Acknowledged
     | LogPage
     | Keys
+    | Root
     | Receipts
     | Reconciled
     | Copies

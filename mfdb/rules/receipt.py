@@ -6,12 +6,12 @@ whose root is signed; each receipt carries its own leaf and path (length 0 for a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mfdb.kernel.codec import Record
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import BadProof
-from mfdb.kernel.ids import ZERO_HASH, Address, AgreementId, ChangesetId, Hash
+from mfdb.kernel.ids import ZERO_HASH, Address, AgreementId, ChangesetId, DatasetId, Hash
 from mfdb.rules.evidence import AckBatch, Network, WriteAck, check_signer
 from mfdb.rules.merkle import MerkleTree, check_path, leaf_hash, unit_count, unit_tree
 
@@ -28,6 +28,29 @@ class WriteReceipt(Record, frozen=True):
     batch: AckBatch
     index: int
     path: tuple[Hash, ...]
+    signature: bytes
+
+
+class LogRoot(Record, frozen=True):
+    """Where a replica's log of a dataset stands: its head commits to every entry in it.
+
+    `nonce` is the asker's, so that an old root never passes for the newest.
+    """
+
+    network: Hash
+    dataset: DatasetId
+    provider: Address
+    number: int
+    head: Hash
+    nonce: Hash
+
+    DOMAIN: ClassVar[str] = "mfdb.log-root.v1"
+
+
+class SignedLogRoot(Record, frozen=True):
+    """A log root with its replica's (hot key's) signature."""
+
+    root: LogRoot
     signature: bytes
 
 

@@ -100,6 +100,12 @@ class NamedWindow(st.Node, frozen=True, kw_only=True):
 # ---- expressions that hold queries
 
 
+class Verified(st.Node, frozen=True, kw_only=True):
+    """`query VERIFY`: an answer only if what it rests on is whole, and what was signed."""
+
+    query: st.Select | Query
+
+
 class WindowCall(st.Expression, frozen=True, kw_only=True):
     """A function OVER a window, or over one that WINDOW names."""
 

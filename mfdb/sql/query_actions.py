@@ -121,6 +121,10 @@ def _with_clause(children: Children, _position: int) -> tuple[bool, tuple[qu.Cte
     return bool(children[0]), tuple(children[1:])
 
 
+def _verify(children: Children, position: int) -> qu.Verified:
+    return qu.Verified(position=position, query=children[0])
+
+
 def _query(children: Children, position: int) -> st.Select | qu.Query:
     with_clause, body, order_by, limit = children
     recursive, ctes = with_clause or (False, ())
@@ -296,6 +300,7 @@ def _first(children: Children, _position: int) -> Any:
 
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "query": _query,
+    "verify": _verify,
     "with_clause": _with_clause,
     "cte": _cte,
     "falsehood": lambda _children, _position: False,

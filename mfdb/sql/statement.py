@@ -71,7 +71,7 @@ from mfdb.sql.node import (
 )
 
 if TYPE_CHECKING:
-    from mfdb.sql.query import Cte, FromItem, Query
+    from mfdb.sql.query import Cte, FromItem, Query, Verified
 
 
 # ---- parts of statements
@@ -289,7 +289,8 @@ CHANGES = (Insert, Update, Delete)
 """What changes the rows of one dataset."""
 
 Statement: TypeAlias = (
-    "Select | Query | Insert | Update | Delete | CreateDataset | CreateIdentity | DropDataset | "
+    "Select | Query | Verified | Insert | Update | Delete | CreateDataset | CreateIdentity | "
+    "DropDataset | "
     "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
     "SetOption | Begin | Commit | Rollback | Savepoint | RollbackTo | Release | Prepare | "
     "Execute | Deallocate | CopyFrom | CopyTo | CreateIndex | DropIndex | Vacuum | CheckDatabase | "

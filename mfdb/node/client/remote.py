@@ -16,6 +16,7 @@ from mfdb.dataset.outcome import SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
+from mfdb.node.client.attesting import Attesting
 from mfdb.node.client.bringing_back import BringingBack
 from mfdb.node.client.lookup import Lookup
 from mfdb.node.client.moving import Change, Mover
@@ -64,6 +65,7 @@ class NodeRemote:
         self._mover = Mover(context, self._lookup, self._placer)
         self._bringing_back = BringingBack(context, self._lookup, self._mover)
         self._syncing = Syncing(context, self._lookup)
+        self._attesting = Attesting(context, self._lookup)
         self._reports = Reports(context, self._lookup, accounts)
         self._rounds = Rounds(context)
         self._on_close = on_close
@@ -320,6 +322,10 @@ class NodeRemote:
     async def sync(self, dataset: DatasetId, replica: Replica) -> int:
         """Pull what is missing into the replica; see `Syncing.sync`."""
         return await self._syncing.sync(dataset, replica)
+
+    async def attest(self, dataset: DatasetId, replica: Replica) -> int:
+        """Return how many replicas signed a log that is whole here; see `Attesting.attest`."""
+        return await self._attesting.attest(dataset, replica)
 
     def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:
         """Yield after each batch that reached the replica; see `Syncing.follow`."""

@@ -276,6 +276,7 @@ def _reading(
         messages.GetDataset: duties.on_get_dataset,
         messages.ReadLog: serving.on_read_log,
         messages.GetKeys: serving.on_get_keys,
+        messages.GetRoot: serving.on_get_root,
         messages.GetReceipts: serving.on_get_receipts,
         messages.GetCopies: serving.on_get_copies,
         messages.GetShard: shards.on_get_shard,

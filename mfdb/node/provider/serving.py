@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.node.messages import Copies, Keys, LogItem, LogPage, Receipts
+from mfdb.node.messages import Copies, Keys, LogItem, LogPage, Receipts, Root
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Action
+from mfdb.rules.receipt import LogRoot, SignedLogRoot
+from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mfdb.kernel.ids import Address, ChangesetId, DatasetId
-    from mfdb.node.messages import Follow, GetCopies, GetKeys, GetReceipts, ReadLog
+    from mfdb.node.messages import Follow, GetCopies, GetKeys, GetReceipts, GetRoot, ReadLog
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
     from mfdb.node.provider.shelf import View
@@ -73,6 +75,25 @@ class Serving:
                 if size > PAGE_BYTES:
                     break
         return Keys(entries=tuple(entries))
+
+    def on_get_root(self, request: GetRoot, caller: Address) -> Root:
+        """Sign where the log of a dataset stands.
+
+        Raises:
+            AccessDenied: the caller may not read it.
+        """
+        self._context.demand(Action.SELECT, request.dataset, caller)
+        with self._context.store.snapshot() as view:
+            tip = shelf.tip(view, request.dataset)
+        root = LogRoot(
+            network=self._context.network.id,
+            dataset=request.dataset,
+            provider=self._context.me,
+            number=tip.number,
+            head=tip.head,
+            nonce=request.nonce,
+        )
+        return Root(signed=SignedLogRoot(root, sign(root, self._context.keys.signer)))
 
     def on_get_receipts(self, request: GetReceipts, caller: Address) -> Receipts:
         """Return all receipts kept for a changeset: the owner's evidence."""

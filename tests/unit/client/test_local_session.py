@@ -10,6 +10,7 @@ import pytest
 from mfdb.kernel.errors import (
     AccessDenied,
     BatchFailed,
+    CorruptRecord,
     DuplicateDataset,
     DuplicateRow,
     InterfaceError,
@@ -458,3 +459,20 @@ def test_a_closed_session_says_so(notes: User) -> None:
     asyncio.run(notes.session.close())
     with pytest.raises(InterfaceError, match="closed"):
         notes.now("SELECT 1")
+
+
+def test_verify_answers_only_what_was_signed(local: User) -> None:
+    local.now("CREATE DATASET notes (id INTEGER PRIMARY KEY, body TEXT)")
+    local.now("INSERT INTO notes VALUES (1, 'one'), (2, 'two')")
+    query = "SELECT body FROM notes WHERE id = 2 VERIFY"
+    for _ in range(2):  # the second time it is remembered, and checked all the same
+        assert local.now(query).rows == [("two",)]
+    with local.store.snapshot() as snapshot:
+        ((key, value),) = [(k, v) for k, v in snapshot.scan(b"d") if b"two" in v]
+    local.store.write([(key, value.replace(b"two", b"TWO"))])
+    assert local.now("SELECT body FROM notes WHERE id = 2").rows == [("TWO",)]
+    for text in (query, "SELECT count(*) FROM notes a JOIN notes b ON a.id = b.id VERIFY"):
+        with pytest.raises(CorruptRecord, match="shows other values than were signed"):
+            local.now(text)
+    with pytest.raises(UnknownDataset):
+        local.now("SELECT * FROM nothing VERIFY")

@@ -479,3 +479,23 @@ def test_the_home_dataset_tells_who_keeps_a_dataset_after_it_moved(
         assert "notes" in await again.session.restore()
 
     asyncio.run(main())
+
+
+def test_verify_answers_only_what_a_read_quorum_signs(world: FakeNetwork, bob: User) -> None:
+    async def main() -> None:
+        await bob.run("CREATE DATASET notes (id INTEGER PRIMARY KEY, body TEXT)")
+        await bob.run("INSERT INTO notes VALUES (1, 'one'), (2, 'two')")
+        await bob.run("SET freshness = 'cached'")
+        syncs = world.syncs
+        assert await bob.rows("SELECT body FROM notes WHERE id = 2 VERIFY") == [("two",)]
+        assert (world.attested, world.syncs) == (1, syncs + 1)
+        joined = "SELECT count(*) FROM notes a JOIN notes b ON a.id < b.id VERIFY"
+        assert await bob.rows(joined) == [(1,)]
+        assert await bob.rows("SELECT body FROM notes WHERE id = 3") == []
+        assert world.attested == 2
+        world.reachable = 1
+        with pytest.raises(QuorumNotReached, match="held against"):
+            await bob.run("SELECT body FROM notes VERIFY")
+        assert await bob.rows("SELECT body FROM notes WHERE id = 2") == [("two",)]
+
+    asyncio.run(main())
