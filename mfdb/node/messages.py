@@ -31,6 +31,8 @@ from replication.seal import HotEntry
 from replication.segment import SealedSegment
 
 VERSION = 1
+SEGMENTS_BYTES = 2**20
+"""Segments whose bytes come to that make a page; the last one of a page may go beyond."""
 
 
 class Offer(Record, frozen=True):
@@ -99,6 +101,13 @@ class GetDataset(Record, frozen=True, tag="dataset?"):
     """Ask for the rules and whereabouts of a dataset."""
 
     dataset: DatasetId
+
+
+class GetSegments(Record, frozen=True, tag="segments?"):
+    """Ask for the sealed segments that follow one, in the order of their ids."""
+
+    dataset: DatasetId
+    after: SegmentId
 
 
 class PutChangeset(Record, frozen=True, tag="put"):
@@ -304,7 +313,7 @@ class Signed(Record, frozen=True, tag="signed"):
 
 
 class DatasetState(Record, frozen=True, tag="dataset"):
-    """All manifest versions, the placement log and the sealed segments of a dataset."""
+    """All manifest versions, the placement log and a first page of the sealed segments."""
 
     manifests: tuple[SignedManifest, ...]
     placements: tuple[SignedPlacement, ...]
@@ -315,6 +324,12 @@ class PlacementLog(Record, frozen=True, tag="placed"):
     """The placement log of a dataset as it stands here, oldest first."""
 
     entries: tuple[SignedPlacement, ...]
+
+
+class Segments(Record, frozen=True, tag="segments"):
+    """Sealed segments; if they fill a page (`SEGMENTS_BYTES`), others follow."""
+
+    bundles: tuple[SealedSegment, ...]
 
 
 class Acknowledged(Record, frozen=True, tag="acked"):
@@ -399,6 +414,7 @@ Request = (
     | PutManifest
     | PutPlacement
     | GetDataset
+    | GetSegments
     | PutChangeset
     | PutReceipts
     | ReadLog
@@ -429,6 +445,7 @@ Answer = (
     | Signed
     | DatasetState
     | PlacementLog
+    | Segments
     | Acknowledged
     | LogPage
     | Keys
@@ -449,7 +466,7 @@ FREE = (Hello, PayCheque)
 """Requests that cost nothing, so that a debtor can always identify itself and pay."""
 
 
-_LARGE = (GetDataset, ReadLog, Follow, GetCopies, GetKeys, GetShard)
+_LARGE = (GetDataset, GetSegments, ReadLog, Follow, GetCopies, GetKeys, GetShard)
 
 
 def answer_bytes(request: Request) -> int:

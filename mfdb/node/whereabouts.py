@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import CaseStatus
+from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import CaseId, Hash
+from mfdb.node.messages import (
+    SEGMENTS_BYTES,
+    DatasetState,
+    GetDataset,
+    GetSegments,
+    Segments,
+)
 from mfdb.rules.manifest import check_manifest, check_successor
 from mfdb.rules.placement import Placement, Role, extend, fold
 
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
 
     from mfdb.chain.port import Chain
     from mfdb.kernel.ids import DatasetId
-    from mfdb.node.messages import DatasetState
+    from mfdb.node.directory import Correspondent
     from mfdb.rules.evidence import Network
     from mfdb.rules.manifest import Manifest, SignedManifest
     from mfdb.rules.placement import SignedPlacement
@@ -36,6 +44,28 @@ class Whereabouts:
     def manifest(self) -> Manifest:
         """The manifest in force."""
         return self.manifests[-1].manifest
+
+
+async def whole_state(correspondent: Correspondent, dataset: DatasetId) -> DatasetState:
+    """Return all that a provider tells of a dataset, page by page; nothing of it is verified.
+
+    Raises:
+        NetworkError: it does not answer.
+        BadProof: its pages run in circles.
+        MfdbError: it refuses.
+    """
+    state = await correspondent.ask(GetDataset(dataset=dataset), DatasetState)
+    segments, page = list(state.segments), state.segments
+    while page and sum(len(encode(bundle)) for bundle in page) >= SEGMENTS_BYTES:
+        last = page[-1].certificate.segment
+        request = GetSegments(dataset=dataset, after=last)
+        page = (await correspondent.ask(request, Segments)).bundles
+        if page and page[0].certificate.segment <= last:
+            raise BadProof("the pages of a provider's segments do not ascend")
+        segments += page
+    return DatasetState(
+        manifests=state.manifests, placements=state.placements, segments=tuple(segments)
+    )
 
 
 def verify_state(state: DatasetState, dataset: DatasetId, network: Network) -> Whereabouts:

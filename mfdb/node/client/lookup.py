@@ -12,8 +12,8 @@ from mfdb.kernel.digest import sha256
 from mfdb.kernel.errors import MfdbError, PeerUnreachable, ProtocolViolation, UnknownDataset
 from mfdb.kernel.ids import DatasetId, Hash
 from mfdb.kernel.limits import FRAME_BYTES
-from mfdb.node.messages import DatasetState, GetDataset
-from mfdb.node.whereabouts import Whereabouts, check_on_chain, verify_state
+from mfdb.node.messages import DatasetState
+from mfdb.node.whereabouts import Whereabouts, check_on_chain, verify_state, whole_state
 from mfdb.rules.placement import Placement
 from replication.segment import verify_sealed
 
@@ -104,7 +104,7 @@ class Lookup:
 
     async def _ask(self, provider: Address, dataset: DatasetId) -> Whereabouts:
         correspondent = await self._context.directory.reach(provider)
-        state = await correspondent.ask(GetDataset(dataset=dataset), DatasetState)
+        state = await whole_state(correspondent, dataset)
         found = verify_state(state, dataset, self._context.network)
         if found.placement.head not in self._verified:
             chain = self._context.chain

@@ -19,6 +19,7 @@ from mfdb.node.messages import (
     PlacementLog,
     PutManifest,
     PutPlacement,
+    Segments,
     Signed,
 )
 from mfdb.node.provider import shelf
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import GetDataset, ProposeAgreement
+    from mfdb.node.messages import GetDataset, GetSegments, ProposeAgreement
     from mfdb.node.provider.context import Context
     from mfdb.rules.evidence import Agreement
     from mfdb.rules.placement import Placement, SignedPlacement
@@ -242,6 +243,24 @@ class Duties:
         if state.placements != placements:
             await self.on_put_placement(PutPlacement(dataset=dataset, entries=state.placements))
 
+    def on_get_segments(self, request: GetSegments, caller: Address) -> Segments:
+        """Return a page of the sealed segments, to readers and providers.
+
+        Raises:
+            UnknownDataset: it is not kept here.
+            AccessDenied: the caller may not read it.
+        """
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, request.dataset)
+            placement = shelf.placement(view, request.dataset, self._context.network)
+            bundles = shelf.segments_after(view, request.dataset, request.after)
+        verdict = authorise(
+            manifest.at(self._context.clock.now_s()), Action.SELECT, None, None, caller
+        )
+        if caller not in placement.providers and not isinstance(verdict, Allowed):
+            raise AccessDenied(f"nothing in this dataset is readable by 0x{caller.hex()}")
+        return Segments(bundles=bundles)
+
     def on_get_dataset(self, request: GetDataset, caller: Address) -> DatasetState:
         """Return rules, placement and - to readers and providers - the sealed segments.
 
@@ -252,7 +271,7 @@ class Duties:
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, request.dataset)
             placement = shelf.placement(view, request.dataset, self._context.network)
-            segments = shelf.segments(view, request.dataset)
+            segments = shelf.segments_after(view, request.dataset, b"")
             manifests = shelf.manifests(view, request.dataset)
             placements = shelf.placements(view, request.dataset)
         serves = caller in placement.providers

@@ -12,9 +12,7 @@ from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ChangesetId
 from mfdb.node.messages import (
-    DatasetState,
     Done,
-    GetDataset,
     GetKeys,
     Heal,
     Keys,
@@ -24,6 +22,7 @@ from mfdb.node.messages import (
 )
 from mfdb.node.provider import shelf
 from mfdb.node.provider.completing import Completing, fetch_shards
+from mfdb.node.whereabouts import whole_state
 from replication.reconcile import ItemSet, open_message, read_message, respond
 from replication.segment import SealedSegment, read_segment
 
@@ -114,7 +113,7 @@ class Healing:
         """Take over rules, placement and segments that were handed round while we were away."""
         try:
             correspondent = await self._context.directory.reach(replica)
-            state = await correspondent.ask(GetDataset(dataset=dataset), DatasetState)
+            state = await whole_state(correspondent, dataset)
             await self._duties.catch_up(dataset, state)
             await self._sealing.catch_up(dataset, state.segments)
         except MfdbError as error:

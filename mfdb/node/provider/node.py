@@ -274,6 +274,7 @@ def _reading(
 ) -> dict[type[Record], Answering]:
     return {
         messages.GetDataset: duties.on_get_dataset,
+        messages.GetSegments: duties.on_get_segments,
         messages.ReadLog: serving.on_read_log,
         messages.GetKeys: serving.on_get_keys,
         messages.GetRoot: serving.on_get_root,

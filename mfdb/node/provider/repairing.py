@@ -143,10 +143,14 @@ class Repairing:
             placement.agreements, mandate.mandate.min_deposit, closed.case
         )
         with self._context.store.snapshot() as view:
+            # A page of the segments and the lost one: what is left over, the leader completes.
+            page = shelf.segments_after(view, dataset, b"")
+            lost = shelf.segment(view, dataset, opened.receipt.segment)
+            more = () if lost is None or lost in page else (lost,)
             state = DatasetState(
                 manifests=shelf.manifests(view, dataset),
                 placements=shelf.placements(view, dataset),
-                segments=shelf.segments(view, dataset),
+                segments=(*page, *more),
             )
         request = TakeOver(
             case=closed.case,

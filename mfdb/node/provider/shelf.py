@@ -36,7 +36,7 @@ from mfdb.kernel.ids import (
     SegmentId,
 )
 from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
-from mfdb.node.messages import TakeOver
+from mfdb.node.messages import SEGMENTS_BYTES, TakeOver
 from mfdb.rules.changeset import Header
 from mfdb.rules.evidence import SignedRelease
 from mfdb.rules.key_log import KeyLogEntry
@@ -332,6 +332,17 @@ def segments(view: View, dataset: DatasetId) -> tuple[SealedSegment, ...]:
     """Return the sealed segments of a dataset, by number."""
     found = (opened(SealedSegment, data) for _, data in view.scan(b"S" + dataset))
     return tuple(sorted(found, key=lambda bundle: bundle.certificate.number))
+
+
+def segments_after(view: View, dataset: DatasetId, after: bytes) -> tuple[SealedSegment, ...]:
+    """Return a page of the segments that follow one in the order of their ids."""
+    page: list[bytes] = []
+    size = 0
+    for key, data in view.scan(b"S" + dataset):
+        if key[33:] > after and size < SEGMENTS_BYTES:
+            page.append(data)
+            size += len(data)
+    return tuple(opened(SealedSegment, data) for data in page)
 
 
 def segment(view: View, dataset: DatasetId, id_: SegmentId) -> SealedSegment | None:

@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from mfdb.kernel.errors import AccessDenied, BadProof, MfdbError
-from mfdb.kernel.ids import ChangesetId, Hash
+from mfdb.kernel.ids import ChangesetId, Hash, SegmentId
+from mfdb.node import messages, whereabouts
 from mfdb.node.messages import (
     DatasetState,
     Follow,
     GetDataset,
     GetKeys,
     GetRoot,
+    GetSegments,
     GetShard,
     Keys,
     LogItem,
@@ -23,6 +25,7 @@ from mfdb.node.messages import (
     PutManifest,
     ReadLog,
     Root,
+    SealNow,
     Shard,
 )
 from mfdb.node.provider import serving, shelf
@@ -377,3 +380,31 @@ async def test_a_replica_that_hides_forges_or_rewinds_its_log_is_shown_to(town: 
     with pytest.raises(BadProof, match="an older log than it signed before"):
         await remote.attest(dataset, bob.replica)
     assert owner.address == bob.address
+
+
+@in_town
+async def test_segments_come_page_by_page(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (messages, shelf, whereabouts):
+        monkeypatch.setattr(module, "SEGMENTS_BYTES", 3_000)
+    owner, dataset, _ = await sealed_town(town)
+    for at in range(7):
+        draft = owner.write(dataset, f"later {at}")
+        for stand in town.stands[:3]:
+            await stand.take(draft)
+        await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), owner.address)
+    with town.stands[0].store.snapshot() as view:
+        assert len(shelf.segments_after(view, dataset, b"")) < len(shelf.segments(view, dataset))
+    bob, remote = await reader(town)
+    found = await remote._lookup.look(dataset, [town.stands[1].me])
+    assert [bundle.certificate.number for bundle in found.segments] == list(range(8))
+    assert len(await read(town, bob, remote, dataset)) == 12
+    liar = town.stands[1]
+    answer(
+        liar,
+        GetSegments,
+        lambda request, caller: liar.duties.on_get_segments(
+            msgspec.structs.replace(request, after=SegmentId(Hash(bytes(32)))), caller
+        ),
+    )
+    with pytest.raises(BadProof, match="do not ascend"):
+        await remote._lookup.look(dataset, [liar.me])
