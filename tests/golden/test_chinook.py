@@ -18,34 +18,44 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "chinook"
 REPORTS = Path(__file__).parent / "chinook" / "reports.mfdb"
 SCHEMA = {
     "Artist": "ArtistId INTEGER PRIMARY KEY, Name TEXT",
-    "Album": "AlbumId INTEGER PRIMARY KEY, Title TEXT NOT NULL, ArtistId INTEGER NOT NULL",
+    "Album": (
+        "AlbumId INTEGER PRIMARY KEY, Title TEXT NOT NULL, "
+        "ArtistId INTEGER NOT NULL REFERENCES Artist"
+    ),
     "Genre": "GenreId INTEGER PRIMARY KEY, Name TEXT",
     "MediaType": "MediaTypeId INTEGER PRIMARY KEY, Name TEXT",
     "Playlist": "PlaylistId INTEGER PRIMARY KEY, Name TEXT",
-    "PlaylistTrack": "PlaylistId INTEGER, TrackId INTEGER, PRIMARY KEY (PlaylistId, TrackId)",
     "Track": (
-        "TrackId INTEGER PRIMARY KEY, Name TEXT NOT NULL, AlbumId INTEGER, MediaTypeId INTEGER, "
-        "GenreId INTEGER, Composer TEXT, Milliseconds INTEGER, Bytes INTEGER, "
-        "UnitPrice DECIMAL(10,2) NOT NULL"
+        "TrackId INTEGER PRIMARY KEY, Name TEXT NOT NULL, AlbumId INTEGER REFERENCES Album, "
+        "MediaTypeId INTEGER REFERENCES MediaType, GenreId INTEGER REFERENCES Genre, "
+        "Composer TEXT, Milliseconds INTEGER, Bytes INTEGER, UnitPrice DECIMAL(10,2) NOT NULL"
+    ),
+    "PlaylistTrack": (
+        "PlaylistId INTEGER REFERENCES Playlist ON DELETE CASCADE, "
+        "TrackId INTEGER REFERENCES Track, "
+        "PRIMARY KEY (PlaylistId, TrackId)"
     ),
     "Employee": (
         "EmployeeId INTEGER PRIMARY KEY, LastName TEXT NOT NULL, FirstName TEXT NOT NULL, "
-        "Title TEXT, ReportsTo INTEGER, BirthDate TIMESTAMP, HireDate TIMESTAMP, Address TEXT, "
+        "Title TEXT, ReportsTo INTEGER REFERENCES Employee, "
+        "BirthDate TIMESTAMP, HireDate TIMESTAMP, Address TEXT, "
         "City TEXT, State TEXT, Country TEXT, PostalCode TEXT, Phone TEXT, Fax TEXT, Email TEXT"
     ),
     "Customer": (
         "CustomerId INTEGER PRIMARY KEY, FirstName TEXT NOT NULL, LastName TEXT NOT NULL, "
         "Company TEXT, Address TEXT, City TEXT, State TEXT, Country TEXT, PostalCode TEXT, "
-        "Phone TEXT, Fax TEXT, Email TEXT NOT NULL, SupportRepId INTEGER"
+        "Phone TEXT, Fax TEXT, Email TEXT NOT NULL, SupportRepId INTEGER REFERENCES Employee"
     ),
     "Invoice": (
-        "InvoiceId INTEGER PRIMARY KEY, CustomerId INTEGER NOT NULL, InvoiceDate TIMESTAMP, "
+        "InvoiceId INTEGER PRIMARY KEY, CustomerId INTEGER NOT NULL REFERENCES Customer, "
+        "InvoiceDate TIMESTAMP, "
         "BillingAddress TEXT, BillingCity TEXT, BillingState TEXT, BillingCountry TEXT, "
         "BillingPostalCode TEXT, Total DECIMAL(10,2) NOT NULL"
     ),
     "InvoiceLine": (
-        "InvoiceLineId INTEGER PRIMARY KEY, InvoiceId INTEGER NOT NULL, TrackId INTEGER NOT NULL, "
-        "UnitPrice DECIMAL(10,2) NOT NULL, Quantity INTEGER NOT NULL"
+        "InvoiceLineId INTEGER PRIMARY KEY, InvoiceId INTEGER NOT NULL REFERENCES Invoice, "
+        "TrackId INTEGER NOT NULL REFERENCES Track, UnitPrice DECIMAL(10,2) NOT NULL, "
+        "Quantity INTEGER NOT NULL"
     ),
 }
 INDEXES = (
