@@ -146,10 +146,11 @@ class Quantified(st.Expression, frozen=True, kw_only=True):
 
 
 class SelectCore(st.Node, frozen=True, kw_only=True):
-    """A SELECT without what may follow a whole query."""
+    """A SELECT without what may follow a whole query; `distinct_on` is what DISTINCT ON names."""
 
     items: tuple[st.Item | st.Star, ...]
     distinct: bool = False
+    distinct_on: tuple[st.Expression, ...] = ()
     sources: tuple[FromItem, ...] = ()
     where: st.Expression | None = None
     group_by: tuple[st.Expression, ...] | None = None

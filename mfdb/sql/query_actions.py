@@ -84,6 +84,12 @@ def _core(children: Children, position: int) -> qu.SelectCore:
     )
 
 
+def _core_on(children: Children, position: int) -> qu.SelectCore:
+    _, keys, *rest = children
+    core = _core([None, *rest], position)
+    return msgspec.structs.replace(core, distinct_on=tuple(keys))
+
+
 def _values(children: Children, position: int) -> qu.Values:
     return qu.Values(position=position, rows=tuple(tuple(row) for row in children[0]))
 
@@ -162,7 +168,9 @@ def _is_plain(core: qu.SelectCore) -> bool:
     plain = not core.sources or (
         isinstance(source, qu.TableSource) and (source.alias is None or not source.alias.columns)
     )
-    grouped = core.distinct or core.group_by is not None or core.having is not None
+    grouped = (
+        core.distinct or core.distinct_on or core.group_by is not None or core.having is not None
+    )
     return plain and not grouped and not core.windows
 
 
@@ -309,6 +317,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "union_word": word,
     "intersect_word": word,
     "core": _core,
+    "core_on": _core_on,
     "values": _values,
     "windows": listed,
     "window": _named_window,

@@ -72,8 +72,9 @@ class CoreBinder:
             having = boolean(bind_expression(node.having, scope), scope.parameters, "HAVING")
         scope.windows_allowed = True
         order_by = tuple(self._sort(item) for item in self._query.order_by)
+        distinct_on = self._distinct_on(order_by)
         if groups is not None or having is not None or scope.aggregates:
-            groups = self._checked(groups or (), having, order_by)
+            groups = self._checked(groups or (), having, order_by, distinct_on)
         self._check_distinct(order_by)
         core = BoundCore(
             items=tuple(self._items),
@@ -82,6 +83,7 @@ class CoreBinder:
             where=where,
             group_by=groups,
             having=having,
+            distinct_on=distinct_on,
         )
         return RelationalQuery(
             outputs=outputs_of(self._names, self._items), body=core, order_by=order_by
@@ -158,7 +160,11 @@ class CoreBinder:
         return node.value - 1
 
     def _checked(
-        self, groups: tuple[Bound, ...], having: Bound | None, order_by: tuple[SortKey, ...]
+        self,
+        groups: tuple[Bound, ...],
+        having: Bound | None,
+        order_by: tuple[SortKey, ...],
+        distinct_on: tuple[Bound, ...],
     ) -> tuple[Bound, ...]:
         """Return the groups, with columns that a grouped primary key decides.
 
@@ -170,6 +176,7 @@ class CoreBinder:
         extra: dict[Any, Bound] = {}
         parts = [*self._items, *([having] if having is not None else [])]
         parts += [key.expression for key in order_by if key.expression is not None]
+        parts += distinct_on
         mine = {
             bound.relation
             for source in self._scope.sources
@@ -231,6 +238,27 @@ class CoreBinder:
 
         return named_item(node, self._names, self._items) if node.name in self._names else None
 
+    def _distinct_on(self, order_by: tuple[SortKey, ...]) -> tuple[Bound, ...]:
+        """Return what DISTINCT ON tells rows apart by; ORDER BY must begin with it."""
+        nodes = self._node.distinct_on
+        found = [self._key_of(self._sort(_ascending(node))) for node in nodes]
+        left = {shape(bound) for bound in found}
+        for key, item in zip(order_by, self._query.order_by, strict=True):
+            if left and shape(self._key_of(key)) not in {shape(bound) for bound in found}:
+                raise ProgrammingError(
+                    "ORDER BY must begin with what DISTINCT ON names",
+                    hint="order by that first, then by what decides which row stays",
+                    position=item.position,
+                )
+            left.discard(shape(self._key_of(key)))
+        return tuple(settle(bound, self._scope.parameters) for bound in found)
+
+    def _key_of(self, key: SortKey) -> Bound:
+        if key.place is not None:
+            return self._items[key.place]
+        assert key.expression is not None, "a sort key is an item or an expression"
+        return key.expression
+
     def _check_distinct(self, order_by: tuple[SortKey, ...]) -> None:
         if not self._node.distinct:
             return
@@ -244,6 +272,12 @@ class CoreBinder:
                     hint="add the expression to the items",
                     position=item.position,
                 )
+
+
+def _ascending(node: st.Expression) -> st.OrderItem:
+    return st.OrderItem(
+        position=node.position, expression=node, descending=False, nulls_first=False
+    )
 
 
 def _check_order(bound: Bound, item: st.OrderItem) -> None:

@@ -189,7 +189,7 @@ def retyped(query: RelationalQuery, types: list[SqlType], scope: QueryScope) -> 
     )
     body = query.body
     windowed = query.order_by or query.limit is not None or query.offset is not None
-    if isinstance(body, BoundCore) and not body.distinct and not windowed:
+    if isinstance(body, BoundCore) and not (body.distinct or body.distinct_on or windowed):
         items = _cast(body.items, types, scope)
         body = msgspec.structs.replace(body, items=items)
         return msgspec.structs.replace(query, body=body, outputs=outputs)

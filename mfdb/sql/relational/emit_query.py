@@ -113,7 +113,7 @@ class QueryEmitter(ExpressionEmitter):
         groups = self._groups(core)
         pieces = [self.emit(item) for item in core.items]
         shown = [keyed(piece.sql, piece.phys) if core.distinct else piece.sql for piece in pieces]
-        sql = "SELECT " + ("DISTINCT " if core.distinct else "")
+        sql = "SELECT " + ("DISTINCT " if core.distinct else self._distinct_on(core))
         sql += ", ".join(f"{item} AS c{place}" for place, item in enumerate(shown))
         if sources:
             sql += f" FROM {sources}"
@@ -121,6 +121,12 @@ class QueryEmitter(ExpressionEmitter):
         if core.having is not None:
             sql += f" HAVING {self.sql(core.having)}"
         return sql, [piece.phys for piece in pieces]
+
+    def _distinct_on(self, core: BoundCore) -> str:
+        if not core.distinct_on:
+            return ""
+        pieces = [self.emit(bound) for bound in core.distinct_on]
+        return f"DISTINCT ON ({', '.join(keyed(piece.sql, piece.phys) for piece in pieces)}) "
 
     def _groups(self, core: BoundCore) -> str:
         if not core.group_by:

@@ -117,6 +117,7 @@ class BoundCore(msgspec.Struct, frozen=True, kw_only=True):
     where: Bound | None
     group_by: tuple[Bound, ...] | None
     having: Bound | None
+    distinct_on: tuple[Bound, ...] = ()
 
 
 class BoundValues(msgspec.Struct, frozen=True):
