@@ -1,4 +1,4 @@
-"""Production nodes under faults: every seed holds, a planted bug does not, and a seed is a run."""
+"""What once failed holds, a planted bug does not, and a seed is a run."""
 
 from __future__ import annotations
 
@@ -13,32 +13,9 @@ import pytest
 from mfdb.testing import __main__ as command
 from mfdb.testing.simulator import Options, Simulation
 from mfdb.testing.simulator_plants import PLANTS
+from tests.fixtures.simulated import SEEDS, held
 
 HERE = Path(__file__).parent
-SEEDS = 16
-"""About a second each; `pytest -m slow` runs 200, the nightly `python -m mfdb.testing` 2,000."""
-CI_SEEDS = 200
-CHUNK = 8
-
-
-def held(seed: int, options: Options) -> None:
-    report = Simulation(seed, options).run()
-    trace = "\n".join(report.lines[-40:])
-    again = command.replay(report, options)
-    assert report.failure is None, f"{trace}\n{report.failure}\nreplay: {again}"
-
-
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_every_checker_holds_in_every_seed(first: int) -> None:
-    for seed in range(first, first + CHUNK):
-        held(seed, Options())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("first", range(SEEDS, CI_SEEDS, CHUNK))
-def test_every_checker_holds_in_200_seeds(first: int) -> None:
-    for seed in range(first, first + CHUNK):
-        held(seed, Options())
 
 
 def regressions() -> list[tuple[int, int]]:
@@ -67,12 +44,12 @@ RULES = {
 
 @pytest.mark.parametrize("plant", sorted(PLANTS))
 def test_a_planted_bug_is_caught(plant: str) -> None:
-    for seed in range(CI_SEEDS):
+    for seed in range(SEEDS):
         failure = Simulation(seed, Options(plant=plant)).run().failure
         if failure is not None:
             assert any(rule in failure for rule in RULES[plant])
             return
-    pytest.fail(f"no seed of {CI_SEEDS} caught {plant}")
+    pytest.fail(f"no seed of {SEEDS} caught {plant}")
 
 
 def test_a_seed_is_the_same_run_whatever_the_hash_seed() -> None:
