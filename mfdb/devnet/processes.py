@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
+import time
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,8 +161,7 @@ def kill(process: Process) -> None:
     if pid is None:
         raise DevnetFailed(f"{process.name} does not run")
     _signal(pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    _wait_end(pid)
     process.pid_file.unlink(missing_ok=True)
 
 
@@ -173,6 +174,23 @@ def last_words(process: Process) -> str:
 def _signal(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def _wait_end(pid: int) -> None:
+    """Return once a killed process has let go of its files; it need not be a child of ours."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+        return
+    if not hasattr(os, "pidfd_open"):  # there is nothing to wait on but on Linux
+        while _is_running(pid):
+            time.sleep(POLL_S)
+        return
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            select.select([handle], [], [], STOP_S)
+        finally:
+            os.close(handle)
 
 
 def _is_running(pid: int) -> bool:
