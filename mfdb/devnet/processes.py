@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import subprocess
-import time
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,10 +180,8 @@ def _wait_end(pid: int) -> None:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
         return
-    if not hasattr(os, "pidfd_open"):  # there is nothing to wait on but on Linux
-        while _is_running(pid):
-            time.sleep(POLL_S)
-        return
+    if not hasattr(os, "pidfd_open"):
+        return  # only Linux has something to wait on
     with contextlib.suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
         try:
