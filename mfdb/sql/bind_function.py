@@ -85,6 +85,8 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
     overloads = FUNCTIONS.get(node.name)
     if overloads is None:
         raise _unknown(node)
+    if node.name == "age" and len(arguments) == 1:
+        arguments = [_of_now("current_date", node.position), *arguments]
     overload, operands = matched(node, overloads, arguments, parameters)
     kind = overload.result or operands[0].type
     return strict(node.name, operands, kind, overload.call, node.position)
@@ -192,11 +194,16 @@ def _lazy(node: st.Call, arguments: list[Bound], parameters: ParameterList) -> B
 def _context(node: st.Call, arguments: list[Bound]) -> Bound:
     if arguments:
         raise UnknownFunction(f"{node.name} takes no arguments", position=node.position)
-    what: Any = CONTEXTS.get(node.name, "now")
-    context = Context(type=_CONTEXT_TYPES[what], position=node.position, what=what)
-    if node.name not in _OF_NOW:
-        return context
-    kind = _OF_NOW[node.name]
-    change = caster(context.type, kind)
+    if node.name in _OF_NOW:
+        return _of_now(node.name, node.position)
+    what: Any = CONTEXTS[node.name]
+    return Context(type=_CONTEXT_TYPES[what], position=node.position, what=what)
+
+
+def _of_now(name: str, position: int) -> Bound:
+    """Return what `name` takes of the moment at which the statement began."""
+    kind = _OF_NOW[name]
+    change = caster(TIMESTAMPTZ, kind)
     assert change is not None, "a moment has a day and a time"
-    return strict("cast", (context,), kind, change, node.position)
+    now = Context(type=TIMESTAMPTZ, position=position, what="now")
+    return strict("cast", (now,), kind, change, position)
