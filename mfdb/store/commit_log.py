@@ -7,14 +7,15 @@ log stands in memory too (`mfdb.store.recent`) until LMDB takes it in, many comm
 
     file   = page of 4,096 bytes: b"mfdb-log", u32 version, key (16 bytes), zeros
              records, one behind the other, then whatever stood there before
-    record = b"mfLR", u64 base, u32 number, u32 length, checksum (16 bytes), writes
+    record = mark (4 bytes), u64 base, u32 number, u32 length, checksum (16 bytes), writes
     writes = MessagePack: an array of (key, value or nil)
 
 `base` is the number of the LMDB transaction that the records come after; once LMDB has taken them
 in its number is another, and they count no longer. `number` counts them from 0. The checksum is
-BLAKE2b under the file's own random key, so that no stored value passes for a record. A last record
-that was cut off was never acknowledged, and counts for nothing; one that is damaged though others
-follow it, or that follows a state of LMDB which is not there, is told.
+BLAKE2b under the file's own random key, so that no stored value passes for a record; the mark comes
+from that key too, so that none makes us hash what follows it at every byte. A last record that was
+cut off was never acknowledged, and counts for nothing; one that is damaged though others follow it,
+or that follows a state of LMDB which is not there, is told.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ LOG_BYTES = 2**20
 LARGEST_BYTES = 2**16
 """A commit of more goes to LMDB at once: it would write nearly as much in either place."""
 
-_VERSION = 1
+_VERSION = 2
 _FIRST = 4096
 _FILE_HEAD = Struct(">8sI16s")
 _FILE_MARK = b"mfdb-log"
 _HEAD = Struct(">4sQII")
-_MARK = b"mfLR"
+_MARK_BYTES = 4
 _CHECKSUM_BYTES = 16
 _BODY_AT = _HEAD.size + _CHECKSUM_BYTES
 _WRITES = tuple[tuple[bytes, bytes | None], ...]
@@ -72,7 +73,7 @@ class CommitLog:
         self._path = path
         self._fd = -1
         self._syncs = False
-        self._key = b""
+        self._key = self._mark = b""
         self._base = 0
         self._number = 0
         self._end = self._written = _FIRST
@@ -95,9 +96,11 @@ class CommitLog:
         head = _FILE_HEAD.pack(_FILE_MARK, _VERSION, key)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            with open(descriptor, "wb", buffering=0, closefd=False) as file:
-                file.write(head + bytes(LOG_BYTES - len(head)))
+            _write_all(descriptor, head + bytes(LOG_BYTES - len(head)))
             sync_file(descriptor)
+        except OSError:
+            draft.unlink()  # a full disk has no room for it
+            raise
         finally:
             os.close(descriptor)
         draft.rename(self._path)
@@ -138,7 +141,7 @@ class CommitLog:
         size = _BODY_AT + len(body)
         if self._end + size > LOG_BYTES:
             return False
-        head = _HEAD.pack(_MARK, self._base, self._number, len(body))
+        head = _HEAD.pack(self._mark, self._base, self._number, len(body))
         record = head + self._checksum(head, body) + body
         if os.pwrite(self._fd, record, self._end) != size:
             raise OSError("the log was written in part")
@@ -190,10 +193,13 @@ class CommitLog:
             _, version, self._key = _FILE_HEAD.unpack(head)
             if version != _VERSION:
                 raise WrongVersion(f"{self._path} has version {version}, not {_VERSION}")
+            if os.fstat(descriptor).st_size != LOG_BYTES:
+                raise CorruptRecord(f"{self._path} was cut off")
         except MfdbError:
             os.close(descriptor)
             raise
         self._fd = descriptor
+        self._mark = blake2b(b"mark", digest_size=_MARK_BYTES, key=self._key).digest()
 
     def _checksum(self, head: bytes, body: bytes) -> bytes:
         found = blake2b(head, digest_size=_CHECKSUM_BYTES, key=self._key)
@@ -202,7 +208,7 @@ class CommitLog:
 
     def _read(self, data: bytes, at: int) -> _Record | None:
         """Return the record at a place, or None if there is no whole one."""
-        if data[at : at + len(_MARK)] != _MARK or at + _BODY_AT > len(data):
+        if data[at : at + _MARK_BYTES] != self._mark or at + _BODY_AT > len(data):
             return None
         _, base, number, length = _HEAD.unpack_from(data, at)
         start = at + _BODY_AT
@@ -214,7 +220,7 @@ class CommitLog:
 
     def _check_rest(self, data: bytes) -> None:
         """Whatever stands behind the last record is older: else something is missing."""
-        at = data.find(_MARK, self._end)
+        at = data.find(self._mark, self._end)
         while at >= 0:
             record = self._read(data, at)
             if record is not None and (record.base, record.number) >= (self._base, self._number):
@@ -222,4 +228,10 @@ class CommitLog:
                     f"{self._path} does not go on where data.mdb ends: commits are missing",
                     hint="restore the directory from a copy, all files of the same moment",
                 )
-            at = data.find(_MARK, at + 1)
+            at = data.find(self._mark, at + 1)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write at the start of a new file; a disk with less room takes a part, without any error."""
+    if os.write(descriptor, data) != len(data):
+        raise OSError("the disk took a part only")

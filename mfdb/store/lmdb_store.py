@@ -214,8 +214,8 @@ class LmdbStore:
             try:
                 if size_bytes > LARGEST_BYTES or not self._to_log(group, size_bytes):
                     self._to_lmdb(group, size_bytes)
-            except MfdbError:
-                self._is_settled = True
+            except MfdbError:  # LMDB may tell a failure although the disk has its root
+                self._is_settled = _last_transaction(self._env) == self._recent.base
                 raise
             self.written += size_bytes
             self.commits += 1
@@ -254,9 +254,28 @@ class LmdbStore:
         except lmdb.Error as error:
             size_bytes += recent.size_bytes
             raise commit_failed(self._path, size_bytes, error) from error
+        if recent.number and _last_transaction(self._env) == recent.base:
+            self._take_number(whole)
         base = _last_transaction(self._env)
-        if base != recent.base:  # a transaction without any effect gets no number
+        if base != recent.base:
             self._begin_anew(base)
+
+    def _take_number(self, whole: Sequence[Sequence[Write]]) -> None:
+        """Make the log old by a transaction that leaves everything as it is.
+
+        One without any effect gets no number: that which took back all that the log had put.
+        """
+        key = next(key for batch in whole for key, _ in batch)
+        try:
+            with self._env.begin(write=True) as txn:
+                was = txn.get(key)
+                txn.put(key, b"" if was is None else was)
+                if was is None:
+                    txn.delete(key)
+        except lmdb.MapFullError as error:
+            raise StoreFull("the store reached the size of its map", hint=FULL_HINT) from error
+        except lmdb.Error as error:
+            raise commit_failed(self._path, 0, error) from error
 
     def _begin_anew(self, base: int) -> None:
         """Forget the commits that LMDB has taken in."""

@@ -69,9 +69,7 @@ class Recent:
 
         They are looked up one by one: many who ask want the first or the last one only.
         """
-        keys = self._keys
-        end = len(keys) if stop is None else bisect_left(keys, stop)
-        part = keys[bisect_left(keys, start) : end]  # a copy, as a writer may put keys between
+        part = self._between(start, stop)
         for key in reversed(part) if reverse else part:
             version = self.find(key, number)
             if version is not None:
@@ -80,6 +78,19 @@ class Recent:
     def writes(self) -> list[Write]:
         """Return what LMDB is to take in: every key with its newest published value."""
         return list(self.between(b"", None, self.number))
+
+    def _between(self, start: bytes, stop: bytes | None) -> list[bytes]:
+        """Return a copy of the keys between two; asked again if a writer put one meanwhile.
+
+        A key that comes between two of these steps moves the places that were just found.
+        """
+        keys = self._keys
+        while True:
+            count = len(keys)
+            end = count if stop is None else bisect_left(keys, stop)
+            part = keys[bisect_left(keys, start) : end]
+            if len(keys) == count:  # none is ever taken away
+                return part
 
 
 def over(below: _Pairs, mine: Iterator[Write], *, reverse: bool) -> _Pairs:

@@ -124,6 +124,42 @@ def test_a_full_log_goes_to_lmdb_and_begins_anew(
         assert (path / "log").stat().st_size == FIRST + 2_000
 
 
+def test_what_takes_back_all_that_the_log_put_is_kept(path: Path, tmp_path: Path) -> None:
+    """LMDB has nothing to do for it, and numbers no such transaction by itself."""
+    keys = [b"%06d" % n * 50 for n in range(300)]
+    with closing(logging(path)) as store:
+        for at in range(0, 300, 100):
+            store.write([(key, b"1") for key in keys[at : at + 100]])
+        store.write([(key, None) for key in keys])
+        assert content(store) == []
+        store.write([(b"later", b"1")])
+        copy = as_left_by_a_crash(path, tmp_path / "copy")
+        assert content(store) == [(b"later", b"1")]
+    assert found_in(copy) == [b"later"]
+
+
+class _Meanwhile(bytes):
+    """A key; while it is compared first, another thread puts one before those that are wanted."""
+
+    recent: Recent | None = None
+
+    def __gt__(self, other: bytes) -> bool:
+        recent, self.recent = self.recent, None
+        if recent is not None:
+            recent.put([[(b"b", b"2")]], 2)
+        return bytes.__gt__(self, other)
+
+
+@pytest.mark.parametrize("moves", ["start", "stop"])
+def test_no_key_is_missed_while_another_one_is_put(moves: str) -> None:
+    recent = Recent(1)
+    recent.put([[(b"a", b"1"), (b"c", b"3"), (b"d", b"4")]], 6)
+    recent.publish()
+    start, stop = _Meanwhile(b"c"), _Meanwhile(b"d\x00")
+    (start if moves == "start" else stop).recent = recent
+    assert list(recent.between(start, stop, 1)) == [(b"c", b"3"), (b"d", b"4")]
+
+
 def test_a_snapshot_keeps_its_state_while_others_commit_here_and_there(path: Path) -> None:
     with closing(logging(path)) as store:
         store.write([(b"a", b"1"), (b"b", b"1")])
@@ -216,8 +252,36 @@ def test_a_value_never_passes_for_a_commit(path: Path, tmp_path: Path) -> None:
     assert found_in(copy) == []
 
 
+def test_no_value_makes_opening_slow(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks like the beginnings of newer commits in old ones is not looked at further."""
+    begins = (b"mfLR" + bytes([255]) * 12 + LARGEST_BYTES.to_bytes(4, "big")) * 1000
+    with closing(logging(path)) as store:
+        store.write([(b"k", begins)])
+        store.write([(b"large", LARGE)])
+        copy = as_left_by_a_crash(path, tmp_path / "copy")
+    asked: list[bytes] = []
+    real = CommitLog._checksum
+
+    def counted(self: CommitLog, head: bytes, body: bytes) -> bytes:
+        asked.append(head)
+        return real(self, head, body)
+
+    monkeypatch.setattr(CommitLog, "_checksum", counted)
+    assert found_in(copy) == [b"k", b"large"]
+    assert len(asked) < 10
+
+
+def test_a_log_that_was_cut_off_is_told(path: Path, tmp_path: Path) -> None:
+    left = three_commits(path, tmp_path / "left")
+    os.truncate(left / "log", end_of(left / "log") - 1)
+    with pytest.raises(CorruptRecord, match="cut off"):
+        LmdbStore(left)
+
+
 @pytest.mark.parametrize(
-    ("head", "error"), [(b"", CorruptRecord), (b"mfdb-log\0\0\0\2" + bytes(16), WrongVersion)]
+    ("head", "error"), [(b"", CorruptRecord), (b"mfdb-log\0\0\0\1" + bytes(16), WrongVersion)]
 )
 def test_a_file_that_is_no_log_of_this_release_is_refused(
     path: Path, head: bytes, error: type[Exception]
@@ -278,6 +342,38 @@ def test_a_disk_that_takes_no_log_still_takes_commits(
         store.write([(b"a", b"1")])
         assert transactions(store) == before + 1
         assert content(store) == [(b"a", b"1")]
+
+
+def test_a_log_that_a_full_disk_takes_in_part_is_none(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    with closing(logging(path)) as store:
+        monkeypatch.setattr(os, "write", lambda to, data: real(to, data[: LARGEST_BYTES // 2]))
+        store.write([(b"a", b"1")])
+        monkeypatch.undo()
+        assert not {"log", "log.new"} & {file.name for file in path.iterdir()}
+    assert found_in(path) == [b"a"]
+
+
+def test_a_commit_that_lmdb_has_although_it_failed_loses_no_later_one(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = LmdbStore._begin_anew
+
+    def fail(store: LmdbStore, base: int) -> None:
+        raise StoreFull("the disk failed after it took the root")
+
+    with closing(logging(path)) as store:
+        store.write([(b"a", b"1")])
+        monkeypatch.setattr(LmdbStore, "_begin_anew", fail)
+        with pytest.raises(StoreFull):
+            store.write([(b"large", LARGE)])
+        monkeypatch.setattr(LmdbStore, "_begin_anew", real)
+        store.write([(b"b", b"2")])
+        copy = as_left_by_a_crash(path, tmp_path / "copy")
+        assert [key for key, _ in content(store)] == [b"a", b"b", b"large"]
+    assert found_in(copy) == [b"a", b"b", b"large"]
 
 
 @pytest.mark.parametrize("written", [True, False])
