@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from shell.settings import Format
 
@@ -38,9 +38,21 @@ class Work(NamedTuple):
     text: str
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells those who write `mfdb DIR` or `mfdb FILE.sql` how that is said."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with code 2, the usage and what is wrong."""
+        if message.startswith("argument COMMAND: invalid choice"):
+            message += (
+                "\nmfdb: a directory is opened by --data DIR, SQL is run by -c SQL or -f FILE"
+            )
+        super().error(message)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Return what the command line says; leaves with code 2 if it says nothing sensible."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mfdb",
         description="A database without a host: signed rows, paid providers, a court.",
         epilog=_EPILOG,

@@ -18,10 +18,10 @@ from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.rows import key_packer
 from mfdb.dataset.schema import has_key
 from mfdb.dataset.writer import RowInsert
-from mfdb.kernel.errors import NotNullViolation, WrongParameters
+from mfdb.kernel.errors import NotNullViolation
 from mfdb.sql.bound import BoundInsert, Slot
 from mfdb.sql.dml import duplicate
-from mfdb.sql.parameters import slot_value
+from mfdb.sql.parameters import slot_value, wrong_count
 from mfdb.sql.types import RANGES, to_storage
 from mfdb.store.ordered import pack_column
 
@@ -218,10 +218,7 @@ def check_counted(many: Sequence[Given], count: int) -> None:
     """
     for given in many:
         if type(given) not in (tuple, list) or len(given) != count:
-            raise WrongParameters(
-                f"the statement has {count} parameters, {len(given)} values were given",
-                hint="pass one value for each parameter, in a list or tuple",
-            )
+            raise wrong_count(given, count)
 
 
 class Turned:

@@ -72,6 +72,11 @@ def to_working(value: object, kind: SqlType) -> Scalar:
         value = bytes(value)
     found = _ACCEPTS[kind.family](value)
     if found is None:
+        if kind.family == "unknown":
+            raise BadType(
+                f"{type(value).__name__} {_shown(value)} is no value of SQL",
+                hint="pass None, a bool, number, str, bytes, date, time, timedelta or UUID",
+            )
         raise BadType(
             f"{type(value).__name__} {_shown(value)} is no {kind}",
             hint=f"pass a value that {kind} can hold, or cast it",

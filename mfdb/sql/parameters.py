@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -88,8 +88,22 @@ def _check_given(parameters: Parameters, given: Given) -> None:
             raise WrongParameters(
                 "the statement numbers its parameters", hint="pass a sequence of values"
             )
-    elif isinstance(given, str | bytes) or len(given) != parameters.count:
-        raise WrongParameters(
-            f"the statement has {parameters.count} parameters, {len(given)} values were given",
-            hint="pass one value for each parameter, in a list or tuple",
+    elif not _is_list(given) or len(given) != parameters.count:
+        raise wrong_count(given, parameters.count)
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Sized) and not isinstance(given, str | bytes)
+
+
+def wrong_count(given: object, count: int) -> WrongParameters:
+    """Return the error for what is no list of so many parameters."""
+    if not isinstance(given, Sized) or isinstance(given, str | bytes):
+        return WrongParameters(
+            f"parameters come in a list or tuple, not as {type(given).__name__}",
+            hint="(x,) is a tuple of one",
         )
+    return WrongParameters(
+        f"the statement has {count} parameters, {len(given)} values were given",
+        hint="pass one value for each parameter, in a list or tuple",
+    )

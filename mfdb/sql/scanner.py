@@ -55,6 +55,13 @@ _OPENERS = {
     '"': "a quoted name is not closed",
     "$": "a $-quoted string is not closed",
 }
+_STRANGE = {
+    "[": "there are no arrays: JSON holds lists, as in '[1, 2]'::JSON",
+    "`": 'names are quoted as "name"',
+    "\\": "a meta command stands alone on its line",
+    **dict.fromkeys("\u2018\u2019\u201c\u201d", "write plain quotes: ' for texts, \" for names"),
+}
+"""What people mean by letters that no token begins with."""
 
 
 class Piece(NamedTuple):
@@ -167,7 +174,8 @@ def no_token(text: str, place: int) -> SqlSyntax:
     if letter in _OPENERS:
         closing = letter if letter != "$" else "the same $tag$"
         return SqlSyntax(_OPENERS[letter], hint=f"close it with {closing}", position=place)
-    return SqlSyntax(f"unexpected character {letter!r}", position=place)
+    hint = _STRANGE.get(letter, "")
+    return SqlSyntax(f"unexpected character {letter!r}", hint=hint, position=place)
 
 
 def split(text: str) -> list[Piece]:

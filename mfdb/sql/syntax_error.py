@@ -66,6 +66,12 @@ def explain(tokens: Sequence[Token], error: Unexpected) -> SqlSyntax:
             hint=f"close the ( at character {unclosed.position + 1} with )",
             position=unclosed.position if token.kind == END else token.position,
         )
+    if token.kind == "%" and tokens[error.index + 1].text.lower() in ("s", "("):
+        return SqlSyntax(
+            f"syntax error at {found}",
+            hint="a parameter is written ?, $1 or :name",
+            position=token.position,
+        )
     if better := _misspelt(token, words):
         return SqlSyntax(
             f"syntax error at {found}",

@@ -115,6 +115,13 @@ NUMBERS: Final = ("integer", "decimal", "float")
 """Families of numbers, each widening to the next."""
 TIMES: Final = ("date", "timestamp", "timestamptz")
 
+_PREFIXES = {
+    "e": "there are no E'...' strings: '...' may hold line breaks, '' is a quote, chr(9) a tab",
+    "b": "there are no bit strings: x'ff' is a BYTEA",
+    "n": "every text is Unicode: write '...' without the N",
+}
+"""Letters before a string that say nothing here, and read as a type: `E'a'` as `DATE '...'`."""
+
 
 def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = None) -> SqlType:
     """Return the type of a name as written in a statement or manifest.
@@ -127,6 +134,7 @@ def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = N
     if kind is None:
         near = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.6)
         hint = f"did you mean {near[0].upper()}?" if near else f"types: {_listed()}"
+        hint = _PREFIXES.get(name.lower(), hint)
         raise UnknownObject(f"there is no type {name}", hint=hint, position=position)
     numbers = _implied(name.lower(), numbers)
     if numbers:

@@ -41,6 +41,11 @@ def take_directory(path: Path) -> int:
     except OSError as error:
         owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
         os.close(lock)
+        if owner == str(os.getpid()):
+            raise StoreLocked(
+                f"this process has {path} open already",
+                hint="share that connection, or close it first",
+            ) from error
         raise StoreLocked(
             f"another process works on {path}" + (f" (process {owner})" if owner else ""),
             hint="stop it, or name another directory",

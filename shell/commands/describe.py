@@ -35,7 +35,7 @@ class _Part(NamedTuple):
     completes="dataset",
 )
 async def describe(session: Session, call: Call) -> None:
-    """Run DESCRIBE, and show the indexes; with + grants and the statement that makes it too.
+    """Run DESCRIBE, and show indexes and constraints; with + grants and how it was made too.
 
     Raises:
         MfdbError: there is no such dataset.
@@ -50,11 +50,15 @@ async def describe(session: Session, call: Call) -> None:
     if made.rows:
         session.inform("Indexes:\n")
         await session.show_result(made)
+    created = await session.connection.execute(f"SHOW CREATE DATASET {name}")
+    statement = str(created.rows[0][-1])
+    if constraints := _constraints(statement):
+        session.inform("Constraints:\n")
+        session.write("".join(f"  {one}\n" for one in constraints) + "\n")
     if call.plus:
         session.inform("Grants:\n")
         await session.run(f"SHOW GRANTS ON {name}")
-        created = await session.connection.execute(f"SHOW CREATE DATASET {name}")
-        session.write(f"{created.rows[0][-1]}\n")
+        session.write(f"{statement}\n")
 
 
 @command(
@@ -147,6 +151,23 @@ def _like(pattern: str) -> str:
     if not pattern:
         return ""
     return f" LIKE {quoted_text(pattern.replace('*', '%').replace('?', '_'))}"
+
+
+def _constraints(statement: str) -> list[str]:
+    """Return the named constraints of a CREATE, as they stand there."""
+    from mfdb.sql.scanner import tokenise
+
+    depth, start, found = 0, 0, []
+    for token in tokenise(statement):
+        closes = token.kind == ")"
+        if depth == 1 and (closes or token.kind == ","):
+            part = statement[start : token.position].strip()
+            if part.startswith("CONSTRAINT "):
+                found.append(part.removeprefix("CONSTRAINT "))
+        depth += {"(": 1, ")": -1}.get(token.kind, 0)
+        if depth == 1 and token.kind in ("(", ","):
+            start = token.position + 1
+    return found
 
 
 def _beside_the_key(indexes: Result) -> Result:

@@ -174,6 +174,19 @@ def test_a_new_definition_is_heeded(connection: mfdb.Connection) -> None:
         connection.execute(INSERT, (4, 0.5, "a"))
 
 
+@pytest.mark.parametrize("text", [INSERT, "SELECT ?"])
+def test_a_value_that_is_no_list_of_values_is_told(connection: mfdb.Connection, text: str) -> None:
+    loose: Any = 3
+    with pytest.raises(WrongParameters, match="in a list or tuple, not as int"):
+        connection.execute(text, loose)
+
+
+def test_one_of_many_values_that_is_no_list_is_told(connection: mfdb.Connection) -> None:
+    many: Any = [3]
+    with pytest.raises(WrongParameters, match="in a list or tuple, not as int"):
+        connection.cursor().executemany(INSERT, many)
+
+
 def test_too_few_values_are_told(connection: mfdb.Connection) -> None:
     assert went_short(connection, (1, 0.5, "a"))
     with pytest.raises(WrongParameters):

@@ -82,6 +82,8 @@ class FakeConnection:
             return FakeResult(tuple(map(FakeColumn, names)), [row], "SHOW 1")
         elif words[:2] == ["SHOW", "INDEXES"]:
             return FakeResult((FakeColumn("index"),), [], "SHOW 0")
+        elif words[:3] == ["SHOW", "CREATE", "DATASET"]:
+            text = f"SELECT sql FROM sqlite_master WHERE name = '{words[3]}'"
         elif words[0] == "DESCRIBE":
             return self._describe(words[1].strip('"'))
         elif words == ["SELECT", "slow"]:

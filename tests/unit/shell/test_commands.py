@@ -71,6 +71,19 @@ def test_datasets_are_listed_and_described(run: Runner) -> None:
     assert shown.count(" body   | TEXT") == 2
 
 
+def test_a_description_names_constraints(run: Runner) -> None:
+    shown = run(
+        "CREATE TABLE a (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE b (id INTEGER, n DECIMAL(8,2), note TEXT,"
+        " CONSTRAINT b_id_fkey FOREIGN KEY (id) REFERENCES a (id) ON DELETE CASCADE,"
+        " CONSTRAINT b_note_check CHECK (note <> 'a, (b'))",
+        "\\d b",
+    )
+    assert "  b_id_fkey FOREIGN KEY (id) REFERENCES a (id) ON DELETE CASCADE\n" in shown
+    assert "  b_note_check CHECK (note <> 'a, (b')\n" in shown
+    assert "Constraints" not in run("\\d a")
+
+
 def test_expanded_and_format(run: Runner) -> None:
     assert "-[ row 1 ]" in run("\\x", "SELECT 1 AS a")
     assert " a\n---\n 1\n" in run(".expanded", "SELECT 1 AS a")

@@ -38,6 +38,16 @@ def test_what_has_a_command(text: str, command: str) -> None:
         ("select * from sqlite_master", "SHOW DATASETS"),
         ("select table_name from information_schema.tables", "SHOW DATASETS"),
         ("history", "Ctrl-R"),
+        ("table letters;", "SELECT * FROM"),
+        ("create temp table x (a int)", "WITH"),
+        ("ANALYZE letters", "EXPLAIN"),
+        ("select current_user;", "CURRENT_IDENTITY"),
+        ("create or replace function f() returns int", "IDENTITY"),
+        ("set timezone = 'UTC'", "AT TIME ZONE"),
+        ("SET TIME ZONE 'UTC'", "AT TIME ZONE"),
+        ("set search_path to public", "owner.name"),
+        ("select * into copy from letters", "CREATE TABLE"),
+        ("comment on table letters is 'x'", "comments"),
     ],
 )
 def test_what_has_advice(text: str, word: str) -> None:

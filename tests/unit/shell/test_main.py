@@ -42,6 +42,12 @@ def test_a_wrong_command_line_is_code_two(argv: list[str]) -> None:
     assert left.value.code == 2
 
 
+def test_a_directory_as_a_command_is_told_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["box"])
+    assert "--data DIR" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_help_and_version_import_nothing_heavy() -> None:
     program = (
         "import sys; from shell.__main__ import main; main(['--version'])\n"

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mfdb.kernel.errors import SqlSyntax
+from mfdb.kernel.errors import SqlSyntax, UnknownObject
 from mfdb.sql import statement as st
 from mfdb.sql.caret import explain_error
 from mfdb.sql.parse import parse, split
 from mfdb.sql.scanner import STATEMENT_CHARACTERS, is_open
+from mfdb.sql.types import make_type
 
 if TYPE_CHECKING:
     from mfdb.sql.statement import Expression
@@ -266,6 +267,29 @@ def test_a_huge_number_is_refused(digits: int) -> None:
     for text in ("9" * digits, "0." + "9" * digits):
         with pytest.raises(SqlSyntax, match="digits"):
             parse(f"SELECT {text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("SELECT ARRAY[1]", "JSON holds lists"),
+        ("SELECT `a`", '"name"'),
+        ("SELECT \u2018a\u2019", "plain quotes"),
+        ("SELECT 1 WHERE 1 = %s", "?, $1 or :name"),
+        ("SELECT 1 WHERE 1 = %(a)s", "?, $1 or :name"),
+        ("INSERT INTO t VALUES (%s, %s)", "?, $1 or :name"),
+    ],
+)
+def test_other_dialects_ways_of_writing_are_told_ours(text: str, hint: str) -> None:
+    with pytest.raises(SqlSyntax) as caught:
+        parse(text)
+    assert hint in caught.value.hint
+
+
+def test_strings_with_a_prefix_are_told_ours() -> None:
+    with pytest.raises(UnknownObject) as caught:
+        make_type("e")
+    assert "E'...'" in caught.value.hint
 
 
 def test_the_caret_stands_under_wide_letters_and_far_right() -> None:

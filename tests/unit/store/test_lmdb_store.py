@@ -53,6 +53,15 @@ def test_everything_is_private_to_the_user(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_second_opening_in_this_process_is_told_so(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path)
+    try:
+        with pytest.raises(StoreLocked, match=r"this process has .* open already"):
+            LmdbStore(tmp_path)
+    finally:
+        store.close()
+
+
 def test_another_process_is_named_when_it_holds_the_directory(tmp_path: Path) -> None:
     holder = start(
         """
