@@ -40,14 +40,14 @@ from shell.script import entries_of, first_word, is_meta
 from shell.version import version
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from prompt_toolkit.formatted_text import AnyFormattedText
 
     from shell.database import Connection
+    from shell.script import Entry
     from shell.session import Session
 
 _CHANGES_CATALOGUE = frozenset({"CREATE", "DROP", "ALTER"})
+_ONLY_READS = frozenset({"SELECT", "VALUES", "SHOW", "DESCRIBE", "DESC"})
 _STYLE = Style.from_dict(
     {
         "who": "bold",
@@ -134,7 +134,7 @@ class Repl:
             self._session.past.append(text)
             self._catalogue.used.update(text.lower().split())
         for entry in entries_of(text):
-            if not await self._cancellable(run_entry(self._session, entry)):
+            if not await self._cancellable(entry):
                 break
             if not is_meta(entry.text) and first_word(entry.text) in _CHANGES_CATALOGUE:
                 await self._refresh()
@@ -142,13 +142,16 @@ class Repl:
             self._prompt = self._made()
             await self._refresh()
 
-    async def _cancellable(self, work: Coroutine[object, object, bool]) -> bool:
-        """Return what the work returns; Ctrl-C cancels it and gives False."""
+    async def _cancellable(self, entry: Entry) -> bool:
+        """Return whether an entry ran well; Ctrl-C cancels it and gives False."""
+        work = run_entry(self._session, entry)
         try:
             return await interruptible(work, self._session, SystemClock().monotonic_s)
         except Interrupted as ended:
             how = "No longer waited for" if ended.abandoned else "Cancelled"
-            sys.stderr.write(f"{how}; whether the statement took effect is not known.\n")
+            harmless = first_word(entry.text) in _ONLY_READS
+            effect = "" if harmless else "; whether the statement took effect is not known"
+            sys.stderr.write(f"{how}{effect}.\n")
             return False
 
     async def _confirm(self, question: str) -> bool:

@@ -261,7 +261,7 @@ def test_ctrl_c_cancels_the_statement_that_runs(
 
     assert asyncio.run(asyncio.wait_for(work(), DEADLINE_S)) == 0
     assert terminal.statements() == ["SELECT slow", "SELECT 2"]
-    assert "Cancelled" in capsys.readouterr().err
+    assert "Cancelled.\n" in capsys.readouterr().err
 
 
 def test_changes_arrive_while_nothing_is_typed(
