@@ -83,7 +83,7 @@ class QuickInsert(msgspec.Struct, frozen=True):
         if type(given) is not tuple or not self._suits(given):
             return None
         for at, within in self.bounded:
-            if given[at] not in within and given[at] is not None:
+            if given[at] is not None and given[at] not in within:  # a range looks long for None
                 return None
         try:
             "".join([given[at] or "" for at in self.texts]).encode()

@@ -208,3 +208,12 @@ def test_rows_before_the_end_of_the_blocks_are_marked(connection: mfdb.Connectio
     counted = "SELECT word, count(*) FROM t GROUP BY word ORDER BY word"
     assert connection.execute(counted).fetchall() == [("first", 1), ("late", 3), ("word", 2_000)]
     assert replica.check().problems == []
+
+
+def test_no_value_for_a_whole_number_is_told_at_once(connection: mfdb.Connection) -> None:
+    """A range is searched number by number for anything but a number."""
+    connection.execute("CREATE TABLE numbers (id INTEGER PRIMARY KEY, n BIGINT)")
+    for row in [(1, 1), (2, 2), (3, None)]:
+        connection.execute("INSERT INTO numbers VALUES (?, ?)", row)
+    found = connection.execute("SELECT n FROM numbers ORDER BY id").fetchall()
+    assert found == [(1,), (2,), (None,)]
