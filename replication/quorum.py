@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
+from mfdb.kernel.errors import IntegrityError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,7 +39,7 @@ class ReceivedReceipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedRefusal:
-    """A provider refuses the changeset; `error.retryable` says whether for good."""
+    """A provider refuses the changeset, for good if the rows or rules forbid it as it is."""
 
     provider: Address
     error: MfdbError
@@ -196,7 +198,8 @@ def _on_received_refusal(
 ) -> tuple[Write, tuple[Effect, ...]]:
     if provider not in write.pending:
         return write, ()
-    if error.retryable:
+    # A stale write is worth another try only by whoever reads the row again, not as it is.
+    if error.retryable and not isinstance(error, IntegrityError):
         return _on_peer_lost(write, provider, now_s)
     refused = {**write.refused, provider: error}
     return _settled(replace(write, pending=_without(write.pending, provider), refused=refused))

@@ -21,7 +21,7 @@ import msgspec
 from mfdb.dataset.visibility import unconditional
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.codec import Record
-from mfdb.kernel.errors import AccessDenied, BadProof, SchemaViolation, StaleWrite
+from mfdb.kernel.errors import AccessDenied, BadProof, ReplicaBehind, SchemaViolation, StaleWrite
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, ChangesetId, Hash, RowId, VersionId
 from mfdb.kernel.limits import HLC_AHEAD_S
 from mfdb.rules.authorise import Denied, RowView, authorise
@@ -202,6 +202,7 @@ def check_fresh(
 
     Raises:
         StaleWrite: a parent is no longer a head, or the manifest is not the one in force.
+        ReplicaBehind: the manifest that it names has not come here yet.
         AccessDenied: the grant that it needs has expired.
     """
     changeset, newest = accepted.changeset, known.manifests[-1]
@@ -216,7 +217,7 @@ def check_fresh(
             )
     named = known.manifest_of(changeset.header.manifest)
     if named is None:
-        raise StaleWrite(f"the write names what is not known here yet of {newest.name}")
+        raise ReplicaBehind(f"the write names what is not known here yet of {newest.name}")
     live = named.at(now_s)
     if live != named:  # else `admit` has asked already
         _authorise_all(accepted, live)

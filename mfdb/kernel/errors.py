@@ -12,8 +12,7 @@
     `- ProtocolViolation       a peer sent what no honest peer sends; scores the peer
 
 A leaf is a fact, not an "...Error". It carries `sqlstate`, `retryable`, a `hint` for the person
-who reads it and, where a text is to blame, `position` (0-based offset into that text). An error
-is raised once and wrapped with `from`; it is never logged and raised.
+who reads it and, where a text is to blame, `position` (0-based offset into that text).
 """
 
 from __future__ import annotations
@@ -451,6 +450,13 @@ class QuorumNotReached(NetworkError):
     """Fewer providers than needed answered; a write may still spread (indeterminate)."""
 
     sqlstate = "08007"
+    retryable = True
+
+
+class ReplicaBehind(NetworkError):
+    """The replica does not know yet what the write builds on."""
+
+    sqlstate = "55000"
     retryable = True
 
 

@@ -16,7 +16,7 @@ from mfdb.kernel.errors import (
     AccessDenied,
     BadProof,
     CapacityExceeded,
-    StaleWrite,
+    ReplicaBehind,
     UnknownDataset,
 )
 from mfdb.kernel.ids import ChangesetId, Hash
@@ -122,6 +122,7 @@ class Intake:
 
         Raises:
             AccessDenied, StaleWrite, BadProof, BadSignature, WrongNetwork: it is refused.
+            ReplicaBehind: what it builds on has not come here yet.
             StoreFull: the disk is full; nothing was kept.
         """
         changeset = open_changeset(request.data)
@@ -182,7 +183,7 @@ class Intake:
         now_s = self._context.clock.now_s()
         verdict = judge(changeset, known, network=self._context.network.id, now_s=now_s)
         if not isinstance(verdict, Accepted):
-            raise StaleWrite(
+            raise ReplicaBehind(
                 "the write names a manifest or row version that is not known here yet",
                 hint="sync and write again",
             )

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mfdb.kernel.codec import encode
-from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, StaleWrite, StoreFull
+from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, ReplicaBehind, StoreFull
 from mfdb.kernel.ids import ZERO_HASH, AgreementId
 from mfdb.node.messages import PutChangeset, PutReceipts, Shred
 from mfdb.node.provider import intake as room
@@ -105,7 +105,7 @@ async def test_a_writer_without_the_right_is_refused(town: Town) -> None:
     mallory = writer_of(town, "mallory", town.mailbox(bob))
     # The rules that Mallory's replica knows are not Bob's: nobody ever published them.
     draft = mallory.write(made.manifest.dataset, "spam")
-    with pytest.raises(StaleWrite):
+    with pytest.raises(ReplicaBehind):
         await town.stands[0].take(draft)
 
 
@@ -140,12 +140,12 @@ async def test_a_provider_that_is_no_replica_takes_no_write(town: Town) -> None:
 
 
 @in_town
-async def test_a_write_under_rules_not_known_here_is_stale_not_denied(town: Town) -> None:
+async def test_a_write_under_rules_not_known_here_is_early_not_denied(town: Town) -> None:
     bob, dataset = await mailbox_town(town)
     first = town.mailbox(bob)
     second = town.mailbox(bob, number=1, previous=first.manifest.hash)
     alice = writer_of(town, "alice", first, second)
-    with pytest.raises(StaleWrite):
+    with pytest.raises(ReplicaBehind):
         await town.stands[0].take(alice.write(dataset, "too early"))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfdb.kernel.errors import AccessDenied, StoreFull
+from mfdb.kernel.errors import AccessDenied, ReplicaBehind, StaleWrite, StoreFull
 from mfdb.kernel.ids import Address, ChangesetId
 from replication.quorum import (
     LONGEST_WAIT_S,
@@ -85,6 +85,20 @@ def test_a_write_that_cannot_reach_w_any_more_is_indeterminate_at_once() -> None
     assert effects == [Indeterminate(have=1, need=2)]
     assert write.is_done
     assert not write.is_acknowledged
+
+
+def test_a_write_that_is_stale_everywhere_has_failed_as_it_is() -> None:
+    stale = [ReceivedRefusal(provider=one, error=StaleWrite("it changed")) for one in (A, B, C)]
+    write, effects = run(*stale)
+    assert write.is_done
+    (refused,) = effects
+    assert isinstance(refused, Refused)
+
+
+def test_a_replica_that_is_behind_is_asked_again() -> None:
+    behind = ReceivedRefusal(provider=B, error=ReplicaBehind("not yet"))
+    write, _ = step(begin(), behind, 0.5)
+    assert B in write.pending
 
 
 def test_a_refusal_after_the_acknowledgement_changes_nothing() -> None:
