@@ -49,8 +49,8 @@ class Duties:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.outranked: dict[Address, DatasetId] = {}
-        """Whose take-over stood in a placement log and no longer does, until they are told."""
+        self.outranked: dict[tuple[Address, DatasetId], None] = {}
+        """Whose take-over stood in which placement log and no longer does, until they are told."""
 
     def offer(self) -> Offer:
         """Return what this provider asks for storage and requests."""
@@ -221,7 +221,8 @@ class Duties:
         for gone in known[shared:]:
             shelf.drop_placement(transaction, gone)
             for made in gone.entry.agreements:
-                self.outranked[made.agreement.provider] = manifest.dataset
+                if made.agreement.provider != self._context.me:
+                    self.outranked[made.agreement.provider, manifest.dataset] = None
         for signed in stands[shared:]:
             shelf.put_placement(transaction, signed)
             for made in signed.entry.agreements:

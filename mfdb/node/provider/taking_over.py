@@ -111,13 +111,12 @@ class TakingOver:
 
     async def _tell_outranked(self) -> None:
         """Let those whose take-over no longer stands know what does, so that they follow it."""
-        while self._duties.outranked:
-            provider, dataset = self._duties.outranked.popitem()
-            if provider == self._context.me:
-                continue
+        for provider, dataset in list(self._duties.outranked):
             with self._context.store.snapshot() as view:
                 entries = shelf.placements(view, dataset)
-            await self._ask(provider, PutPlacement(dataset=dataset, entries=entries), PlacementLog)
+            message = PutPlacement(dataset=dataset, entries=entries)
+            if await self._ask(provider, message, PlacementLog) is not None:
+                self._duties.outranked.pop((provider, dataset), None)
 
     async def _revive(self) -> None:
         """Begin again what was finished and then outranked; forget what has ended."""
