@@ -57,13 +57,9 @@ PROBLEMS = 1_000
 """Problems that are listed; beyond, they are only counted."""
 
 
-class CheckReport(msgspec.Struct):
-    """What was looked at, and what is wrong: nothing, if `is_good`."""
+class Findings(msgspec.Struct):
+    """What a check found wrong: nothing, if `is_good`."""
 
-    datasets: int = 0
-    changesets: int = 0
-    rows: int = 0
-    index_entries: int = 0
     wrong: int = 0
     problems: list[str] = msgspec.field(default_factory=list)
 
@@ -77,6 +73,15 @@ class CheckReport(msgspec.Struct):
         self.wrong += 1
         if len(self.problems) < PROBLEMS:
             self.problems.append(problem)
+
+
+class CheckReport(Findings):
+    """What was looked at, and what is wrong."""
+
+    datasets: int = 0
+    changesets: int = 0
+    rows: int = 0
+    index_entries: int = 0
 
 
 def check_store(

@@ -14,9 +14,7 @@ from mfdb.kernel.errors import BadSignature
 from mfdb.kernel.ids import Address, Hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from coincurve import PrivateKey, PublicKey
+    from coincurve import PublicKey
 
 SIGNATURE_BYTES = 65
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -25,7 +23,7 @@ _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 class Account:
     """A signing key and its address. Its `repr` shows the address only."""
 
-    __slots__ = ("_key", "_sign", "address")
+    __slots__ = ("_key", "address")
 
     def __init__(self, secret: bytes) -> None:
         from coincurve import (
@@ -33,12 +31,12 @@ class Account:
         )  # slow to import, and a session that only reads signs nothing
 
         self._key = PrivateKey(secret)
-        self._sign = _signer(self._key)
         self.address = _address_of(self._key.public_key)
 
     def sign(self, digest: Hash) -> bytes:
         """Return the 65-byte recoverable signature over a digest."""
-        return self._sign(digest)
+        signature = self._key.sign_recoverable(digest, hasher=None)
+        return signature[:64] + bytes([27 + signature[64]])
 
     def secret(self) -> bytes:
         """Return the 32-byte key; only the keystore and the chain adapter ask for it."""
@@ -46,40 +44,6 @@ class Account:
 
     def __repr__(self) -> str:
         return f"Account(0x{self.address.hex()})"
-
-
-def _signer(key: PrivateKey) -> Callable[[bytes], bytes]:
-    """Return what signs with a key, by libsecp256k1 itself.
-
-    `PrivateKey.sign_recoverable` does the same, but what it does around the one call takes a fifth
-    of the time, of which a durable INSERT has little.
-    """
-    from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found] # a compiled module
-
-    context, secret, nothing = key.context.ctx, key.secret, ffi.NULL
-    sign = lib.secp256k1_ecdsa_sign_recoverable
-    serialise = lib.secp256k1_ecdsa_recoverable_signature_serialize_compact
-    make, view = ffi.new, ffi.buffer
-
-    def signature(digest: bytes) -> bytes:
-        if len(digest) != _DIGEST_BYTES:
-            raise ValueError(f"a digest has {_DIGEST_BYTES} bytes")
-        found, packed, recovery = make(_FOUND), make(_PACKED), make(_RECOVERY)
-        if not sign(context, found, digest, secret, nothing, nothing):
-            raise ValueError("libsecp256k1 made no signature")
-        serialise(context, packed, recovery, found)
-        return bytes(view(packed)) + _LAST[int(recovery[0])]
-
-    return signature
-
-
-_DIGEST_BYTES = 32
-_FOUND, _PACKED, _RECOVERY = (
-    "secp256k1_ecdsa_recoverable_signature *",
-    "unsigned char[64]",
-    "int *",
-)
-_LAST = tuple(bytes((27 + recovery,)) for recovery in range(4))
 
 
 @lru_cache(maxsize=4096)

@@ -343,7 +343,11 @@ def _filled(
     shown = [
         digits[at]
         if at in digits
-        else (("," if at > begun else " ") if piece in (",", "G") else _literal(piece, negative))
+        else (
+            ("," if at > begun else " ")
+            if piece in (",", "G")
+            else _literal(piece, negative=negative)
+        )
         for at, piece in enumerate(pieces)
     ]
     first = next((at for at, piece in enumerate(pieces) if piece in _OF_NUMBER), 0)
@@ -379,7 +383,7 @@ def _digits(
     return found
 
 
-def _literal(piece: str, negative: bool) -> str:  # noqa: FBT001 - the sign of the number
+def _literal(piece: str, *, negative: bool) -> str:
     if piece in (".", "D"):
         return "."
     if piece in _SIGNS:

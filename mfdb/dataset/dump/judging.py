@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.dataset.check import Findings
 from mfdb.dataset.dump.chain import Links, in_order, named
 from mfdb.dataset.dump.judging_dataset import DatasetJudge, DatasetReport
 from mfdb.dataset.dump.parts import (
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from mfdb.dataset.dump.chain import DumpFile
     from mfdb.kernel.ids import Address, DatasetId, Hash
 
-PROBLEMS = 1_000
-"""Problems that are listed; beyond, they are only counted."""
-
 
 class FileReport(msgspec.Struct):
     """One file of a chain that was read to its end."""
@@ -47,26 +45,13 @@ class FileReport(msgspec.Struct):
     parts: int
 
 
-class DumpReport(msgspec.Struct):
+class DumpReport(Findings):
     """What judging a chain found: nothing, if `is_good`."""
 
     identity: Address | None = None
     files: list[FileReport] = msgspec.field(default_factory=list)
     datasets: list[DatasetReport] = msgspec.field(default_factory=list)
     dropped: int = 0
-    wrong: int = 0
-    problems: list[str] = msgspec.field(default_factory=list)
-
-    @property
-    def is_good(self) -> bool:
-        """Whether nothing is wrong."""
-        return self.wrong == 0
-
-    def say(self, problem: str) -> None:
-        """Note a problem."""
-        self.wrong += 1
-        if len(self.problems) < PROBLEMS:
-            self.problems.append(problem)
 
 
 class Judged(msgspec.Struct):

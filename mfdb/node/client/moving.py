@@ -13,9 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from mfdb.kernel.codec import Record
 from mfdb.kernel.errors import AccessDenied, DeadlineExceeded, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import ZERO_HASH, ChangesetId, SegmentId
 from mfdb.node.messages import (
@@ -40,18 +39,17 @@ from replication.moving import joining, leaving, target_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from mfdb.kernel.codec import Record
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
     from mfdb.node.client.placing import Placer
-    from mfdb.node.messages import Request
+    from mfdb.node.messages import A, Request
     from mfdb.node.whereabouts import Whereabouts
     from mfdb.rules.manifest import Profile
     from mfdb.rules.placement import Assignment, SignedAgreement
     from replication.moving import Target
     from replication.segment import SealedSegment
-
-A = TypeVar("A", bound=Record)
 
 log = logging.getLogger(__name__)
 PAGE_BYTES = 2**20

@@ -10,6 +10,7 @@ Until its owner has let it go, a provider keeps and serves what it promised.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import TerminateAgreement
@@ -130,9 +131,7 @@ class Leaving:
             with self._context.store.snapshot() as view:
                 release = shelf.release_of(view, made.agreement.id, _ALL)
             if release is not None and await self._terminated(release):
-                await self._context.committer.submit(
-                    lambda transaction, dataset=dataset: shelf.forget(transaction, dataset)  # type: ignore[misc] # bound now
-                )
+                await self._context.committer.submit(partial(shelf.forget, dataset=dataset))
                 log.info("left dataset=0x%s", dataset.hex())
 
     async def _terminated(self, release: SignedRelease) -> bool:
