@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     import pytest
     from xdist.remote import Producer
 
-# How long an example takes says something of the machine only.
-settings.register_profile("mfdb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says something of the machine only. The default run draws the same
+# examples every time, so that a red one is the fault of the change and not of the dice;
+# `pytest tests/property tests/unit --hypothesis-profile=explore` throws them.
+_TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mfdb", _TIMELESS, derandomize=True)
+settings.register_profile("explore", _TIMELESS, print_blob=True)
 settings.load_profile("mfdb")
 
 LIVE = "tests/e2e/live/"

@@ -58,6 +58,8 @@ _LEFT_BYTES = 2**16
 _CHECK_COMMITS = 1_000
 """After how many commits the table of readers is cleared of processes that died."""
 _READERS = 1024
+_ANY_KEY = b"\0"
+"""Written as it is, or put and taken back, where LMDB must count a transaction without effect."""
 
 
 class LmdbStore:
@@ -255,23 +257,23 @@ class LmdbStore:
             size_bytes += recent.size_bytes
             raise commit_failed(self._path, size_bytes, error) from error
         if recent.number and _last_transaction(self._env) == recent.base:
-            self._take_number(whole)
+            self._take_number()
         base = _last_transaction(self._env)
         if base != recent.base:
             self._begin_anew(base)
 
-    def _take_number(self, whole: Sequence[Sequence[Write]]) -> None:
+    def _take_number(self) -> None:
         """Make the log old by a transaction that leaves everything as it is.
 
-        One without any effect gets no number: that which took back all that the log had put.
+        One without any effect gets no number: that which took back all that the log had put,
+        or that of a log full of commits without a write.
         """
-        key = next(key for batch in whole for key, _ in batch)
         try:
             with self._env.begin(write=True) as txn:
-                was = txn.get(key)
-                txn.put(key, b"" if was is None else was)
+                was = txn.get(_ANY_KEY)
+                txn.put(_ANY_KEY, b"" if was is None else was)
                 if was is None:
-                    txn.delete(key)
+                    txn.delete(_ANY_KEY)
         except lmdb.MapFullError as error:
             raise StoreFull("the store reached the size of its map", hint=FULL_HINT) from error
         except lmdb.Error as error:

@@ -315,3 +315,14 @@ def test_the_file_stops_growing_once_an_old_snapshot_is_given_up(tmp_path: Path)
     after_it = overwrite(20)
     assert overwrite(60) == after_it, "pages are used again"
     store.close()
+
+
+def test_a_log_full_of_commits_without_a_write_is_brought_up(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path, log_after=0)
+    store.write([])
+    store.compact()
+    store.write([(b"k", b"v")])
+    store.close()
+    store = LmdbStore(tmp_path)
+    assert store.first(b"k") == b"v"
+    store.close()
