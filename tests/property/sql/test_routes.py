@@ -175,7 +175,8 @@ def _answers(text: str, *, scaled: bool = True) -> tuple[object, object]:
         with pytest.raises(MfdbError):
             bind_relational(statement, TABLES)
         return None, None
-    assert isinstance(bound, bd.BoundSelect)
+    if not isinstance(bound, bd.BoundSelect):  # an aggregate that the row route leaves to the other
+        return None, None
     relational = bind_relational(statement, TABLES)
     assert relational.outputs == bound.outputs
     compiled = CompiledRelational(relational, ENGINE)
