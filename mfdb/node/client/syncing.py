@@ -67,6 +67,8 @@ class Syncing:
         for _ in range(ATTEMPTS):
             found = await self._lookup.look(dataset)
             replica.add_manifests(found.manifests)
+            # What came from the future, and waited here, may be from the past by now.
+            applied += len(replica.apply(dataset, ()).applied)
             applied_here, lost = await self._segments(found, dataset, replica)
             applied += applied_here
             applied_here, is_complete = await self._logs(found, dataset, replica)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from mfdb.kernel.clock import HlcClock
 from mfdb.kernel.errors import AccessDenied, BadProof, MfdbError
 from mfdb.kernel.ids import ChangesetId, Hash, SegmentId
+from mfdb.kernel.limits import HLC_AHEAD_S
 from mfdb.node import messages, whereabouts
 from mfdb.node.messages import (
     DatasetState,
@@ -33,6 +35,7 @@ from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.placement import PlacementEntry, SignedPlacement
 from mfdb.rules.receipt import SignedLogRoot
 from mfdb.rules.signing import digest_of, sign
+from mfdb.testing.sim_clock import SimClock
 from tests.fixtures.datasets import OWNER_ALL, PUBLIC_INSERT, grant
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
 
@@ -185,6 +188,18 @@ async def test_what_one_replica_hides_the_others_tell(town: Town) -> None:
     await written(town, bob, dataset, "one", "two")
     answer(town.stands[0], ReadLog, lambda *_: LogPage(items=(), more=False))
     assert await read(town, *await reader(town), dataset) == {"one", "two"}
+
+
+@in_town
+async def test_what_came_from_the_future_is_read_once_it_is_past(town: Town) -> None:
+    ahead, dataset = await mailbox_town(town)
+    ahead.replica._hlc = HlcClock(SimClock(town.loop, skew_s=20))
+    await written(town, ahead, dataset, "tomorrow")
+    bob, remote = await reader(town)
+    bob.replica._clock = SimClock(town.loop, skew_s=-20)
+    assert await read(town, bob, remote, dataset) == set()
+    await asyncio.sleep(HLC_AHEAD_S)
+    assert await read(town, bob, remote, dataset) == {"tomorrow"}
 
 
 @in_town
