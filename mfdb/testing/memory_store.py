@@ -6,7 +6,7 @@ hold on it. What a real disk does wrong is a knob of the disk:
 - `full`: every write that stores something is refused with StoreFull; deletions still work;
 - `lying`: writes are acknowledged but not synced, so that the next `crash` loses them (all, or
   all but the first few: the disk decides nothing, the caller says how many survive);
-- `flip_bit`: one bit of a stored value rots.
+- `flip_bit`, `lose`: one bit of a stored value rots, or all of it goes.
 """
 
 from __future__ import annotations
@@ -96,12 +96,25 @@ class MemoryDisk:
             self.owner.die()
 
     def flip_bit(self, key: bytes, bit: int) -> None:
-        """Turn one bit (counted from the first byte's lowest) of a stored value, as rot does."""
+        """Turn one bit (counted from the first byte's lowest) of a stored value, as rot does.
+
+        It rots where it lies, synced or not: no crash makes it good again.
+        """
         rotten = bytearray(self.state.values[key])
         rotten[bit // 8] ^= 1 << (bit % 8)
-        self.state.values[key] = bytes(rotten)
-        if key in self._synced.values:
-            self._synced.values[key] = bytes(rotten)
+        self._replace(key, self.state.values[key], bytes(rotten))
+
+    def lose(self, key: bytes) -> None:
+        """Remove a stored value behind the node's back; no crash brings it back."""
+        self.state = self.state.copy()
+        self._replace(key, self.state.values[key], None)
+
+    def _replace(self, key: bytes, old: bytes, new: bytes | None) -> None:
+        self.state.apply([(key, new)])
+        if self._synced.values.get(key) == old:
+            self._synced.apply([(key, new)])
+        for batch in self._unsynced:
+            batch[:] = [(key, new) if write == (key, old) else write for write in batch]
 
     def used_bytes(self) -> int:
         """Return the bytes of all keys and values."""

@@ -198,7 +198,7 @@ class Schedule:
             )
         else:
             self._trace.add(f"{machine.name} deletes shard {slot} of {segment.hex()[:8]}")
-            machine.disk.write([(key, None)], shared=True)
+            machine.disk.lose(key)
         simulation.lost[machine.address] = (segment, slot)
 
     async def trial(self) -> None:

@@ -81,7 +81,8 @@ class TakingOver:
         """Take over the shards of a convicted provider.
 
         Raises:
-            AccessDenied: the caller is no provider of the dataset, or there is no conviction.
+            AccessDenied: the caller is no provider of the dataset, there is no conviction, or this
+                provider holds something of the dataset already.
             StripeLost: fewer than k shards could be fetched; it is tried again later.
             MfdbError: the agreement under the mandate was refused by the chain.
         """
@@ -137,14 +138,23 @@ class TakingOver:
     # ---- the agreement
 
     async def _begin(self, request: TakeOver, found: Whereabouts, case: CaseState) -> None:
-        """Keep what is to be done, with the agreement it is done under, if it is not kept yet."""
+        """Keep what is to be done, with the agreement it is done under, if it is not kept yet.
+
+        Raises:
+            AccessDenied: this provider has a part in the dataset: each loss is to be one loss, also
+                when two are convicted at once and each one's survivors choose the same spare.
+        """
         agreement = await self._agreement(found, case)
+        job = shelf.TakeOverJob(request=request, agreement=agreement)
+        has_part = self._context.me in self._newest(found).placement.agreements
 
         def change(transaction: Transaction) -> None:
-            if shelf.take_over(transaction, request.case) is None:
-                shelf.put_take_over(
-                    transaction, shelf.TakeOverJob(request=request, agreement=agreement)
-                )
+            jobs = shelf.take_overs(transaction) + shelf.finished_take_overs(transaction)
+            if any(known.request.case == request.case for known in jobs):
+                return
+            if has_part or any(_dataset_of(known) == _dataset_of(job) for known in jobs):
+                raise AccessDenied("this provider holds a part of the dataset already")
+            shelf.put_take_over(transaction, job)
 
         await self._context.committer.submit(change)
 
@@ -397,9 +407,13 @@ class TakingOver:
         return SignedStoreReceipt(receipt=receipt, signature=signature)
 
 
+def _dataset_of(job: shelf.TakeOverJob) -> DatasetId:
+    return job.request.state.manifests[0].manifest.dataset
+
+
 def _is_outranked(view: shelf.View, job: shelf.TakeOverJob) -> bool:
     """Return whether the log that stands lacks a take-over; one that is not kept lacks nothing."""
-    entries = shelf.placements(view, job.request.state.manifests[0].manifest.dataset)
+    entries = shelf.placements(view, _dataset_of(job))
     return entries != () and all(job.agreement not in s.entry.agreements for s in entries)
 
 

@@ -367,6 +367,26 @@ async def test_two_take_overs_at_once_follow_each_other(town: Town) -> None:
 
 
 @in_town
+async def test_a_spare_takes_over_once_and_leaves_the_second_loss_to_another(town: Town) -> None:
+    _, dataset, segment = await sealed_town(town, 8)
+    cases = {slot: await convict(town, dataset, segment, slot) for slot in (4, LOST)}
+    first, second = (asked(town, dataset, segment, case, slot) for slot, case in cases.items())
+    spare, survivor = town.stands[6].taking_over, town.stands[0].me
+    done = await asyncio.gather(
+        *(spare.on_take_over(request, survivor) for request in (first, second)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(one, AccessDenied) for one in done) == 1
+    with pytest.raises(AccessDenied, match="already"):
+        await spare.on_take_over(second, survivor)
+    await spare.on_take_over(first, survivor)
+    assert len(events(town, AgreementRegistered)) == 7
+    await repaired(town)
+    shards = town.stands[0].context.placement(dataset).shards
+    assert len(set(shards.values())) == len(shards) == 6
+
+
+@in_town
 async def test_without_a_spare_the_owner_gets_everything_in_the_end(town: Town) -> None:
     bob, dataset, segment = await sealed_town(town, 6)
     await convict(town, dataset, segment)

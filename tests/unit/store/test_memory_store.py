@@ -70,6 +70,22 @@ def test_a_flipped_bit_stays_flipped_after_a_crash() -> None:
     assert contents(MemoryStore(disk)) == {b"k": b"\x00\x02"}
 
 
+@pytest.mark.parametrize("surviving", [1, 2])
+def test_damage_outlasts_the_crash_of_a_disk_that_had_not_synced_what_it_hit(
+    surviving: int,
+) -> None:
+    disk = MemoryDisk()
+    store = MemoryStore(disk)
+    disk.lying = True
+    store.write([(b"k", b"\x00"), (b"gone", b"v")])
+    disk.flip_bit(b"k", 0)
+    disk.lose(b"gone")
+    store.write([(b"later", b"v")])
+    store.crash(surviving=surviving)
+    after = contents(MemoryStore(disk))
+    assert (after[b"k"], b"gone" in after) == (b"\x01", False)
+
+
 def test_closing_gives_the_disk_to_the_next_process() -> None:
     store = MemoryStore()
     store.write([(b"k", b"v")])
