@@ -37,7 +37,7 @@ from mfdb.rules.changeset import (
 from mfdb.rules.manifest import Action, Column, Manifest, Ordering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 ACTION_OF = {
     OperationKind.INSERT: Action.INSERT,
@@ -94,9 +94,13 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     header_of: Callable[[ChangesetId], Header | None]
     version_in: Callable[[RowId, VersionId], VersionMeta | None] | None = None
     """Like `version_of`, where versions are kept by row; one of another row is not known then."""
+    by_hash: Mapping[Hash, Manifest] | None = None
+    """The manifests by hash, for who has computed that."""
 
     def manifest_of(self, hash_: Hash) -> Manifest | None:
         """Return the manifest of a hash."""
+        if self.by_hash is not None:
+            return self.by_hash.get(hash_)
         return next((known for known in reversed(self.manifests) if known.hash == hash_), None)
 
 
@@ -219,7 +223,7 @@ def check_fresh(
     if named is None:
         raise ReplicaBehind(f"the write names what is not known here yet of {newest.name}")
     live = named.at(now_s)
-    if live != named:  # else `admit` has asked already
+    if live is not named:  # else `admit` has asked already
         _authorise_all(accepted, live)
 
 

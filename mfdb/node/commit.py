@@ -22,6 +22,10 @@ GROUP_LIMIT = 512
 """Changes in one transaction, so that a burst does not delay its first member for long."""
 
 
+BRIEF = 256
+"""Writes of a commit that is small."""
+
+
 class RunBlocking(Protocol):
     """How a blocking call is kept off the event loop: a thread, or inline in a simulation."""
 
@@ -36,6 +40,8 @@ class Transaction:
     def __init__(self, under: Snapshot | Transaction) -> None:
         self._under = under
         self._writes: dict[bytes, bytes | None] = {}
+        self.redefines: bool = isinstance(under, Transaction) and under.redefines
+        """Whether it changes what others remember of the store (`Committer.redefined`)."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""
@@ -67,6 +73,7 @@ class Transaction:
     def absorb(self, inner: Transaction) -> None:
         """Take over the writes of a transaction that was opened on this one."""
         self._writes.update(inner._writes)
+        self.redefines |= inner.redefines
 
 
 @dataclass(slots=True)
@@ -83,11 +90,16 @@ class Committer:
         store: Store,
         run_blocking: RunBlocking,
         *,
+        run_briefly: RunBlocking | None = None,
         before_commit: Callable[[Transaction], None] = lambda _: None,
     ) -> None:
-        """`before_commit` may add writes that belong to the whole group (a batch signature)."""
+        """`run_briefly` carries out small commits, which may take less than a thread's turn.
+
+        `before_commit` may add writes that belong to the whole group (a batch signature).
+        """
         self._store = store
         self._run_blocking = run_blocking
+        self._run_briefly = run_briefly or run_blocking
         self._before_commit = before_commit
         self._queue: list[_Submitted[Any]] = []
         self._wake = asyncio.Event()
@@ -96,6 +108,8 @@ class Committer:
         """Groups that were made durable."""
         self.changes = 0
         """Changes in them."""
+        self.redefined = 0
+        """Grows with every commit after which what is remembered of rules may not hold any more."""
 
     async def submit(self, change: Callable[[Transaction], T]) -> T:
         """Return what a change returns, once it is durable.
@@ -141,13 +155,15 @@ class Committer:
                 self._before_commit(transaction)
             writes = transaction.writes()
             if writes:
-                await self._run_blocking(lambda: self._store.write(writes))
+                carry_out = self._run_briefly if len(writes) <= BRIEF else self._run_blocking
+                await carry_out(lambda: self._store.write(writes))
         except BaseException as error:
             for submitted in group:
                 _fail(submitted, error)
             if not isinstance(error, Exception):
                 raise
             return
+        self.redefined += transaction.redefines
         self.commits += bool(writes)
         self.changes += len(done)
         for submitted, result in done:

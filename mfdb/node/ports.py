@@ -32,3 +32,5 @@ class Ports:
     entropy: Entropy
     make_transport: MakeTransport
     run_blocking: RunBlocking
+    run_briefly: RunBlocking | None = None
+    """What small commits are carried out by, where that is not `run_blocking`."""

@@ -269,8 +269,13 @@ class Manifest(Record, frozen=True):
         raise UnknownColumn(f"dataset {self.name} has no column {name}")
 
     def at(self, now_s: float) -> Manifest:
-        """Return the manifest with only the grants that have not expired at a time."""
+        """Return the manifest with only the grants that have not expired at a time.
+
+        It is the very same one if none has.
+        """
         live = tuple(grant for grant in self.grants if not grant.until or grant.until > now_s)
+        if len(live) == len(self.grants):
+            return self
         return msgspec.structs.replace(self, grants=live)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mfdb.kernel.codec import Record
 from mfdb.kernel.digest import tagged_hash
-from mfdb.kernel.errors import BadProof
+from mfdb.kernel.errors import BadProof, ProtocolViolation
 from mfdb.kernel.ids import ZERO_HASH, Address, AgreementId, ChangesetId, DatasetId, Hash
 from mfdb.rules.evidence import AckBatch, Network, WriteAck, check_signer
 from mfdb.rules.merkle import MerkleTree, check_path, leaf_hash, unit_count, unit_tree
@@ -128,6 +128,16 @@ def check_promise(
     Raises:
         BadProof, BadSignature: it does not promise them, or is not signed.
     """
+    check_form(receipt, promised)
+    check_signer(network, receipt.batch, receipt.signature, signer)
+
+
+def check_form(receipt: WriteReceipt, promised: Promised) -> None:
+    """Return quietly if a receipt promises these bytes, if only its batch is signed.
+
+    Raises:
+        BadProof: it does not.
+    """
     if (receipt.ack.root, receipt.ack.units) != promised:
         raise BadProof("the receipt is for other bytes")
     check_path(
@@ -137,7 +147,15 @@ def check_promise(
         index=receipt.index,
         count=receipt.batch.count,
     )
-    check_signer(network, receipt.batch, receipt.signature, signer)
+
+
+def is_signed(receipt: WriteReceipt, *, network: Network, signer: Address) -> bool:
+    """Return whether a receipt's batch was signed by a provider's hot key."""
+    try:
+        check_signer(network, receipt.batch, receipt.signature, signer)
+    except ProtocolViolation:
+        return False
+    return True
 
 
 FIRST_LOG_HEAD = ZERO_HASH

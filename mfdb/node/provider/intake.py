@@ -12,20 +12,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.acceptance import Accepted, Knowledge, check_fresh, judge
+from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import (
     AccessDenied,
     BadProof,
     CapacityExceeded,
     ReplicaBehind,
-    UnknownDataset,
 )
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.messages import Acknowledged, Done
 from mfdb.node.provider import rows, shelf
 from mfdb.node.provider.soundness import Soundness
+from mfdb.node.provider.standing import Standings
 from mfdb.rules.changeset import Changeset, is_changeset, open_changeset
 from mfdb.rules.key_log import KeyLogEntry, check_entry
-from mfdb.rules.receipt import Promised, acknowledge, check_promise, log_head, sign_batch
+from mfdb.rules.receipt import (
+    Promised,
+    acknowledge,
+    check_form,
+    check_promise,
+    log_head,
+    sign_batch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,22 +44,11 @@ if TYPE_CHECKING:
     from mfdb.node.messages import PutChangeset, PutReceipts, Shred
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
-    from mfdb.node.provider.shelf import LogTip, View
+    from mfdb.node.provider.shelf import LogTip
     from mfdb.rules.evidence import Network, WriteAck
-    from mfdb.rules.placement import SignedAgreement
     from mfdb.rules.receipt import WriteReceipt
 
 log = logging.getLogger(__name__)
-
-
-def knowledge(view: View, dataset: DatasetId) -> Knowledge:
-    """Return what this provider knows of a dataset, for the judge."""
-    return Knowledge(
-        manifests=tuple(signed.manifest for signed in shelf.manifests(view, dataset)),
-        version_of=lambda _: None,
-        header_of=lambda id_: shelf.header(view, dataset, id_),
-        version_in=lambda row, id_: rows.version_in(view, dataset, row, id_),
-    )
 
 
 @dataclass(slots=True)
@@ -114,6 +111,7 @@ class Intake:
         self._context = context
         self._acknowledger = acknowledger
         self._feed = feed
+        self._standings = Standings(context)
         self.soundness = Soundness()
         """What was taken in, for whoever looks at it again."""
 
@@ -153,34 +151,34 @@ class Intake:
     ) -> Pending | WriteReceipt:
         dataset, id_ = taking.entry.dataset, taking.entry.changeset
         receipt = shelf.receipt_of(transaction, dataset, id_, self._context.me)
-        known = receipt or self._acknowledger.waiting(dataset, id_)
-        if known is not None:
+        promised = receipt or self._acknowledger.waiting(dataset, id_)
+        if promised is not None:
             _mend(transaction, taking)
-            return known
-        accepted = self._judge(transaction, taking.changeset, fresh=fresh)
+            return promised
+        standing = self._standings.of(transaction, dataset)
+        known = standing.knowledge(transaction, dataset)
+        accepted = self._judge(transaction, taking.changeset, known, fresh=fresh)
         self.soundness.note(id_, taking.data)
-        made = self._agreement(transaction, dataset)
-        _demand_room(transaction, dataset, made.agreement.capacity_bytes, len(taking.data))
+        made = standing.agreement
+        _demand_room(transaction, dataset, made.capacity_bytes, len(taking.data))
         tip = self._log(transaction, dataset, id_)
         shelf.put_changeset(transaction, taking.entry, taking.changeset.header, taking.data)
         rows.put_versions(transaction, accepted, tip.number)
         ack = acknowledge(
-            made.agreement.id,
+            standing.agreement_id,
             id_,
             taking.promised,
             place=(tip.number, tip.head),
-            expiry=made.agreement.end,
+            expiry=made.end,
         )
         pending = Pending(dataset, ack)
         self._acknowledger.add(pending)
         return pending
 
-    def _judge(self, transaction: Transaction, changeset: Changeset, *, fresh: bool) -> Accepted:
-        dataset = changeset.header.dataset
-        known = knowledge(transaction, dataset)
-        if not known.manifests:
-            raise UnknownDataset("this provider keeps no such dataset")
-        now_s = self._context.clock.now_s()
+    def _judge(
+        self, transaction: Transaction, changeset: Changeset, known: Knowledge, *, fresh: bool
+    ) -> Accepted:
+        dataset, now_s = changeset.header.dataset, self._context.clock.now_s()
         verdict = judge(changeset, known, network=self._context.network.id, now_s=now_s)
         if not isinstance(verdict, Accepted):
             raise ReplicaBehind(
@@ -196,16 +194,6 @@ class Intake:
             )
         return verdict
 
-    def _agreement(self, transaction: Transaction, dataset: DatasetId) -> SignedAgreement:
-        placement = shelf.placement(transaction, dataset, self._context.network)
-        made = placement.agreements.get(self._context.me)
-        if made is None or self._context.me not in placement.replica_set:
-            raise AccessDenied(
-                "this provider is not a replica of the dataset",
-                hint="the placement log names the replicas",
-            )
-        return made
-
     def _log(self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId) -> LogTip:
         tip = shelf.tip(transaction, dataset)
         number = tip.number + 1
@@ -215,6 +203,9 @@ class Intake:
 
     async def on_put_receipts(self, request: PutReceipts) -> Done:
         """Keep other replicas' receipts beside the changesets that they are for.
+
+        The first that comes of a provider for a changeset is taken on its form; its signature is
+        verified when it is asked for. Any other than the first must prove itself at once.
 
         Raises:
             BadProof, BadSignature: one is not what it says.
@@ -242,16 +233,23 @@ class Intake:
     def _keep(
         self, transaction: Transaction, request: PutReceipts, signers: dict[Address, Address]
     ) -> None:
+        dataset, network = request.dataset, self._context.network
+        promised: dict[ChangesetId, Promised | None] = {}
         for receipt in dict.fromkeys(request.receipts):
             id_, provider = ChangesetId(receipt.ack.changeset), receipt.batch.provider
-            if shelf.receipt_of(transaction, request.dataset, id_, provider) == receipt:
+            if provider == self._context.me:
+                continue  # nobody knows better what was promised here
+            if id_ not in promised:
+                promised[id_] = self._promised(transaction, dataset, id_)
+            due = promised[id_]
+            kept = shelf.heard_receipt(transaction, dataset, id_, provider)
+            if due is None or kept == encode(receipt):
                 continue
-            promised = self._promised(transaction, request.dataset, id_)
-            if promised is None:
-                continue
-            signer = signers[provider]
-            check_promise(receipt, promised, network=self._context.network, signer=signer)
-            shelf.put_receipt(transaction, request.dataset, receipt)
+            if kept is None:
+                check_form(receipt, due)
+            else:
+                check_promise(receipt, due, network=network, signer=signers[provider])
+            shelf.put_heard_receipt(transaction, dataset, receipt, signers[provider])
 
     def _promised(
         self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId

@@ -73,7 +73,10 @@ class ProviderNode:
         self._tasks = Tasks()
         self._acknowledger = Acknowledger(keys, ports.chain.network)
         self._committer = Committer(
-            ports.store, ports.run_blocking, before_commit=self._acknowledger.sign
+            ports.store,
+            ports.run_blocking,
+            run_briefly=ports.run_briefly,
+            before_commit=self._acknowledger.sign,
         )
         self._sessions = Sessions(ports.chain.network.id)
         self._accounts = Accounts(

@@ -97,9 +97,11 @@ class Serving:
 
     def on_get_receipts(self, request: GetReceipts, caller: Address) -> Receipts:
         """Return all receipts kept for a changeset: the owner's evidence."""
-        self._context.demand(Action.SELECT, request.dataset, caller)
+        dataset, network = request.dataset, self._context.network
+        self._context.demand(Action.SELECT, dataset, caller)
         with self._context.store.snapshot() as view:
-            return Receipts(receipts=shelf.receipts(view, request.dataset, request.changeset))
+            found = shelf.receipts(view, dataset, request.changeset, network)
+        return Receipts(receipts=found)
 
     def on_get_copies(self, request: GetCopies, caller: Address) -> Copies:
         """Return unsealed changesets whole, up to a page of bytes."""
@@ -111,7 +113,7 @@ class Serving:
                 number = shelf.log_number(view, request.dataset, id_)
                 if number is None or size > PAGE_BYTES:
                     continue
-                items.append(item := _item(view, request.dataset, number, id_))
+                items.append(item := self._item(view, request.dataset, number, id_))
                 size += len(item.data)
         return Copies(items=tuple(items))
 
@@ -125,17 +127,17 @@ class Serving:
             while number < last and len(items) < PAGE_ITEMS and size < limit:
                 number += 1
                 id_ = shelf.log_entry(view, dataset, number)
-                items.append(item := _item(view, dataset, number, id_))
+                items.append(item := self._item(view, dataset, number, id_))
                 size += len(item.data)
         return LogPage(items=tuple(items), more=number < last)
 
-
-def _item(view: View, dataset: DatasetId, number: int, id_: ChangesetId) -> LogItem:
-    data = shelf.changeset_data(view, dataset, id_)
-    return LogItem(
-        number=number,
-        changeset=id_,
-        data=data or b"",
-        entry=shelf.key_entry(view, dataset, id_) if data else None,
-        receipts=shelf.receipts(view, dataset, id_) if data else (),
-    )
+    def _item(self, view: View, dataset: DatasetId, number: int, id_: ChangesetId) -> LogItem:
+        data = shelf.changeset_data(view, dataset, id_)
+        network = self._context.network
+        return LogItem(
+            number=number,
+            changeset=id_,
+            data=data or b"",
+            entry=shelf.key_entry(view, dataset, id_) if data else None,
+            receipts=shelf.receipts(view, dataset, id_, network) if data else (),
+        )

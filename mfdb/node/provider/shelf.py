@@ -7,6 +7,7 @@ L dataset log number  changeset id             H dataset         -> tip of my lo
 X dataset changeset   changeset bytes          h ...             -> header, kept for ever
 K dataset changeset   key log entry
 N dataset changeset   log number               R ... provider    -> write receipt
+r dataset changeset provider                   -> hot key, receipt: heard of, not verified yet
 V, T                  versions of rows: `rows`  F                 -> format of all this
 S dataset segment     sealed segment
 D segment shard       shard bytes              B                 -> last receipt batch
@@ -42,7 +43,7 @@ from mfdb.rules.evidence import SignedRelease
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Manifest, SignedManifest
 from mfdb.rules.placement import Placement, SignedAgreement, SignedPlacement, fold
-from mfdb.rules.receipt import WriteReceipt
+from mfdb.rules.receipt import WriteReceipt, is_signed
 from replication.segment import SealedSegment
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ class LogTip(Record, frozen=True):
 K = TypeVar("K", bound=Record)
 _OF_DATASET = (
     *(b"M", b"P", b"L", b"N", b"H", b"X", b"h", b"K", b"R"),
-    *(b"V", b"S", b"k", b"c", b"i", b"u", b"y", b"d"),
+    *(b"V", b"S", b"k", b"c", b"i", b"u", b"y", b"d", b"r"),
 )
 _ROWS_DATASET_BYTES = 12
+ADDRESS_BYTES = 20
 
 
 def opened(kind: type[K], data: bytes, limit_bytes: int = FRAME_BYTES) -> K:
@@ -129,6 +131,7 @@ def manifest(view: View, dataset: DatasetId) -> Manifest:
 
 def put_manifest(transaction: Transaction, signed: SignedManifest) -> None:
     """Keep a manifest version."""
+    transaction.redefines = True
     key = b"M" + signed.manifest.dataset + _number(signed.manifest.number)
     transaction.put(key, encode(signed))
 
@@ -160,12 +163,14 @@ def placement_entry(view: View, dataset: DatasetId, number: int) -> SignedPlacem
 
 def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
     """Keep a placement entry."""
+    transaction.redefines = True
     key = b"P" + signed.entry.dataset + _number(signed.entry.number)
     transaction.put(key, encode(signed))
 
 
 def drop_placement(transaction: Transaction, signed: SignedPlacement) -> None:
     """Forget a placement entry that another one outranks."""
+    transaction.redefines = True
     transaction.delete(b"P" + signed.entry.dataset + _number(signed.entry.number))
 
 
@@ -297,22 +302,51 @@ def put_key_entry(transaction: Transaction, entry: KeyLogEntry) -> None:
     transaction.put(b"K" + entry.dataset + entry.changeset, encode(entry))
 
 
-def receipts(view: View, dataset: DatasetId, changeset: ChangesetId) -> tuple[WriteReceipt, ...]:
-    """Return all receipts kept for a changeset, of every provider."""
-    prefix = b"R" + dataset + changeset
-    return tuple(opened(WriteReceipt, data) for _, data in view.scan(prefix))
+def receipts(
+    view: View, dataset: DatasetId, changeset: ChangesetId, network: Network
+) -> tuple[WriteReceipt, ...]:
+    """Return all receipts kept for a changeset, of every provider, verified.
+
+    Those of other providers are verified here, when they are asked for: most never are.
+    """
+    suffix = dataset + changeset
+    found = [opened(WriteReceipt, data) for _, data in view.scan(b"R" + suffix)]
+    verified = {receipt.batch.provider for receipt in found}
+    for key, data in view.scan(b"r" + suffix):
+        if key[-ADDRESS_BYTES:] in verified:
+            continue
+        receipt, signer = opened(WriteReceipt, data[ADDRESS_BYTES:]), Address(data[:ADDRESS_BYTES])
+        if is_signed(receipt, network=network, signer=signer):
+            found.append(receipt)
+    return tuple(found)
+
+
+def heard_receipt(
+    view: View, dataset: DatasetId, changeset: ChangesetId, provider: Address
+) -> bytes | None:
+    """Return the bytes of another provider's receipt, as it was handed over, or None."""
+    data = view.get(b"r" + dataset + changeset + provider)
+    return data[ADDRESS_BYTES:] if data else None
+
+
+def put_heard_receipt(
+    transaction: Transaction, dataset: DatasetId, receipt: WriteReceipt, signer: Address
+) -> None:
+    """Keep another provider's receipt with the hot key that is to have signed it."""
+    key = b"r" + dataset + receipt.ack.changeset + receipt.batch.provider
+    transaction.put(key, signer + encode(receipt))
 
 
 def receipt_of(
     view: View, dataset: DatasetId, changeset: ChangesetId, provider: Address
 ) -> WriteReceipt | None:
-    """Return one provider's receipt for a changeset, or None."""
+    """Return the receipt that this provider gave for a changeset, or None."""
     data = view.get(b"R" + dataset + changeset + provider)
     return opened(WriteReceipt, data) if data else None
 
 
 def put_receipt(transaction: Transaction, dataset: DatasetId, receipt: WriteReceipt) -> None:
-    """Keep a receipt beside its changeset."""
+    """Keep a receipt of this provider's own beside its changeset."""
     key = b"R" + dataset + receipt.ack.changeset + receipt.batch.provider
     transaction.put(key, encode(receipt))
 
@@ -479,6 +513,7 @@ def is_dropped(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
 
 def forget(transaction: Transaction, dataset: DatasetId) -> None:
     """Remove all that is kept of a dataset; releases stay, for the court."""
+    transaction.redefines = True
     for bundle in segments(transaction, dataset):
         for index in my_shards(transaction, bundle.certificate.segment):
             transaction.delete(shard_key(bundle.certificate.segment, index))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -18,12 +18,22 @@ from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.receipt import (
     Promised,
     acknowledge,
-    check_promise,
+    check_form,
     check_write_receipt,
     sign_batch,
 )
 from tests.fixtures.datasets import OWNER_ALL, grant
 from tests.fixtures.node_town import Town, in_town, mailbox_town, writer_of
+
+if TYPE_CHECKING:
+    from mfdb.dataset.writer import Draft
+    from mfdb.node.provider.shelf import View
+    from mfdb.rules.receipt import WriteReceipt
+
+
+def kept_receipts(town: Town, view: View, draft: Draft) -> tuple[WriteReceipt, ...]:
+    entry = draft.entry
+    return shelf.receipts(view, entry.dataset, entry.changeset, town.world.network)
 
 
 @in_town
@@ -172,7 +182,7 @@ async def test_receipts_of_other_replicas_are_kept_and_those_of_strangers_refuse
     put = PutReceipts(dataset=dataset, receipts=(theirs,))
     await town.stands[0].intake.on_put_receipts(put)
     with town.stands[0].store.snapshot() as view:
-        assert set(shelf.receipts(view, dataset, draft.changeset.id)) == {mine, theirs}
+        assert set(kept_receipts(town, view, draft)) == {mine, theirs}
     stranger = msgspec.structs.replace(
         theirs, batch=msgspec.structs.replace(theirs.batch, provider=town.stands[6].me)
     )
@@ -183,18 +193,39 @@ async def test_receipts_of_other_replicas_are_kept_and_those_of_strangers_refuse
 
 
 @in_town
-async def test_a_forged_receipt_takes_the_whole_message_down(town: Town) -> None:
+async def test_a_forged_receipt_is_never_shown_and_makes_way_for_a_good_one(town: Town) -> None:
     bob, dataset = await mailbox_town(town)
     draft = bob.write(dataset, "hello")
-    await town.stands[0].take(draft)
-    good = await town.stands[1].take(draft)
-    forged = msgspec.structs.replace(await town.stands[2].take(draft), signature=good.signature)
+    mine = await town.stands[0].take(draft)
+    good, other = await town.stands[1].take(draft), await town.stands[2].take(draft)
+    forged = msgspec.structs.replace(other, signature=good.signature)
+    intake = town.stands[0].intake
+    await intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=(good, forged)))
+    with town.stands[0].store.snapshot() as view:
+        assert set(kept_receipts(town, view, draft)) == {mine, good}
+    await intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=(other,)))
     with pytest.raises(BadSignature):
+        await intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=(forged,)))
+    with town.stands[0].store.snapshot() as view:
+        assert set(kept_receipts(town, view, draft)) == {mine, good, other}
+
+
+@in_town
+async def test_a_receipt_for_other_bytes_takes_the_whole_message_down(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    one, two = bob.write(dataset, "one"), bob.write(dataset, "two")
+    for draft in (one, two):
+        await town.stands[0].take(draft)
+    good, other = await town.stands[1].take(one), await town.stands[2].take(two)
+    swapped = msgspec.structs.replace(
+        other, ack=msgspec.structs.replace(other.ack, changeset=good.ack.changeset)
+    )
+    with pytest.raises(BadProof):
         await town.stands[0].intake.on_put_receipts(
-            PutReceipts(dataset=dataset, receipts=(good, forged))
+            PutReceipts(dataset=dataset, receipts=(good, swapped))
         )
     with town.stands[0].store.snapshot() as view:
-        assert len(shelf.receipts(view, dataset, draft.changeset.id)) == 1
+        assert len(kept_receipts(town, view, one)) == 1
 
 
 @in_town
@@ -231,9 +262,9 @@ async def test_the_same_receipt_sent_a_thousand_times_is_checked_once(
 
     def counted(*given: Any, **named: Any) -> None:
         calls.append(given)
-        check_promise(*given, **named)
+        check_form(*given, **named)
 
-    monkeypatch.setattr(room, "check_promise", counted)
+    monkeypatch.setattr(room, "check_form", counted)
     await town.stands[0].intake.on_put_receipts(
         PutReceipts(dataset=dataset, receipts=(theirs,) * 1000)
     )

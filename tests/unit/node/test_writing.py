@@ -123,7 +123,8 @@ async def test_a_write_is_acknowledged_by_w_and_pushed_to_all(town: Town) -> Non
     for stand in replicas(town, remote, dataset):
         assert holds(stand, dataset, draft)
         with stand.store.snapshot() as view:
-            assert len(shelf.receipts(view, dataset, draft.changeset.id)) == 3
+            found = shelf.receipts(view, dataset, draft.changeset.id, town.world.network)
+            assert len(found) == 3
 
 
 @in_town
