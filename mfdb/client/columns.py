@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mfdb.client.tables import Naming, VersionedRow
+    from mfdb.client.watch import Watch
     from mfdb.dataset.blocks.scan import BlockScan
     from mfdb.sql.tables import Column as AnyColumn
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 class LocalColumns:
     """`mfdb.sql.tables.ColumnScan` over the blocks of a dataset."""
 
-    def __init__(self, scan: BlockScan, named: Naming | None) -> None:
+    def __init__(self, scan: BlockScan, named: Naming | None, watch: Watch) -> None:
         """`named` makes lasting ids of the handles of rows, where those are others."""
         self._scan = scan
+        self._watch = watch
         self._named = named
         self.rows = scan.rows
         self.blocks = scan.blocks
@@ -49,7 +51,8 @@ class LocalColumns:
 
     def fresh(self) -> Iterator[VersionedRow]:
         """Yield the rows that are in no block."""
-        return (versioned(row, row.row, self._named) for row in self._scan.fresh())
+        fresh = self._watch.over(self._scan.fresh())
+        return (versioned(row, row.row, self._named) for row in fresh)
 
 
 def _times(hlcs: Column) -> Column:

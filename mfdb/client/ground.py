@@ -13,6 +13,7 @@ from mfdb.kernel.errors import NotSupportedError
 from mfdb.rules.clauses import View
 from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
+from mfdb.sql.allowance import Allowance
 from mfdb.sql.bind import bind, table_of
 from mfdb.sql.parameters import ExecutionContext
 from mfdb.sql.parse import parse
@@ -34,7 +35,7 @@ class Ground:
 
     def __init__(self, state: SessionState) -> None:
         self.state = state
-        self.engine = Engine(state.watch.check)
+        self.engine = Engine()
         self.counted: Counted | None = None
 
     @cached_property
@@ -85,7 +86,14 @@ class Ground:
     def context(self) -> ExecutionContext:
         """Return who runs statements here, and when."""
         now = datetime.datetime.fromtimestamp(self.state.clock.now_s(), datetime.UTC)
-        return ExecutionContext(identity=self.state.me, now=now, token=self.state.entropy.token)
+        state = self.state
+        return ExecutionContext(
+            identity=state.me, now=now, token=state.entropy.token, allowance=self.allowance()
+        )
+
+    def allowance(self) -> Allowance:
+        """Return what one statement may hold in memory."""
+        return Allowance(self.state.settings.memory_limit, self.state.watch.check)
 
     def catalogue(self, reading: Reading) -> LocalCatalogue:
         """Return the datasets of one committed state, as names find them."""

@@ -11,7 +11,7 @@ from mfdb.client.results import Result, columns_of
 from mfdb.client.streams import Stream
 from mfdb.dataset.indexes import span
 from mfdb.dataset.visibility import demand
-from mfdb.kernel.errors import CorruptRecord
+from mfdb.kernel.errors import CorruptRecord, MfdbError
 from mfdb.rules.manifest import Action
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
@@ -19,6 +19,8 @@ from mfdb.sql.execute import CompiledSelect
 from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mfdb.client.ground import Ground
     from mfdb.client.names import LocalCatalogue
     from mfdb.client.plans import Plans
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     from mfdb.dataset.reading import Reading
     from mfdb.sql.bound import BoundSelect
     from mfdb.sql.execute import Result as Answer
-    from mfdb.sql.parameters import Given
+    from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.relational.run import CompiledRelational
     from mfdb.sql.tables import Tables
 
+    Row = tuple[object, ...]
 
 LARGE_ROWS = 8_192
 """Rows in blocks from which sums and sorting go by the relational route."""
@@ -78,8 +81,19 @@ class Queries:
                 if found.state != replica.catalogue_state:
                     return None
                 values = reading.values_between(found.manifest, found.index, start, stop)
-                rows = [pick(each) for each in values]
+                rows = self._gathered(map(pick, values))
         return Result(f"SELECT {len(rows)}", found.columns, rows, len(rows))
+
+    def _gathered(self, rows: Iterator[Row]) -> list[Row]:
+        """Return rows as a list; a failure fails the open batch, as it does on the general way."""
+        state = self._ground.state
+        state.watch.start()
+        try:
+            return self._ground.allowance().gather(rows)
+        except MfdbError:
+            if state.batch is not None:
+                state.batch.failed = True
+            raise
 
     def _learn(self, text: str, bound: Any, known: Known, reading: Reading, state: int) -> None:
         make_room(self._shortcuts)
@@ -128,8 +142,9 @@ class Queries:
         """
         state = self._ground.state.replica.catalogue_state
         with self._ground.state.replica.reading() as reading:
-            found = self._found(statement, params, text, reading, state)
-            rows = list(found.rows)
+            context = self._ground.context()
+            found = self._found(statement, params, text, reading, state, context)
+            rows = context.allowance.gather(found.rows)
         return Result(
             tag=f"SELECT {len(rows)}", columns=columns_of(found.columns), rows=rows, count=len(rows)
         )
@@ -145,9 +160,11 @@ class Queries:
         state = self._ground.state.replica.catalogue_state
         with ExitStack() as held:
             reading = held.enter_context(self._ground.state.replica.reading())
-            found = self._found(statement, params, text, reading, state)
-            batch = self._ground.state.batch
-            rows = iter(list(found.rows)) if batch and batch.tables else iter(found.rows)
+            context = self._ground.context()
+            found = self._found(statement, params, text, reading, state, context)
+            batch, rows = self._ground.state.batch, iter(found.rows)
+            if batch and batch.tables:
+                rows = iter(context.allowance.gather(rows))
             return Stream(columns_of(found.columns), rows, held.pop_all().close)
 
     def _found(
@@ -157,6 +174,7 @@ class Queries:
         text: str,
         reading: Reading,
         state: int,
+        context: ExecutionContext,
     ) -> Answer:
         """Return the answer over a reading; `state` is the catalogue's, taken before it."""
         catalogue = self._ground.catalogue(reading)
@@ -183,7 +201,7 @@ class Queries:
         tables = self._ground.tables(reading, catalogue, batch)
         if isinstance(compiled, CompiledSelect) and is_large(compiled, tables, route):
             compiled = self._relational(statement, catalogue, reading, ("large", text, state))
-        return compiled.run(tables, params, self._ground.context())
+        return compiled.run(tables, params, context)
 
     # ---- the relational route
 

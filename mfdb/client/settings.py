@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client.options import parse_interval_s
 from mfdb.kernel.errors import InvalidDefinition
+from mfdb.sql.allowance import MEMORY_LIMIT_BYTES, UNITS, shown_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mfdb.sql.statement import SetOption
+
+LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES = 16 * 2**20, 2**46
+_SIZE = re.compile(r"(\d{1,9}) ?(kb|mb|gb)\Z", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -21,18 +28,18 @@ class SessionSettings:
     interval like "10 seconds" asks if the last time is longer ago. `sealed_sender`: rows inserted
     into somebody else's mailbox name their author to the reader only. `route`: "row" and
     "relational" force queries onto one of the two, "auto" takes the row route where it can answer.
+    `memory_limit`: bytes that one statement may hold, on either route.
     """
 
     freshness: str = "latest"
     sealed_sender: bool = False
     route: str = "auto"
+    memory_limit: int = MEMORY_LIMIT_BYTES
 
     def rows(self) -> list[tuple[object, ...]]:
         """Return name, value and default of each setting."""
-        return [
-            (item.name, _shown(getattr(self, item.name)), _shown(item.default))
-            for item in fields(self)
-        ]
+        named = [(item.name, getattr(self, item.name), item.default) for item in fields(self)]
+        return [(name, _shown(name, now), _shown(name, default)) for name, now, default in named]
 
     def set(self, option: SetOption) -> None:
         """Change one setting; None means its default.
@@ -47,8 +54,8 @@ class SessionSettings:
             raise InvalidDefinition(
                 f"there is no setting {option.name}", hint=hint, position=option.position
             )
-        value = defaults[option.name] if option.value is None else option.value
-        setattr(self, option.name, _checked(option, value))
+        value = defaults[option.name] if option.value is None else _CHECKS[option.name](option)
+        setattr(self, option.name, value)
 
     def is_due(self, age_s: float | None) -> bool:
         """Return whether a dataset synced so long ago (None: never) is synced before a read."""
@@ -61,22 +68,46 @@ class SessionSettings:
         return age_s > (parse_interval_s(self.freshness) or 0)
 
 
-def _checked(option: SetOption, value: object) -> object:
-    if option.name == "sealed_sender":
-        words = {"on": True, "true": True, "off": False, "false": False}
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in words:
-            return words[value.lower()]
-        raise _wrong(option, "on")
-    text = str(value).strip().lower()
-    if option.name == "route":
-        if text in ("auto", "row", "relational"):
-            return text
-        raise _wrong(option, "auto, row or relational")
+def _route(option: SetOption) -> str:
+    return _one_of(option, "auto", "row", "relational")
+
+
+def _one_of(option: SetOption, *words: str) -> str:
+    text = str(option.value).strip().lower()
+    if text not in words:
+        raise _wrong(option, f"{', '.join(words[:-1])} or {words[-1]}")
+    return text
+
+
+def _freshness(option: SetOption) -> str:
+    text = str(option.value).strip().lower()
     if text in ("latest", "cached") or parse_interval_s(text) is not None:
         return text
     raise _wrong(option, "latest, cached or '10 seconds'")
+
+
+def _truth(option: SetOption) -> bool:
+    words = {"on": True, "true": True, "off": False, "false": False}
+    found = words.get(str(option.value).strip().lower())
+    if found is None:
+        raise _wrong(option, "on")
+    return found
+
+
+def _memory(option: SetOption) -> int:
+    match = _SIZE.match(str(option.value).strip())
+    size_bytes = int(match[1]) * UNITS[match[2].lower()] if match is not None else 0
+    if not LEAST_MEMORY_BYTES <= size_bytes <= MOST_MEMORY_BYTES:
+        raise _wrong(option, f"'512MB': from {shown_bytes(LEAST_MEMORY_BYTES)} on")
+    return size_bytes
+
+
+_CHECKS: dict[str, Callable[[SetOption], object]] = {
+    "freshness": _freshness,
+    "memory_limit": _memory,
+    "route": _route,
+    "sealed_sender": _truth,
+}
 
 
 def _wrong(option: SetOption, wanted: str) -> InvalidDefinition:
@@ -87,7 +118,7 @@ def _wrong(option: SetOption, wanted: str) -> InvalidDefinition:
     )
 
 
-def _shown(value: object) -> str:
-    return (
-        {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return shown_bytes(value) if name == "memory_limit" and isinstance(value, int) else str(value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from heapq import merge
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.client.watch import Watch
 from mfdb.dataset.indexes import KEPT_BYTES, Span, span
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.pending import Pending
@@ -28,7 +30,6 @@ from mfdb.store.ordered import Desc, pack, prefix_end
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from mfdb.client.watch import Watch
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.indexes import Index
     from mfdb.dataset.keyring import Keyring
@@ -271,7 +272,7 @@ class LocalTables:
         watch: Watch | None = None,
     ) -> None:
         self._reading = reading
-        self._watch = watch
+        self._watch = Watch() if watch is None else watch
         self._pending = pending
         self._known: dict[DatasetId, Known] = {}
 
@@ -279,7 +280,7 @@ class LocalTables:
         """Yield the rows that an access describes; a KeyRange's in key order."""
         pending = self._pending.get(table.dataset)
         stored = self._stored(table, access)
-        if self._watch is not None and not isinstance(access, KeyLookup):
+        if not isinstance(access, KeyLookup):
             stored = self._watch.over(stored)
         if pending is None or pending.changes.is_empty:
             return stored
@@ -296,7 +297,7 @@ class LocalTables:
             return None
         from mfdb.client.columns import LocalColumns
 
-        return LocalColumns(scan, naming(known, self._reading.keyring))
+        return LocalColumns(scan, naming(known, self._reading.keyring), self._watch)
 
     def greatest(self, table: TableSchema, place: int) -> int | None:
         """Return the greatest integer that a column holds or held in this batch, None if none."""
@@ -310,7 +311,7 @@ class LocalTables:
             reverse = not index.places[0][1]
             rows = self._reading.by_index(known, index, start, stop, reverse=reverse)
         else:
-            found = (_whole(row, place) for row in self._reading.rows(known))
+            found = (_whole(row, place) for row in self._watch.over(self._reading.rows(known)))
             whole = max((one for one in found if one is not None), default=None)
             return self._greater(table, place, whole)
         first = next(rows, None)
@@ -331,10 +332,13 @@ class LocalTables:
         kept = (row for row in stored if not pending.touches(row.row_id))
         own = pending.matching(table, access)
         if isinstance(access, KeyRange | IndexRange):
-            key = _order_of(table, access)
-            return iter(
-                sorted((*kept, *own), key=lambda row: key(row.values), reverse=access.reverse)
-            )
+            order = _order_of(table, access)
+
+            def key(row: VersionedRow) -> bytes:
+                return order(row.values)
+
+            fresh = sorted(own, key=key, reverse=access.reverse)
+            return merge(kept, fresh, key=key, reverse=access.reverse)
         return (row for rows in (kept, own) for row in rows)
 
     def _stored(self, table: TableSchema, access: Access) -> Iterator[VersionedRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mfdb.sql.compile import compile_expression, order_key
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from mfdb.sql.bound import Aggregate
     from mfdb.sql.compile import Compiled, Environment
+
+_SLOT_BYTES = 128
+"""What a value takes in a set, besides itself."""
 
 
 class Running(Protocol):
@@ -85,6 +89,7 @@ class _Over:
             if key in self._seen:
                 return
             self._seen.add(key)
+            about.allowance.charge(getsizeof(value) + _SLOT_BYTES)
         self._gather.take(value)
 
     def result(self) -> Any:

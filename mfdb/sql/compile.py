@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from mfdb.kernel.errors import MfdbError
+from mfdb.sql.allowance import Allowance
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Slot, Strict, Value
 from mfdb.sql.convert import placed
 from mfdb.sql.functions import random_uuid
@@ -34,6 +35,7 @@ class Environment(msgspec.Struct):
     caller: Address | None
     now_us: int
     token: Callable[[int], bytes] = bytes
+    allowance: Allowance = msgspec.field(default_factory=Allowance)
     row: StoredRow | None = None
     aggregates: Sequence[Any] = ()
 

@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.tables import StoredRow, Tables
 
+    _Keyed = tuple[list[Any], StoredRow | None]
+
 _PLAIN = frozenset({"integer", "float", "text", "boolean", "bytes", "decimal", "json", "unknown"})
 """Families whose working values are what applications get."""
+_FEW = 1_024
+"""Rows that are sorted at once, at least, where only the first ones are wanted."""
 
 
 class Result(msgspec.Struct):
@@ -69,8 +73,10 @@ class CompiledSelect:
         """
         bound = self._bound
         about = environment(bound.parameters, given, context)
-        rows = self._by_column(tables, about) or self._answer(self._found(tables, about), about)
         first, last = self._window(about)
+        rows = self._by_column(tables, about, last)
+        if rows is None:
+            rows = self._answer(self._found(tables, about), about, last)
         return Result(bound.outputs, islice(rows, first, last))
 
     @property
@@ -86,7 +92,9 @@ class CompiledSelect:
         whole = source is not None and source.access is None
         return whole and bool(self._aggregates or self._sorts)
 
-    def _by_column(self, tables: Tables, about: Environment) -> Iterator[tuple[object, ...]] | None:
+    def _by_column(
+        self, tables: Tables, about: Environment, last: int | None
+    ) -> Iterator[tuple[object, ...]] | None:
         """Return the answer out of blocks, or None where there are none or they do not help."""
         if self._sieve is None or self._rows is None:
             return None
@@ -95,7 +103,7 @@ class CompiledSelect:
             return None
         fresh = self._rows.kept(scan.fresh(), about)
         if not (self._sieve.is_whole and self._plain):
-            return self._answer(chain(self._sieve.rows(scan, about), fresh), about)
+            return self._answer(chain(self._sieve.rows(scan, about), fresh), about, last)
         old: Iterator[Any] = self._sieve.items(scan, about, self._plain)
         done = old if self._finish is tuple else map(self._finish, old)
         return chain(done, (self._item(row, about) for row in fresh))
@@ -107,13 +115,14 @@ class CompiledSelect:
         return self._rows.rows(tables, about)
 
     def _answer(
-        self, found: Iterable[StoredRow | None], about: Environment
+        self, found: Iterable[StoredRow | None], about: Environment, last: int | None
     ) -> Iterator[tuple[object, ...]]:
+        """Return the rows of the answer; nobody takes any after the `last` (None: all)."""
         if self._aggregates:
             about.aggregates = self._totals(found, about)
             found = (None,)
         if self._sorts and not self._aggregates:
-            return self._sorted(found, about)
+            return self._sorted(found, about, last)
         return (self._item(row, about) for row in found)
 
     def _item(self, row: StoredRow | None, about: Environment) -> tuple[object, ...]:
@@ -131,16 +140,28 @@ class CompiledSelect:
         return [total.result() for total in running]
 
     def _sorted(
-        self, found: Iterable[StoredRow | None], about: Environment
+        self, found: Iterable[StoredRow | None], about: Environment, last: int | None
     ) -> Iterator[tuple[object, ...]]:
-        keyed: list[tuple[list[Any], StoredRow | None]] = []
+        """Sort the rows, or so many of them as a LIMIT lets pass: no more are held then."""
+        keyed = self._keyed(found, about)
+        kept = about.allowance.gather(keyed if last is None else islice(keyed, last))
+        self._sort(kept)
+        if last:
+            while more := list(islice(keyed, max(last, _FEW))):
+                kept += more
+                self._sort(kept)
+                del kept[last:]
+        return (self._item(row, about) for _, row in kept)
+
+    def _keyed(self, found: Iterable[StoredRow | None], about: Environment) -> Iterator[_Keyed]:
         for row in found:
             about.row = row
             values = row.values if row is not None else ()
-            keyed.append(([key(values, about) for key, _ in self._sorts], row))
+            yield [key(values, about) for key, _ in self._sorts], row
+
+    def _sort(self, keyed: list[_Keyed]) -> None:
         for index in reversed(range(len(self._sorts))):
             _sort_by(keyed, index, self._sorts[index][1])
-        return (self._item(row, about) for _, row in keyed)
 
     def _window(self, about: Environment) -> tuple[int, int | None]:
         first = _count(self._offset, about, self._bound.offset) or 0

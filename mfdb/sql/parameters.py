@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.kernel.errors import MfdbError, WrongParameters
+from mfdb.sql.allowance import Allowance
 from mfdb.sql.compile import Environment
 from mfdb.sql.convert import parse_text, placed, to_working
 from mfdb.sql.types import fit
@@ -31,12 +32,14 @@ class LiteralText(str):
 class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True):
     """Who runs a statement (None: nobody we know) and when, from the node's Clock, with a zone.
 
-    `token` gives random bytes, from the node's Entropy (without one: zeros).
+    `token` gives random bytes, from the node's Entropy (without one: zeros). `allowance` is what
+    the statement may hold.
     """
 
     identity: Address | None
     now: datetime.datetime
     token: Callable[[int], bytes] = bytes
+    allowance: Allowance = msgspec.field(default_factory=Allowance)
 
 
 def environment(parameters: Parameters, given: Given, context: ExecutionContext) -> Environment:
@@ -52,6 +55,7 @@ def environment(parameters: Parameters, given: Given, context: ExecutionContext)
         caller=context.identity,
         now_us=(context.now - _EPOCH) // datetime.timedelta(microseconds=1),
         token=context.token,
+        allowance=context.allowance,
     )
 
 

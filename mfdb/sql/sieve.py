@@ -141,6 +141,7 @@ class Sieve:
 
         conditions = [(one.place, one.asked(about)) for one in self._conditions]
         for run in scan.runs:
+            about.allowance.look()
             mask: Any = None
             for place, condition in conditions:
                 found = condition(scan.merged(run, place))

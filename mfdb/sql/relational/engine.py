@@ -6,7 +6,7 @@ Nothing imports duckdb before the first statement of the relational route runs.
 from __future__ import annotations
 
 import re
-from sys import getsizeof
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +16,19 @@ from mfdb.kernel.errors import (
     MfdbError,
     NotSupportedError,
     NumberOutOfRange,
-    OutOfMemory,
     StatementCancelled,
     TooManyRows,
 )
+from mfdb.sql.allowance import out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from mfdb.sql.allowance import Allowance
     from mfdb.sql.relational.relation import Relation
     from mfdb.sql.relational.udf import Functions
 
-MEMORY_LIMIT = "512MB"
 _SETTINGS = (
-    ("memory_limit", f"'{MEMORY_LIMIT}'"),
     ("temp_directory", "''"),
     ("python_enable_replacements", "false"),
     ("autoinstall_known_extensions", "false"),
@@ -44,9 +43,7 @@ _SETTINGS = (
 DuckDB does not know how many rows an Arrow table has and would build hash tables of the greater
 side; `QueryEmitter` knows, and puts the smaller one last.
 """
-RESULT_BYTES = 512 * 2**20
-"""What the rows of an answer may fill, beside what DuckDB may."""
-_FETCHED_ROWS, _SAMPLED_ROWS = 10_000, 16
+_FETCHED_ROWS = 10_000
 REGISTERED = 8
 """Relations that stay known to DuckDB for the next statement."""
 
@@ -54,10 +51,9 @@ REGISTERED = 8
 class Engine:
     """Runs emitted SQL, one statement at a time; `interrupt` may come from any thread."""
 
-    def __init__(self, check: Callable[[], None] | None = None) -> None:
-        """`check` raises if somebody asked to stop before DuckDB had anything to interrupt."""
-        self._check = check
+    def __init__(self) -> None:
         self._connection: Any = None
+        self._limit_bytes = 0
         self._busy = Lock()
         self._known: dict[str, Relation] = {}
 
@@ -67,6 +63,7 @@ class Engine:
         values: Sequence[Any],
         relations: Sequence[Relation],
         functions: Functions,
+        allowance: Allowance,
     ) -> list[tuple[Any, ...]]:
         """Return the rows of a statement over Arrow tables, in physical form.
 
@@ -77,7 +74,7 @@ class Engine:
         import duckdb
 
         with self._busy:
-            connection = self._open()
+            connection = self._open(allowance.limit_bytes)
             registered: list[str] = []
             try:
                 for function in functions.found.values():
@@ -93,11 +90,10 @@ class Engine:
                     if relation.name not in self._known:
                         connection.register(relation.name, relation.table)
                         self._known[relation.name] = relation
-                if self._check is not None:
-                    self._check()
-                rows = _fetched(connection.execute(sql, list(values)))
+                allowance.look()  # somebody may have asked to stop before there was a query
+                rows = _fetched(connection.execute(sql, list(values)), allowance)
             except duckdb.Error as error:
-                raise _translated(error, functions) from error
+                raise _translated(error, functions, allowance) from error
             finally:
                 self._forget(connection, relations)
                 for name in registered:
@@ -107,16 +103,23 @@ class Engine:
     def interrupt(self) -> None:
         """Stop the statement that runs now, if any; it raises StatementCancelled."""
         connection = self._connection
-        if connection is not None:
+        if connection is None:
+            return
+        import duckdb
+
+        with suppress(duckdb.ConnectionException):  # it was closed just now
             connection.interrupt()
 
     def close(self) -> None:
         """Give the memory back."""
         with self._busy:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-                self._known.clear()
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            self._known.clear()
 
     def _forget(self, connection: Any, used: Sequence[Relation]) -> None:
         """Keep the relations that were just used, and few of those before."""
@@ -127,42 +130,36 @@ class Engine:
             connection.unregister(name)
             del self._known[name]
 
-    def _open(self) -> Any:
+    def _open(self, limit_bytes: int) -> Any:
+        """Return a connection with this limit, which is locked like everything else."""
+        if self._limit_bytes != limit_bytes:
+            self._close()
         if self._connection is None:
             import duckdb
 
             connection = duckdb.connect(":memory:")
+            connection.execute(f"SET memory_limit = '{limit_bytes}B'")
+            self._limit_bytes = limit_bytes
             for name, value in _SETTINGS:
                 connection.execute(f"SET {name} = {value}")
             self._connection = connection
         return self._connection
 
 
-def _fetched(answer: Any) -> list[tuple[Any, ...]]:
+def _fetched(answer: Any, allowance: Allowance) -> list[tuple[Any, ...]]:
     """Return all rows of an answer, which DuckDB computes as they are taken.
 
     Raises:
         OutOfMemory: they would fill more memory than a query may use.
     """
     rows: list[tuple[Any, ...]] = []
-    size = 0
-    while part := answer.fetchmany(_FETCHED_ROWS):
-        few = part[:: max(1, len(part) // _SAMPLED_ROWS)]
-        size += sum(map(_size_of, few)) * len(part) // len(few)
-        if size > RESULT_BYTES:
-            raise OutOfMemory(
-                f"the answer needs more than {MEMORY_LIMIT} of memory",
-                hint="LIMIT it, or ask for it in parts",
-            )
-        rows += part
+    while page := answer.fetchmany(_FETCHED_ROWS):
+        allowance.hold(page)
+        rows += page
     return rows
 
 
-def _size_of(row: tuple[Any, ...]) -> int:
-    return getsizeof(row) + sum(map(getsizeof, row))
-
-
-def _translated(error: Exception, functions: Functions) -> MfdbError:
+def _translated(error: Exception, functions: Functions, allowance: Allowance) -> MfdbError:
     """Return our error for one of DuckDB's."""
     import duckdb
 
@@ -172,10 +169,7 @@ def _translated(error: Exception, functions: Functions) -> MfdbError:
     if isinstance(error, duckdb.InterruptException):
         return StatementCancelled("the statement was cancelled")
     if isinstance(error, duckdb.OutOfMemoryException) or "Lists larger than" in text:
-        return OutOfMemory(
-            f"the query needs more than {MEMORY_LIMIT} of memory",
-            hint="filter earlier, or ask for less at once",
-        )
+        return out_of_memory(allowance.limit_bytes)
     if isinstance(error, duckdb.InvalidInputException) and functions.matches:
         first = re.sub(r"\s+", " ", text.removeprefix("Invalid Input Error: "))[:200]
         return InvalidPattern(f"no regular expression: {first}")

@@ -20,6 +20,7 @@ from mfdb.sql.types import from_storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from mfdb.sql.allowance import Allowance
     from mfdb.sql.catalogue import TableSchema
     from mfdb.sql.tables import Column, ColumnScan, RowBlock, StoredRow, Tables
     from mfdb.sql.types import SqlType
@@ -72,20 +73,34 @@ def name_of(place: int) -> str:
     return f"c{place}" if place >= 0 else f"m{-place}"
 
 
-def relation_of(table: TableSchema, places: Sequence[int], tables: Tables) -> Relation:
+def relation_of(
+    table: TableSchema, places: Sequence[int], tables: Tables, allowance: Allowance
+) -> Relation:
     """Return the rows of a dataset, of these columns only.
 
     Raises:
         CorruptRecord: a block is damaged.
+        OutOfMemory, StatementCancelled: the rows are too many, or somebody wants it to stop.
     """
     scan = None if ROW_ID in places else tables.columns(table)
     if scan is None:
-        return Relation(_table(table, places, _row_batches(table, places, _rows(table, tables))))
+        batches = _row_batches(table, places, _rows(table, tables))
+        return Relation(_table(table, places, _held(batches, allowance)))
     made: Relation = scan.kept(
         ("relation", *places),
-        lambda: Relation(_table(table, places, _block_batches(table, places, scan))),
+        lambda: Relation(
+            _table(table, places, _held(_block_batches(table, places, scan), allowance))
+        ),
     )
     return made
+
+
+def _held(batches: Iterable[dict[str, Any]], allowance: Allowance) -> Iterator[dict[str, Any]]:
+    """Yield batches, charging the statement that holds them."""
+    for batch in batches:
+        allowance.look()
+        allowance.charge(sum(int(array.nbytes) for array in batch.values()))
+        yield batch
 
 
 def _rows(table: TableSchema, tables: Tables) -> Iterator[StoredRow]:

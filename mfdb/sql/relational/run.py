@@ -18,6 +18,7 @@ from mfdb.sql.relational.relation import name_of, relation_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mfdb.sql.allowance import Allowance
     from mfdb.sql.catalogue import TableSchema
     from mfdb.sql.compile import Environment
     from mfdb.sql.parameters import ExecutionContext, Given
@@ -51,8 +52,8 @@ class CompiledRelational:
         """Return the rows of the answer in working form."""
         emitter = QueryEmitter(about, lambda table: _size(table, tables))
         sql, columns = emitter.query(self.bound.query)
-        sql, relations = _relations(sql, emitter, tables)
-        rows = self._engine.run(sql, emitter.values, relations, emitter.functions)
+        sql, relations = _relations(sql, emitter, tables, about.allowance)
+        rows = self._engine.run(sql, emitter.values, relations, emitter.functions, about.allowance)
         decoders = [_decoder(phys) for phys in columns]
         if any(decoders):
             rows = [
@@ -65,7 +66,9 @@ class CompiledRelational:
         return rows
 
 
-def _relations(sql: str, emitter: QueryEmitter, tables: Tables) -> tuple[str, list[Relation]]:
+def _relations(
+    sql: str, emitter: QueryEmitter, tables: Tables, allowance: Allowance
+) -> tuple[str, list[Relation]]:
     """Return the SQL with its datasets named, and their rows."""
     used: dict[bytes, set[int]] = {}
     for relation, ref in emitter.tables.items():
@@ -75,7 +78,7 @@ def _relations(sql: str, emitter: QueryEmitter, tables: Tables) -> tuple[str, li
         dataset = ref.table.dataset
         places = sorted(used[dataset])
         if dataset not in found:
-            found[dataset] = relation_of(ref.table, places, tables)
+            found[dataset] = relation_of(ref.table, places, tables, allowance)
         columns = ", ".join(map(name_of, places)) or "z"
         sql = sql.replace(mark(relation), f"(SELECT {columns} FROM {found[dataset].name})")
     return sql, list(found.values())

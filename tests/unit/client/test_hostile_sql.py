@@ -57,6 +57,7 @@ def database(
     for (name,) in opened.execute("SELECT name FROM mf.datasets WHERE owner = current_identity()"):
         opened.execute(f'DROP TABLE "{name}"')
     opened.execute("SET route = DEFAULT")
+    opened.execute("SET memory_limit = DEFAULT")
 
 
 def is_usable(database: Connection) -> bool:
@@ -205,6 +206,7 @@ def test_values_of_ten_megabytes_are_values(database: Connection) -> None:
 
 
 def test_a_query_that_would_fill_the_memory_is_stopped(database: Connection) -> None:
+    database.execute("SET memory_limit = '64MB'")
     with pytest.raises(OutOfMemory):
         database.execute(
             "WITH RECURSIVE r (s) AS (SELECT 'xxxxxxxxxxxxxxxx' UNION ALL SELECT s || s FROM r) "

@@ -346,6 +346,7 @@ def test_settings_are_set_shown_and_checked(local: User) -> None:
         ("freshness", "10 seconds", "latest"),
         ("sealed_sender", "on", "off"),
         ("route", "auto", "auto"),
+        ("memory_limit", "1GB", "1GB"),
     ]
     local.now("SET freshness = DEFAULT")
     assert rows(local, "SHOW SETTINGS")[0][1] == "latest"

@@ -23,6 +23,7 @@ from mfdb.kernel.errors import (
     WrongParameters,
 )
 from mfdb.kernel.ids import Address
+from mfdb.sql.allowance import Allowance
 from mfdb.sql.parameters import ExecutionContext, Given
 from mfdb.sql.parse import parse
 from mfdb.sql.prepare import Preparer
@@ -38,6 +39,7 @@ ENDLESS = (
     "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT (n + 1) % 1000 FROM r) "
     "SELECT count(*) FROM r"
 )
+LITTLE = ExecutionContext(identity=ALICE, now=CONTEXT.now, allowance=Allowance(16 * 2**20))
 FORBIDDEN = [
     "SELECT * FROM read_csv('/etc/passwd')",
     "SELECT * FROM '/etc/passwd'",
@@ -51,17 +53,22 @@ FORBIDDEN = [
 ]
 
 
-def answer(text: str, given: Given = (), engine: Engine | None = None) -> list[tuple[object, ...]]:
+def answer(
+    text: str,
+    given: Given = (),
+    engine: Engine | None = None,
+    context: ExecutionContext = CONTEXT,
+) -> list[tuple[object, ...]]:
     tables = MemoryTables(ALICE)
     prepared = Preparer(tables, engine=engine).prepare(text)
     assert isinstance(prepared, CompiledRelational)
-    return list(prepared.run(tables, given, CONTEXT).rows)
+    return list(prepared.run(tables, given, context).rows)
 
 
 @pytest.mark.parametrize("text", FORBIDDEN)
 def test_what_leaves_the_sandbox_is_refused_even_if_it_were_emitted(text: str) -> None:
     with pytest.raises(MfdbError):
-        Engine().run(text, [], [], Functions())
+        Engine().run(text, [], [], Functions(), Allowance())
     assert not Path("/tmp/mfdb_should_not_be_there").exists()
 
 
@@ -83,7 +90,7 @@ def test_duckdb_is_imported_by_the_first_relational_statement_only() -> None:
 
 def test_a_query_is_stopped_from_another_thread() -> None:
     engine = Engine()
-    engine.run("SELECT 1", [], [], Functions())
+    engine.run("SELECT 1", [], [], Functions(), Allowance())
     stop = threading.Event()
 
     def interrupt() -> None:
@@ -105,7 +112,8 @@ def test_a_query_that_would_use_all_memory_is_stopped() -> None:
     with pytest.raises(OutOfMemory):
         answer(
             "WITH RECURSIVE r (s) AS (SELECT 'xxxxxxxxxxxxxxxx' UNION ALL SELECT s || s FROM r) "
-            "SELECT count(*) FROM r"
+            "SELECT count(*) FROM r",
+            context=LITTLE,
         )
 
 
@@ -154,9 +162,8 @@ def test_hundreds_of_unions_and_deep_nesting_are_answered_or_refused() -> None:
         answer(deep)
 
 
-def test_an_answer_that_would_use_all_memory_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfdb.sql.relational.engine.RESULT_BYTES", 500_000)
+def test_an_answer_that_would_use_all_memory_is_stopped() -> None:
     numbers = "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < {}) "
     assert len(answer(numbers.format(100) + "SELECT a.n, b.n FROM r a, r b WHERE a.n < 9")) == 800
-    with pytest.raises(OutOfMemory, match="the answer needs more"):
-        answer(numbers.format(1_000) + "SELECT a.n, b.n FROM r a, r b")
+    with pytest.raises(OutOfMemory, match="more than 16MB"):
+        answer(numbers.format(1_000) + "SELECT a.n, b.n FROM r a, r b", context=LITTLE)
