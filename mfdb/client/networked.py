@@ -25,6 +25,7 @@ from mfdb.kernel.errors import (
     MfdbError,
     NetworkError,
     NotSupportedError,
+    QuorumNotReached,
     StaleWrite,
     UnknownDataset,
     UnknownIdentity,
@@ -133,7 +134,11 @@ class Networked:
                 return await self._ruling.create(statement)
             case st.Show(what=what) if what in show.OF_NETWORK:
                 return await self._status(statement)
-            case st.Select() | qu.Query() | qu.Verified() | st.Explain():
+            case qu.Verified(query=query):
+                for name in self._local.ground.behind(query):
+                    await self._verified(query, params, name)
+                return self._local.run(statement, params, text)
+            case st.Select() | qu.Query() | st.Explain():
                 for name in self._local.ground.behind(statement):
                     await self._ready(statement, name)
                 return self._local.run(statement, params, text)
@@ -144,9 +149,7 @@ class Networked:
 
     async def _ready(self, statement: st.Statement, name: st.TableName) -> None:
         """Have a dataset here as a statement that reads it needs it."""
-        if isinstance(statement, qu.Verified):
-            await self._verified(name)
-        elif isinstance(statement, st.Explain) and not (statement.analyse or is_told(name)):
+        if isinstance(statement, st.Explain) and not (statement.analyse or is_told(name)):
             await self._find(name)
         else:
             await self._prepare(name, Action.SELECT)
@@ -327,13 +330,29 @@ class Networked:
             make_room(self._plain)
             self._plain[id(statement)] = (statement, state, known)
 
-    async def _verified(self, name: st.TableName) -> None:
-        """Have a dataset here whole, as a read quorum of replicas sign it just now."""
+    async def _verified(
+        self, query: st.Select | qu.Query, params: Given, name: st.TableName
+    ) -> None:
+        """Have what a query reads of a dataset here, as a read quorum of replicas sign it now.
+
+        Rows named by their keys are shown one by one, though the rest of the dataset is old here.
+        """
         await self._prepare(name, Action.SELECT)
         known = self._local.ground.lookup(name)
-        if known is not None and known.manifest.network != EMBEDDED:
+        if known is None or known.manifest.network == EMBEDDED:
+            return
+        dataset, replica = known.manifest.dataset, self._state.replica
+        rows = self._local.queries.named_rows(query, params, known)
+        if rows:
+            try:
+                await self._remote.attest(dataset, replica, rows)
+            except QuorumNotReached:
+                await self._sync(known.manifest)
+            else:
+                return
+        else:
             await self._sync(known.manifest)
-            await self._remote.attest(known.manifest.dataset, self._state.replica)
+        await self._remote.attest(dataset, replica, rows)
 
     async def _ask(self, name: st.TableName) -> None:
         """Let the network tell what a relation of schema `mf` shows."""

@@ -10,13 +10,18 @@ from mfdb.client.quick import shortcut
 from mfdb.client.results import Result, columns_of
 from mfdb.client.streams import Stream
 from mfdb.dataset.indexes import span
+from mfdb.dataset.schema import has_key
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import CorruptRecord, MfdbError
 from mfdb.rules.manifest import Action
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
-from mfdb.sql.execute import CompiledSelect
+from mfdb.sql.bound import BoundSelect
+from mfdb.sql.execute import CompiledSelect, CompiledSource
+from mfdb.sql.parameters import environment
 from mfdb.sql.relational.tree import BoundRelational
+from mfdb.sql.tables import KeyLookup
+from mfdb.store.ordered import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from mfdb.client.quick import Shortcut
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
-    from mfdb.sql.bound import BoundSelect
+    from mfdb.kernel.ids import RowId
     from mfdb.sql.execute import Result as Answer
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.relational.run import CompiledRelational
@@ -133,6 +138,29 @@ class Queries:
                     f"{report.problems[0]} ({report.wrong} are wrong)",
                     hint="CHECK DATABASE tells all; restore it from providers or a dump",
                 )
+
+    def named_rows(
+        self, query: st.Select | qu.Query, params: Given, known: Known
+    ) -> tuple[RowId, ...]:
+        """Return the ids of the only rows of an own dataset that a query can give.
+
+        It names them by their whole primary key; empty if it does not, or reads a view.
+
+        Raises:
+            MfdbError: the query has no answer.
+        """
+        me, manifest = self._ground.state.me, known.manifest
+        if not isinstance(query, st.Select) or manifest.owner != me or not has_key(manifest):
+            return ()
+        bound = self._ground.bound(query)
+        if not isinstance(bound, BoundSelect) or bound.source is None:
+            return ()
+        about = environment(bound.parameters, params, self._ground.context())
+        access = CompiledSource(bound.source).access(about)
+        if not isinstance(access, KeyLookup) or bound.source.table.dataset != manifest.dataset:
+            return ()
+        keyring = self._ground.state.replica.keyring
+        return tuple(keyring.row_id(manifest.dataset, pack(*key)) for key in access.keys)
 
     def select(self, statement: st.Select | qu.Query, params: Given, text: str) -> Result:
         """Return the answer to a query.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.outcome import SealOutcome, WriteOutcome
     from mfdb.dataset.replica import Replica
-    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
+    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId, RowId
     from mfdb.node.client.moving import Change, Moved
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.evidence import Network
@@ -64,11 +64,11 @@ class Remote(Protocol):
         """Bring the replica up to date; return how many changesets were applied."""
         ...
 
-    async def attest(self, dataset: DatasetId, replica: Replica) -> int:
-        """Hold the replica against logs that providers sign; return how many did.
+    async def attest(self, dataset: DatasetId, replica: Replica, rows: Sequence[RowId] = ()) -> int:
+        """Hold the replica, or some rows of it, against what providers sign; return how many did.
 
         Raises:
-            BadProof: a provider shows another log than it signs.
+            BadProof: a provider shows another log than it signs, or denies what it promised.
             QuorumNotReached: fewer than a read quorum can be held against.
         """
         ...

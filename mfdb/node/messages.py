@@ -26,6 +26,7 @@ from mfdb.rules.manifest import SignedManifest
 from mfdb.rules.placement import SignedPlacement
 from mfdb.rules.receipt import SignedLogRoot, WriteReceipt
 from mfdb.rules.records import SignedNodeRecord
+from mfdb.rules.row_tree import RowProof, SignedRowRoot
 from replication.audit import AuditAnswer
 from replication.seal import HotEntry
 from replication.segment import SealedSegment
@@ -33,6 +34,9 @@ from replication.segment import SealedSegment
 VERSION = 1
 SEGMENTS_BYTES = 2**20
 """Segments whose bytes come to that make a page; the last one of a page may go beyond."""
+
+SPANS = 256
+"""Spans of places in a `GetRows`."""
 
 
 class Offer(Record, frozen=True):
@@ -150,6 +154,18 @@ class GetRoot(Record, frozen=True, tag="root?"):
     """Ask a replica to sign where its log stands; the nonce shows that it did so just now."""
 
     dataset: DatasetId
+    nonce: Hash
+
+
+class GetRows(Record, frozen=True, tag="rows?"):
+    """Ask a replica to sign which rows it has, and to show those in some spans of places.
+
+    At most `SPANS` of them; without any it shows none, and its root tells whether two copies are
+    the same.
+    """
+
+    dataset: DatasetId
+    spans: tuple[tuple[bytes, bytes], ...]
     nonce: Hash
 
 
@@ -357,6 +373,13 @@ class Root(Record, frozen=True, tag="root"):
     signed: SignedLogRoot
 
 
+class Rows(Record, frozen=True, tag="rows"):
+    """Which rows a replica has, signed, and the proof of those that were asked for."""
+
+    signed: SignedRowRoot
+    proof: RowProof
+
+
 class Receipts(Record, frozen=True, tag="receipts-of"):
     """Write receipts, the promises of several providers."""
 
@@ -421,6 +444,7 @@ Request = (
     | Follow
     | GetKeys
     | GetRoot
+    | GetRows
     | GetReceipts
     | Reconcile
     | GetCopies
@@ -450,6 +474,7 @@ Answer = (
     | LogPage
     | Keys
     | Root
+    | Rows
     | Receipts
     | Reconciled
     | Copies
@@ -466,7 +491,7 @@ FREE = (Hello, PayCheque)
 """Requests that cost nothing, so that a debtor can always identify itself and pay."""
 
 
-_LARGE = (GetDataset, GetSegments, ReadLog, Follow, GetCopies, GetKeys, GetShard)
+_LARGE = (GetDataset, GetSegments, ReadLog, Follow, GetCopies, GetKeys, GetShard, GetRows)
 
 
 def answer_bytes(request: Request) -> int:

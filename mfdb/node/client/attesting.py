@@ -1,12 +1,14 @@
-"""Showing that the local copy of a dataset lacks nothing: against log roots that replicas sign.
+"""Showing that the local copy of a dataset lacks nothing: against roots that replicas sign.
 
-    every replica: "sign where your log stands, now" -> its log from where it was read last
-    -> the chain of heads leads to the signed one, every entry is here
+    every replica: "sign which rows you have, now; show those with these keys"
+      some keys  -> what the proof shows there is here, and nothing that it promised is left out
+      everything -> the root is that of the rows here; or else, since it has others:
+                    "sign where your log stands" -> its log from where it was read last
+                    -> the chain of heads leads to the signed one, every entry is here
 
-A row is inserted, changed or deleted by a changeset, and changesets are signed by their authors; so
-whoever holds all that a signed head commits to, and nothing but signed changesets, can tell of each
-key that it is there, or is not, and of each range that it is whole. What a replica signed stays
-with the copy: another history under the same number is evidence against it.
+Row ids are hashes (of keys, keyed by the owner's seed), so that no provider learns the order of
+keys: a range of keys is whole if the tree of all rows is, which one root of 32 bytes shows. What a
+replica signed stays with the copy: another history under the same number is evidence against it.
 """
 
 from __future__ import annotations
@@ -18,16 +20,20 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import BadProof, MfdbError, ProtocolViolation, QuorumNotReached
 from mfdb.kernel.ids import Hash
-from mfdb.node.messages import GetRoot, LogPage, ReadLog, Root
+from mfdb.node.messages import SPANS, GetRoot, GetRows, LogPage, ReadLog, Root, Rows
 from mfdb.rules.receipt import FIRST_LOG_HEAD, log_head
+from mfdb.rules.row_tree import PLACE_BYTES, check_rows
 from mfdb.rules.signing import check_signature
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mfdb.dataset.replica import Replica
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.ids import Address, DatasetId, RowId
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
     from mfdb.rules.receipt import LogRoot
+    from mfdb.rules.row_tree import RowLeaf, RowRoot, SignedRowRoot, Span
 
 log = logging.getLogger(__name__)
 PAGE_BYTES = 2**20
@@ -41,17 +47,20 @@ class Attesting:
         self._context = context
         self._lookup = lookup
 
-    async def attest(self, dataset: DatasetId, replica: Replica) -> int:
-        """Return how many replicas have signed a log of which nothing is missing here.
+    async def attest(self, dataset: DatasetId, replica: Replica, rows: Sequence[RowId] = ()) -> int:
+        """Return how many replicas have signed rows of which nothing is missing here.
+
+        Of all rows, or of those with some ids: whether they are there, or are not.
 
         Raises:
-            BadProof: a replica shows another log than it signs, or than it signed before.
+            BadProof: a replica shows another log than it signs, or signed before, or denies a row
+                that it promised.
             QuorumNotReached: fewer than a read quorum of replicas can be held against.
         """
         found = await self._lookup.look(dataset)
         replicas = found.placement.replica_set
         answers = await asyncio.gather(
-            *(self._attested(provider, dataset, replica) for provider in replicas),
+            *(self._attested(provider, dataset, replica, rows) for provider in replicas),
             return_exceptions=True,
         )
         for answer in answers:
@@ -69,25 +78,57 @@ class Attesting:
             )
         return good
 
-    async def _attested(self, provider: Address, dataset: DatasetId, replica: Replica) -> None:
+    async def _attested(
+        self, provider: Address, dataset: DatasetId, replica: Replica, rows: Sequence[RowId]
+    ) -> None:
+        spans = _points(rows)
+        signed, leaves = await self._shown(provider, dataset, spans)
+        root = signed.root
+        if root.number < _read(replica, dataset, provider)[0]:
+            raise _rewound(provider)
+        if spans:
+            _hold(replica, root, leaves, spans)
+        elif root.rows == replica.row_tree(dataset).hash:
+            _keep(replica, root, encode(signed))
+        else:
+            await self._walk(provider, dataset, replica)
+
+    async def _shown(
+        self, provider: Address, dataset: DatasetId, spans: tuple[Span, ...]
+    ) -> tuple[SignedRowRoot, list[RowLeaf]]:
+        """Return a root that a replica signed just now, and what it has in some spans."""
+        correspondent = await self._context.directory.reach(provider)
+        nonce = Hash(self._context.entropy.token(32))
+        request = GetRows(dataset=dataset, spans=spans, nonce=nonce)
+        answer = await correspondent.ask(request, Rows)
+        root = answer.signed.root
+        check_signature(root, answer.signed.signature, correspondent.record.signer)
+        self._check_named(root, dataset, provider, nonce)
+        return answer.signed, check_rows(answer.proof, root.rows, spans)
+
+    async def _walk(self, provider: Address, dataset: DatasetId, replica: Replica) -> None:
+        """Hold a replica against its log: it has other rows than are here."""
         correspondent = await self._context.directory.reach(provider)
         nonce = Hash(self._context.entropy.token(32))
         signed = (await correspondent.ask(GetRoot(dataset=dataset, nonce=nonce), Root)).signed
-        root = signed.root
-        check_signature(root, signed.signature, correspondent.record.signer)
+        check_signature(signed.root, signed.signature, correspondent.record.signer)
+        self._check_named(signed.root, dataset, provider, nonce)
+        await self._follow(signed.root, replica)
+        _keep(replica, signed.root, encode(signed))
+
+    def _check_named(
+        self, root: LogRoot | RowRoot, dataset: DatasetId, provider: Address, nonce: Hash
+    ) -> None:
         named = (root.network, root.dataset, root.provider, root.nonce)
         if named != (self._context.network.id, dataset, provider, nonce):
             raise BadProof("a replica signed another root than was asked for")
-        await self._follow(root, replica)
-        kept = root.number.to_bytes(_NUMBER_BYTES, "big", signed=True) + root.head
-        replica.set_mark(dataset, _mark(provider), kept + encode(signed))
 
     async def _follow(self, root: LogRoot, replica: Replica) -> None:
         """Read a log from where it was read last up to its root."""
         dataset, provider = root.dataset, root.provider
         number, head = _read(replica, dataset, provider)
         if root.number < number:
-            raise BadProof(f"replica 0x{provider.hex()} signs an older log than it signed before")
+            raise _rewound(provider)
         correspondent = await self._context.directory.reach(provider)
         lacking = 0
         while number < root.number:
@@ -107,6 +148,47 @@ class Attesting:
             raise BadProof(f"replica 0x{provider.hex()} shows another log than the one it signs")
         if lacking:
             raise QuorumNotReached(f"{lacking} changesets of 0x{provider.hex()[:8]} are not here")
+
+
+def _points(rows: Sequence[RowId]) -> tuple[Span, ...]:
+    """Return the spans of some rows; none, which means all, if they are too many to ask for."""
+    places = sorted({row[:PLACE_BYTES] for row in rows})
+    return tuple((place, place) for place in places) if len(places) <= SPANS else ()
+
+
+def _hold(
+    replica: Replica, root: RowRoot, leaves: Sequence[RowLeaf], spans: Sequence[Span]
+) -> None:
+    """Hold the rows that a replica shows at some places against those that are here.
+
+    Raises:
+        QuorumNotReached: it has versions that are not here.
+        BadProof: it denies one that it acknowledged before.
+    """
+    dataset, provider = root.dataset, root.provider
+    unknown = replica.unknown_in(dataset, leaves)
+    if unknown:
+        raise QuorumNotReached(f"{len(unknown)} versions of 0x{provider.hex()[:8]} are not here")
+    shown = {leaf.place: leaf.heads for leaf in leaves}
+    for place, _ in spans:
+        for head in replica.heads_at(dataset, place):
+            receipts = replica.receipts(dataset, head.changeset)
+            promised = any(
+                one.batch.provider == provider and one.ack.log_number <= root.number
+                for one in receipts
+            )
+            if promised and head.version not in shown.get(place, ()):
+                raise BadProof(f"replica 0x{provider.hex()} denies a row that it acknowledged")
+
+
+def _rewound(provider: Address) -> BadProof:
+    return BadProof(f"replica 0x{provider.hex()} signs an older log than it signed before")
+
+
+def _keep(replica: Replica, root: LogRoot | RowRoot, signed: bytes) -> None:
+    """Keep up to where a replica's log is here, and what it signed of that."""
+    at = root.number.to_bytes(_NUMBER_BYTES, "big", signed=True) + root.head
+    replica.set_mark(root.dataset, _mark(root.provider), at + signed)
 
 
 def _mark(provider: Address) -> str:

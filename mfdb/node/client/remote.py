@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mfdb.dataset.replica import Replica
-    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
+    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId, RowId
     from mfdb.node.accounts import Accounts
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.moving import Moved
@@ -323,9 +323,9 @@ class NodeRemote:
         """Pull what is missing into the replica; see `Syncing.sync`."""
         return await self._syncing.sync(dataset, replica)
 
-    async def attest(self, dataset: DatasetId, replica: Replica) -> int:
-        """Return how many replicas signed a log that is whole here; see `Attesting.attest`."""
-        return await self._attesting.attest(dataset, replica)
+    async def attest(self, dataset: DatasetId, replica: Replica, rows: Sequence[RowId] = ()) -> int:
+        """Return how many replicas signed rows that are all here; see `Attesting.attest`."""
+        return await self._attesting.attest(dataset, replica, rows)
 
     def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:
         """Yield after each batch that reached the replica; see `Syncing.follow`."""

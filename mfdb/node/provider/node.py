@@ -29,6 +29,7 @@ from mfdb.node.provider.healing import Healing
 from mfdb.node.provider.intake import Acknowledger, Intake
 from mfdb.node.provider.leaving import Leaving
 from mfdb.node.provider.repairing import Repairing
+from mfdb.node.provider.row_trees import RowTrees
 from mfdb.node.provider.sealing import Sealing
 from mfdb.node.provider.server import Answering, Server
 from mfdb.node.provider.serving import Serving
@@ -237,7 +238,7 @@ class ProviderNode:
             repairing=repairing,
         )
         answering = {
-            **_reading(duties, serving, shards, healing),
+            **_reading(duties, serving, shards, healing, RowTrees(context)),
             **_writing(duties, intake, sealing, taking_over),
             **_moving(healing, leaving),
         }
@@ -273,7 +274,7 @@ async def _forever(name: str, work: Callable[[], Awaitable[None]], every_s: floa
 
 
 def _reading(
-    duties: Duties, serving: Serving, shards: Shards, healing: Healing
+    duties: Duties, serving: Serving, shards: Shards, healing: Healing, trees: RowTrees
 ) -> dict[type[Record], Answering]:
     return {
         messages.GetDataset: duties.on_get_dataset,
@@ -281,6 +282,7 @@ def _reading(
         messages.ReadLog: serving.on_read_log,
         messages.GetKeys: serving.on_get_keys,
         messages.GetRoot: serving.on_get_root,
+        messages.GetRows: trees.on_get_rows,
         messages.GetReceipts: serving.on_get_receipts,
         messages.GetCopies: serving.on_get_copies,
         messages.GetShard: shards.on_get_shard,

@@ -20,6 +20,7 @@ from mfdb.kernel.errors import CorruptRecord, WrongVersion
 from mfdb.kernel.ids import ChangesetId, DatasetId, RowId, VersionId
 from mfdb.node.provider import shelf
 from mfdb.rules.changeset import Header, OperationKind, version_id
+from mfdb.rules.row_tree import row_leaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mfdb.dataset.acceptance import Accepted
     from mfdb.node.commit import Transaction
     from mfdb.node.provider.shelf import View
+    from mfdb.rules.row_tree import RowLeaf
+    from mfdb.store.port import Snapshot
 
 FORMAT = 2
 DATASET_BYTES = 12
@@ -88,6 +91,19 @@ def heads(view: View, dataset: DatasetId, row: RowId) -> frozenset[VersionId]:
         for number, index, is_head in _places(view.get(_key(dataset, row)) or b"")
         if is_head and (changeset := _changeset(view, dataset, number)) is not None
     )
+
+
+def leaves(view: Snapshot, dataset: DatasetId, first: bytes, last: bytes) -> Iterator[RowLeaf]:
+    """Yield what the tree of rows says of those from one place up to another, in order."""
+    prefix = b"T" + dataset[:DATASET_BYTES]
+    for key, data in view.scan(prefix + first, prefix + last + b"\x00"):
+        found = [
+            version_id(changeset, index)
+            for number, index, is_head in _places(data)
+            if is_head and (changeset := _changeset(view, dataset, number)) is not None
+        ]
+        if found:
+            yield row_leaf(key[len(prefix) :], found)
 
 
 def modernise(transaction: Transaction) -> None:

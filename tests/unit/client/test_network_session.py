@@ -488,7 +488,8 @@ def test_verify_answers_only_what_a_read_quorum_signs(world: FakeNetwork, bob: U
         await bob.run("SET freshness = 'cached'")
         syncs = world.syncs
         assert await bob.rows("SELECT body FROM notes WHERE id = 2 VERIFY") == [("two",)]
-        assert (world.attested, world.syncs) == (1, syncs + 1)
+        # One row is shown by its key, and nothing else has to be brought here for that.
+        assert (world.attested, len(world.attested_rows), world.syncs) == (1, 1, syncs)
         joined = "SELECT count(*) FROM notes a JOIN notes b ON a.id < b.id VERIFY"
         assert await bob.rows(joined) == [(1,)]
         assert await bob.rows("SELECT body FROM notes WHERE id = 3") == []
@@ -497,5 +498,26 @@ def test_verify_answers_only_what_a_read_quorum_signs(world: FakeNetwork, bob: U
         with pytest.raises(QuorumNotReached, match="held against"):
             await bob.run("SELECT body FROM notes VERIFY")
         assert await bob.rows("SELECT body FROM notes WHERE id = 2") == [("two",)]
+
+    asyncio.run(main())
+
+
+def test_verify_names_rows_by_keys_where_it_can(world: FakeNetwork, bob: User) -> None:
+    async def main() -> None:
+        await bob.run("CREATE DATASET notes (id INTEGER PRIMARY KEY, body TEXT)")
+        await bob.run("INSERT INTO notes VALUES (1, 'one')")
+        laptop = User("bob", world)
+        await laptop.session.restore()
+        await laptop.rows("SELECT * FROM notes")
+        await bob.run("INSERT INTO notes VALUES (2, 'two')")
+        await laptop.run("SET freshness = 'cached'")
+        for where, count in (("id = 2", 1), ("id IN (1, 2, 9)", 3), ("id = 9", 1), ("id < 3", 0)):
+            world.attested_rows = ()
+            syncs = world.syncs
+            await laptop.rows(f"SELECT body FROM notes WHERE {where} VERIFY")
+            assert len(set(world.attested_rows)) == count
+            # What is shown and not here is fetched; what is not there is not.
+            assert world.syncs - syncs == (where in ("id = 2", "id < 3")), where
+        assert await laptop.rows("SELECT body FROM notes WHERE id = $1 VERIFY", 2) == [("two",)]
 
     asyncio.run(main())

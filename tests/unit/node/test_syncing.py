@@ -18,7 +18,6 @@ from mfdb.node.messages import (
     Follow,
     GetDataset,
     GetKeys,
-    GetRoot,
     GetSegments,
     GetShard,
     Keys,
@@ -26,14 +25,12 @@ from mfdb.node.messages import (
     LogPage,
     PutManifest,
     ReadLog,
-    Root,
     SealNow,
     Shard,
 )
 from mfdb.node.provider import serving, shelf
 from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.placement import PlacementEntry, SignedPlacement
-from mfdb.rules.receipt import SignedLogRoot
 from mfdb.rules.signing import digest_of, sign
 from mfdb.testing.sim_clock import SimClock
 from tests.fixtures.datasets import OWNER_ALL, PUBLIC_INSERT, grant
@@ -42,7 +39,7 @@ from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.ids import DatasetId
     from mfdb.node.client.remote import NodeRemote
 
 
@@ -339,62 +336,6 @@ async def test_keys_that_do_not_fit_one_answer_come_in_several(
     told = town.stands[0].serving.on_get_keys(request, bob.address)
     assert len(told.entries) == 1
     assert await read(town, bob, remote, dataset) == MESSAGES
-
-
-@in_town
-async def test_a_copy_is_held_against_logs_that_replicas_sign(town: Town) -> None:
-    owner, dataset, _ = await sealed_town(town)
-    late = owner.write(dataset, "late")
-    for stand in town.stands[:3]:
-        await stand.take(late)
-    bob, remote = await reader(town)
-    await read(town, bob, remote, dataset)
-    assert await remote.attest(dataset, bob.replica) == 3
-    assert await remote.attest(dataset, bob.replica) == 3  # from where it was read last
-    newer = owner.write(dataset, "newer")
-    await town.stands[0].take(newer)
-    for stand in town.stands[1:3]:
-        stand.vanish()
-    with pytest.raises(MfdbError, match="1 changesets of 0x"):  # one has what is not here yet
-        await remote.attest(dataset, bob.replica)
-
-
-@in_town
-async def test_a_replica_that_hides_forges_or_rewinds_its_log_is_shown_to(town: Town) -> None:
-    owner, dataset, _ = await sealed_town(town)
-    bob, remote = await reader(town)
-    await read(town, bob, remote, dataset)
-    liar = town.stands[1]
-    log = liar.serving.on_read_log
-    root = liar.serving.on_get_root
-
-    def hiding(request: ReadLog, caller: Address) -> LogPage:
-        return LogPage(items=log(request, caller).items[:-1], more=False)
-
-    def older(request: GetRoot, caller: Address) -> Root:
-        told = root(request, caller).signed.root
-        less = msgspec.structs.replace(told, number=told.number - 1)
-        return Root(signed=SignedLogRoot(less, sign(less, liar.keys.signer)))
-
-    def replayed(request: GetRoot, caller: Address) -> Root:
-        return root(msgspec.structs.replace(request, nonce=Hash(bytes(32))), caller)
-
-    lies: list[tuple[type, Any, str]] = [
-        (ReadLog, hiding, "does not show the log that it signs"),
-        (GetRoot, older, "shows another log than the one it signs"),
-        (GetRoot, replayed, "another root than was asked for"),
-    ]
-    for kind, lie, said in lies:
-        honest = liar.node._server._answering
-        answer(liar, kind, lie)
-        with pytest.raises(BadProof, match=said):
-            await remote.attest(dataset, bob.replica)
-        liar.node._server._answering = honest
-    assert await remote.attest(dataset, bob.replica) == 3
-    answer(liar, GetRoot, older)
-    with pytest.raises(BadProof, match="an older log than it signed before"):
-        await remote.attest(dataset, bob.replica)
-    assert owner.address == bob.address
 
 
 @in_town
