@@ -15,8 +15,8 @@ from mfdb.kernel.errors import BadProof, ValueTooLarge
 from mfdb.kernel.ids import Hash, VersionId
 from mfdb.rules import row_tree
 from mfdb.rules.row_tree import (
-    TWIG,
     KEPT,
+    TWIG,
     RowLeaf,
     RowProof,
     check_rows,
