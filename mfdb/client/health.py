@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OUTBOX_AGE_S = 60.0
 """A write that waits longer has found no quorum for several of its retries."""
 FEED_LAG_S = 60.0
-COLUMNS = ("dataset", "check", "state", "value", "limit", "hint")
+COLUMNS = ("dataset", "reading", "state", "value", "threshold", "hint")
 
 Row = tuple[object, ...]
 

@@ -98,10 +98,10 @@ class Local:
 
     @cached_property
     def telling(self) -> Telling:
-        """SHOW, DESCRIBE and EXPLAIN."""
+        """SHOW and DESCRIBE."""
         from mfdb.client.telling import Telling
 
-        return Telling(self.ground)
+        return Telling(self.ground, self.queries)
 
     @cached_property
     def explaining(self) -> Explaining:
@@ -150,7 +150,7 @@ class Local:
         """Carry out what tells of the session or changes it; definitions are the rest."""
         match statement:
             case st.Show():
-                return self.telling.show(statement)
+                return self.telling.show(statement, params)
             case st.Describe():
                 return self.telling.describe(statement)
             case st.Explain():

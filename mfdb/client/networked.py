@@ -12,10 +12,11 @@ from mfdb.client import show
 from mfdb.client.given_up import is_given_up
 from mfdb.client.home import HomeDataset
 from mfdb.client.names import is_told, owner_of
+from mfdb.client.network_telling import NetworkTelling
 from mfdb.client.options import parse_options
 from mfdb.client.outbox import Outbox
 from mfdb.client.plans import make_room
-from mfdb.client.results import Column, Result
+from mfdb.client.results import Result
 from mfdb.client.ruling import OF_RULES, OfRules, Ruling
 from mfdb.client.state import Batch, SessionState
 from mfdb.client.told import asked_of_network
@@ -66,6 +67,7 @@ class Networked:
         self._outbox = Outbox(state.replica, remote)
         self._home = HomeDataset(state, remote, self._outbox)
         self._ruling = Ruling(state, local, remote, self._home, self._sync)
+        self._telling = NetworkTelling(state, local, remote, self._find)
         self._synced_s: dict[DatasetId, float] = {}
         self._plain: dict[int, tuple[st.Statement, int, Known]] = {}
         """Statements that nothing has to be found or synced for, in this state of the catalogue."""
@@ -86,7 +88,11 @@ class Networked:
                 batch = self._state.batch
                 return batch is not None and any(map(self._is_remote, batch.tables))
             case st.Show(what=what):
-                return what in show.OF_NETWORK or self._is_elsewhere(statement.of)
+                return (
+                    what in show.OF_NETWORK
+                    or self._is_elsewhere(statement.of)
+                    or any(map(self._is_to_sync, tables_named(statement.where)))
+                )
             case st.Select() | qu.Query() | st.CopyTo() | qu.Verified():
                 verifies = isinstance(statement, qu.Verified)
                 look = self._is_reached if verifies else self._is_to_sync
@@ -132,8 +138,8 @@ class Networked:
                 return await self._commit(statement)
             case st.CreateDataset():
                 return await self._ruling.create(statement)
-            case st.Show(what=what) if what in show.OF_NETWORK:
-                return await self._status(statement)
+            case st.Show():
+                return await self._show(statement, params, text)
             case qu.Verified(query=query):
                 for name in self._local.ground.behind(query):
                     await self._verified(query, params, name)
@@ -144,7 +150,18 @@ class Networked:
                 return self._local.run(statement, params, text)
         if isinstance(statement, OF_RULES):
             return await self._rules(statement)
-        await self._find(_named(statement))
+        if not isinstance(statement, st.Describe):
+            raise MfdbError("the statement names no dataset")
+        await self._find(statement.table)
+        return self._local.run(statement, params, text)
+
+    async def _show(self, statement: st.Show, params: Given, text: str) -> Result:
+        for name in tables_named(statement.where):
+            await self._prepare(name, Action.SELECT)
+        if statement.what in show.OF_NETWORK:
+            return await self._telling.show(statement, params)
+        if statement.of is not None:
+            await self._find(statement.of)
         return self._local.run(statement, params, text)
 
     async def _ready(self, statement: st.Statement, name: st.TableName) -> None:
@@ -297,7 +314,7 @@ class Networked:
         if name is None:
             return
         if is_told(name):
-            await self._ask(name)
+            await self._telling.keep(name)
             return
         known = await self._find(name)
         if known is None:
@@ -353,13 +370,6 @@ class Networked:
         else:
             await self._sync(known.manifest)
         await self._remote.attest(dataset, replica, rows)
-
-    async def _ask(self, name: st.TableName) -> None:
-        """Let the network tell what a relation of schema `mf` shows."""
-        word = asked_of_network(name)
-        if word is not None:
-            asked = st.Show(position=name.position, what=word)
-            self._local.ground.told.keep(word, await self._status(asked))
 
     async def _find(self, name: st.TableName) -> Known | None:
         known = self._local.ground.lookup(name)
@@ -436,41 +446,7 @@ class Networked:
             return self._local.run(statement, (), "")
         return await self._ruling.run(statement, known.manifest)
 
-    # ---- telling
-
-    async def _status(self, statement: st.Show) -> Result:
-        dataset = None
-        if statement.of is not None:
-            await self._find(statement.of)
-            dataset = self._local.ground.known(statement.of).manifest.dataset
-        if statement.what == "health":
-            return show.liked(await self._health(statement), statement.like)
-        names, rows = await self._remote.status(statement.what, dataset)
-        columns = tuple(Column(name, "TEXT") for name in names)
-        found = Result(tag=f"SHOW {len(rows)}", columns=columns, rows=rows, count=len(rows))
-        return show.liked(found, statement.like)
-
-    async def _health(self, statement: st.Show) -> Result:
-        """Return the readings of one dataset, or of all that are known here."""
-        from mfdb.client.health import show_health
-
-        if statement.of is not None:
-            known = [self._local.ground.known(statement.of)]
-        else:
-            with self._state.replica.reading() as reading:
-                known = [one for one in reading.datasets() if not is_given_up(one.manifest)]
-        return await show_health(self._state, self._remote, known)
-
 
 def _read_by(change: st.Insert | st.Update | st.Delete) -> Iterator[st.TableName]:
     """Yield the datasets that a change reads besides the one it changes."""
     return (name for name in tables_named(change) if name is not change.table)
-
-
-def _named(statement: st.Statement) -> st.TableName:
-    """Return the dataset that a statement of another kind is about."""
-    match statement:
-        case st.Show(of=st.TableName() as name) | st.Describe(table=name):
-            return name
-        case _:
-            raise MfdbError("the statement names no dataset")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.manifest import SignedManifest
 
-StatusRows = tuple[list[str], list[tuple[object, ...]]]
-"""Column names and rows of a SHOW statement about the network."""
+StatusRows = tuple[dict[str, str], list[tuple[object, ...]]]
+"""Columns (SQL types by name) and rows of a SHOW statement about the network."""
 
 
 class Remote(Protocol):
@@ -122,7 +122,10 @@ class Remote(Protocol):
         ...
 
     async def status(self, what: str, dataset: DatasetId | None) -> StatusRows:
-        """Return the rows of SHOW `what` (lower case): providers, receipts, balances and so on."""
+        """Return the rows of SHOW `what` (lower case): providers, receipts, balances and so on.
+
+        What is told of single datasets has no rows where none is named.
+        """
         ...
 
     async def close(self) -> None:

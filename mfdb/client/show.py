@@ -41,6 +41,8 @@ LOCAL = (
     "settings",
     "conflicts",
     "create",
+    "subscriptions",
+    "channels",
 )
 """What SHOW answers without a network."""
 OF_NETWORK = (
@@ -51,11 +53,16 @@ OF_NETWORK = (
     "cheques",
     "deposits",
     "court cases",
+    "reputation",
     "health",
     "repairs",
     "peers",
 )
 """What SHOW asks the node for."""
+OF_DATASETS = ("segments", "receipts", "health", "repairs")
+"""What the network tells of one dataset at a time."""
+ALSO = {"tables": "datasets", "all": "settings", "index": "indexes", "keys": "indexes"}
+"""Words of SHOW that mean another one."""
 
 ACTIONS = (Action.SELECT, Action.INSERT, Action.UPDATE, Action.DELETE, Action.SUBSCRIBE)
 
@@ -96,11 +103,11 @@ def _dataset_row(manifest: Manifest, embedded: Hash) -> tuple[object, ...]:
 def show_columns(known: Known) -> Result:
     """Return the columns of a dataset."""
     names = {
-        "column": "TEXT",
+        "name": "TEXT",
         "type": "TEXT",
-        "null": "BOOLEAN",
+        "nullable": "BOOLEAN",
         "key": "TEXT",
-        "default": "TEXT",
+        "default_value": "TEXT",
         "clear": "BOOLEAN",
     }
     rows = [
@@ -166,7 +173,7 @@ def show_identities(identities: Identities, me: Address) -> Result:
 
 def show_settings(settings: SessionSettings) -> Result:
     """Return the settings of a session."""
-    names = {"setting": "TEXT", "value": "TEXT", "default": "TEXT"}
+    names = {"setting": "TEXT", "value": "TEXT", "default_value": "TEXT"}
     return table("SHOW", names, settings.rows())
 
 
@@ -199,6 +206,12 @@ def show_conflicts(reading: Reading, datasets: Sequence[Known], me: Address) -> 
             for conflict in reading.conflicts(known)
         ]
     return table("SHOW", names, rows)
+
+
+def show_setting(settings: SessionSettings, name: str) -> Result | None:
+    """Return the value of one setting, None if there is none of that name."""
+    values = {str(row[0]): row[1] for row in settings.rows()}
+    return table("SHOW", {name: "TEXT"}, [(values[name],)]) if name in values else None
 
 
 def liked(result: Result, pattern: str | None) -> Result:

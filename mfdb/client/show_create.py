@@ -188,7 +188,7 @@ def show_policies(datasets: Sequence[Known]) -> Result:
         "kind": "TEXT",
         "action": "TEXT",
         "grantees": "TEXT",
-        "using": "TEXT",
+        "condition": "TEXT",
         "with_check": "TEXT",
     }
     rows = [

@@ -5,59 +5,102 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client import show
-from mfdb.client.given_up import is_given_up
+from mfdb.client.names import SCHEMAS
 from mfdb.client.results import Result
 from mfdb.client.show_create import show_create, show_policies
 from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.errors import NetworkError, ProgrammingError
-from mfdb.rules.evidence import EMBEDDED
+from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
     from mfdb.client.ground import Ground
+    from mfdb.client.queries import Queries
     from mfdb.client.results import Result
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
-    from mfdb.sql import statement as st
+    from mfdb.sql.parameters import Given
+
+SCHEMA = SCHEMAS[0]
+_OF_ONE = ("columns", "grants", "create", "policies", "indexes", "conflicts")
+"""What can be told of a single dataset."""
 
 
 class Telling:
-    """Tells what is here, and how a statement would be carried out."""
+    """Tells what is here."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, queries: Queries) -> None:
         self._ground = ground
+        self._queries = queries
 
-    def show(self, statement: st.Show) -> Result:
+    def show(self, statement: st.Show, params: Given) -> Result:
         """Return what SHOW asks for.
 
         Raises:
             NetworkError: only the network knows, and none is open.
             ProgrammingError: there is no such thing.
         """
-        state = self._ground.state
-        with state.replica.reading() as reading:
-            match statement.what:
-                case "datasets" | "tables":
-                    found = show.show_datasets(reading, state.me, EMBEDDED)
-                case "identities":
-                    found = show.show_identities(state.identities, state.me)
-                case "settings" | "all":
-                    found = show.show_settings(state.settings)
-                case "columns":
-                    found = show.show_columns(self._of(statement))
-                case "grants":
-                    found = show.show_grants(self._of(statement))
-                case "create":
-                    found = show_create(reading, self._of(statement))
-                case "policies":
-                    found = show_policies(self._all(statement, reading))
-                case "indexes" | "index" | "keys":
-                    found = show_indexes(reading, self._all(statement, reading))
-                case "conflicts":
-                    named = [self._of(statement)] if statement.of else self._owned(reading)
-                    found = show.show_conflicts(reading, named, state.me)
-                case _:
-                    raise _unknown_show(statement)
-        return show.liked(found, statement.like)
+        found = show.show_setting(self._ground.state.settings, statement.what)
+        if found is None:
+            found = self._shown(statement, show.ALSO.get(statement.what, statement.what))
+        return self.refined(statement, found, params)
+
+    def refined(self, statement: st.Show, found: Result, params: Given) -> Result:
+        """Return what LIKE and the clauses of a SELECT leave of what SHOW found.
+
+        Raises:
+            MfdbError: a clause names what is not there, or has no answer.
+        """
+        found = show.liked(found, statement.like)
+        if not statement.is_refined:
+            return found
+        word = show.ALSO.get(statement.what, statement.what)
+        at = statement.position
+        select = st.Select(
+            position=at,
+            items=(st.Star(position=at),),
+            table=st.TableName(position=at, name=word.replace(" ", "_"), owner=SCHEMA),
+            where=statement.where,
+            order_by=statement.order_by,
+            limit=statement.limit,
+            offset=statement.offset,
+        )
+        with self._ground.told.keeping(word, found):
+            refined = self._queries.select(select, params, "")
+        refined.tag = f"SHOW {refined.count}"
+        return refined
+
+    def _shown(self, statement: st.Show, word: str) -> Result:
+        with self._ground.state.replica.reading() as reading:
+            if statement.of is None:
+                found = self._ground.told.tell(word, reading)
+            elif word in _OF_ONE:
+                found = self._of_one(word, self._ground.known(statement.of), reading)
+            elif word in show.LOCAL:
+                raise ProgrammingError(
+                    f"SHOW {word.upper()} is about no single dataset",
+                    hint=f"SHOW {word.upper()} [LIKE 'a%'] [WHERE ...]",
+                    position=statement.of.position,
+                )
+            else:
+                found = None
+        if found is None:
+            raise _unknown_show(statement)
+        return found
+
+    def _of_one(self, word: str, known: Known, reading: Reading) -> Result | None:
+        match word:
+            case "columns":
+                return show.show_columns(known)
+            case "grants":
+                return show.show_grants(known)
+            case "create":
+                return show_create(reading, known)
+            case "policies":
+                return show_policies([known])
+            case "indexes":
+                return show_indexes(reading, [known])
+            case _:
+                return show.show_conflicts(reading, [known], self._ground.state.me)
 
     def describe(self, statement: st.Describe) -> Result:
         """Return the columns of a dataset.
@@ -66,25 +109,6 @@ class Telling:
             UnknownDataset: it is not known.
         """
         return show.show_columns(self._ground.known(statement.table))
-
-    def _all(self, statement: st.Show, reading: Reading) -> list[Known]:
-        """Return the one dataset that is named, else all that are known."""
-        if statement.of is not None:
-            return [self._of(statement)]
-        return [known for known in reading.datasets() if not is_given_up(known.manifest)]
-
-    def _owned(self, reading: Reading) -> list[Known]:
-        me = self._ground.state.me
-        return [known for known in reading.datasets() if known.manifest.owner == me]
-
-    def _of(self, statement: st.Show) -> Known:
-        if statement.of is None:
-            raise ProgrammingError(
-                f"SHOW {statement.what.upper()} of which dataset?",
-                hint=f"SHOW {statement.what.upper()} FROM name",
-                position=statement.position,
-            )
-        return self._ground.known(statement.of)
 
 
 def _unknown_show(statement: st.Show) -> Exception:

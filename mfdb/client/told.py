@@ -7,6 +7,7 @@ What only the network knows (`mf.peers` ...) is asked for before the query runs 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client import show
@@ -45,10 +46,6 @@ def asked_of_network(name: st.TableName) -> str | None:
     return word if name.owner == SCHEMA and word in show.OF_NETWORK else None
 
 
-_NAMES = {"column": "name", "null": "nullable", "default": "default_value"}
-"""Columns of SHOW whose names would have to be quoted in a query."""
-
-
 class Told:
     """The relations of one session."""
 
@@ -60,6 +57,23 @@ class Told:
         """Keep what the network told, for the query that is about to read it."""
         self._kept[word] = result
 
+    @contextmanager
+    def keeping(self, word: str, result: Result) -> Iterator[None]:
+        """Let the relation of a word tell this and nothing else inside `with`."""
+        before = self._kept.pop(word, None)
+        self._kept[word] = result
+        try:
+            yield
+        finally:
+            del self._kept[word]
+            if before is not None:
+                self._kept[word] = before
+
+    def tell(self, word: str, reading: Reading) -> Result | None:
+        """Return what a relation of schema `mf` tells, None if the session tells no such thing."""
+        teller = _TELLERS.get((SCHEMA, word))
+        return None if teller is None else teller(self._state, reading)
+
     def relation(self, name: st.TableName, reading: Reading) -> ToldRelation:
         """Return what a name of these schemas tells now.
 
@@ -67,15 +81,15 @@ class Told:
             UnknownDataset: there is no such relation.
             NetworkError: only the network knows, and none is open.
         """
-        word = asked_of_network(name)
-        if word is not None:
-            if word not in self._kept:
-                raise NetworkError(
-                    f"{name} asks the network, and none is open",
-                    hint="connect with network=...",
-                    position=name.position,
-                )
-            return ToldRelation(name, self._kept[word], self._state)
+        kept = self._kept.get(name.name.replace("_", " ")) if name.owner == SCHEMA else None
+        if kept is not None:
+            return ToldRelation(name, kept, self._state)
+        if asked_of_network(name) is not None:
+            raise NetworkError(
+                f"{name} asks the network, and none is open",
+                hint="connect with network=...",
+                position=name.position,
+            )
         found = _TELLERS.get((name.owner or "", name.name))
         if found is None:
             raise UnknownDataset(
@@ -104,9 +118,7 @@ class ToldRelation:
             owner=state.me,
             dataset=DatasetId(tagged_hash("mfdb.told", text.encode())),
             columns=tuple(
-                ColumnSchema(
-                    name=_NAMES.get(column.name, column.name), type=parse_type(column.type)
-                )
+                ColumnSchema(name=column.name, type=parse_type(column.type))
                 for column in result.columns
             ),
             owner_ordered=False,
@@ -163,18 +175,19 @@ def _of_each(tell: Callable[[Known], Result]) -> Callable[[SessionState, Reading
             whose = (known.manifest.name, show_id(known.manifest.owner))
             rows += [(*whose, *row) for row in one.rows]
         first = (Column("dataset", "TEXT"), Column("owner", "IDENTITY"))
-        return Result("SHOW", (*first, *(columns or _EMPTY[tell])), rows, len(rows))
+        every = (*first, *(columns or _EMPTY[tell]))
+        return Result(f"SHOW {len(rows)}", every, rows, len(rows))
 
     return told
 
 
 _EMPTY: dict[Any, tuple[Column, ...]] = {
     show.show_columns: (
-        Column("column", "TEXT"),
+        Column("name", "TEXT"),
         Column("type", "TEXT"),
-        Column("null", "BOOLEAN"),
+        Column("nullable", "BOOLEAN"),
         Column("key", "TEXT"),
-        Column("default", "TEXT"),
+        Column("default_value", "TEXT"),
         Column("clear", "BOOLEAN"),
     ),
     show.show_grants: (
@@ -199,7 +212,7 @@ def _definitions(_state: SessionState, reading: Reading) -> Result:
         for known in _datasets(reading)
         for row in show_create(reading, known).rows
     ]
-    return Result("SHOW", columns, rows, len(rows))
+    return Result(f"SHOW {len(rows)}", columns, rows, len(rows))
 
 
 def _owned(state: SessionState, reading: Reading) -> Result:
@@ -222,7 +235,7 @@ def _tables(_state: SessionState, reading: Reading) -> Result:
         for known in _datasets(reading)
     ]
     rows += [("mfdb", schema, name, "VIEW") for schema in SCHEMAS for name in names_of(schema)]
-    return Result("SHOW", columns, rows, len(rows))
+    return Result(f"SHOW {len(rows)}", columns, rows, len(rows))
 
 
 def _columns(_state: SessionState, reading: Reading) -> Result:
@@ -245,7 +258,7 @@ def _columns(_state: SessionState, reading: Reading) -> Result:
             about = (column.name, number, default, null, column.type)
             rows.append(("mfdb", show_id(manifest.owner), manifest.name, *about))
     columns = tuple(Column(name, kind) for name, kind in names.items())
-    return Result("SHOW", columns, rows, len(rows))
+    return Result(f"SHOW {len(rows)}", columns, rows, len(rows))
 
 
 _TELLERS: dict[tuple[str, str], Callable[[Any, Reading], Result]] = {

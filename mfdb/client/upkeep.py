@@ -84,7 +84,7 @@ def show_indexes(reading: Reading, datasets: Sequence[Known]) -> Result:
         "index": "TEXT",
         "dataset": "TEXT",
         "columns": "TEXT",
-        "unique": "BOOLEAN",
+        "is_unique": "BOOLEAN",
         "kind": "TEXT",
         "ready": "BOOLEAN",
     }

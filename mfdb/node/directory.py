@@ -178,6 +178,10 @@ class Directory:
                 found[identity] = record
         return found
 
+    def met(self) -> list[Correspondent]:
+        """Return whom we have talked to since the start, also over connections that ended."""
+        return list(self._open.values())
+
     async def reach(self, identity: Address) -> Correspondent:
         """Return a correspondent with an open connection.
 

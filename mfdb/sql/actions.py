@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.kernel.errors import NotSupportedError, SqlSyntax
-from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.alter_actions import ACTIONS as ALTER_ACTIONS
 from mfdb.sql.change_actions import ACTIONS as CHANGE_ACTIONS
@@ -361,36 +360,6 @@ def _revoke(children: Children, position: int) -> st.Revoke:
 # ---- sessions
 
 
-def _subscribe(children: Children, position: int) -> st.Subscribe:
-    query, since = children
-    if isinstance(query, st.TableName):
-        star = st.Star(position=query.position)
-        query = st.Select(position=query.position, items=(star,), table=query)
-    if isinstance(query, qu.Query):
-        raise NotSupportedError(
-            "a subscription is to rows of one dataset, as they change",
-            hint="leave out joins, grouping, DISTINCT and set operations",
-            position=query.position,
-        )
-    return st.Subscribe(position=position, query=query, since=since)
-
-
-def _show_words(children: Children, _position: int) -> str:
-    return " ".join(child.text for child in children if child is not None)
-
-
-def _show(children: Children, position: int) -> st.Show:
-    what, of, pattern = children
-    if isinstance(of, st.Constant):
-        of = st.TableName(position=of.position, name=str(of.value))
-    like = str(pattern.value) if pattern is not None else None
-    return st.Show(position=position, what=what, of=of, like=like)
-
-
-def _show_create(children: Children, position: int) -> st.Show:
-    return st.Show(position=position, what="create", of=children[0])
-
-
 def _describe(children: Children, position: int) -> st.Describe:
     return st.Describe(position=position, table=children[0])
 
@@ -494,11 +463,6 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "grantee_name": _grantee_name,
     "grant": _grant,
     "revoke": _revoke,
-    "subscribe": _subscribe,
-    "show_words": _show_words,
-    "show_all": lambda _children, _position: "all",
-    "show": _show,
-    "show_create": _show_create,
     "describe": _describe,
     "set": _set,
     "set_on": _set_on,

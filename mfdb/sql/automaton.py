@@ -111,7 +111,8 @@ def automaton() -> Automaton:
 @cache
 def keywords() -> frozenset[str]:
     """Return the words that the grammar names, upper case."""
-    return frozenset(word for word in automaton().terminals if word[0].isalpha()) - CLASSES
+    words = automaton().terminals
+    return frozenset(word for word in words if word[0].isalpha() and " " not in word) - CLASSES
 
 
 class Machine:

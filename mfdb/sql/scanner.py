@@ -112,6 +112,8 @@ def tokenise(text: str) -> list[Token]:
         kind, word = found.lastgroup, found.group()
         if kind == "NAME":
             add(Token(words.get(word.upper(), "NAME"), word, place))
+            if tokens[-1].kind == "TIME":
+                _join_zone(tokens)
         elif kind == "MARK":
             add(Token(word, word, place))
         elif kind == "TAGGED":
@@ -128,6 +130,16 @@ def tokenise(text: str) -> list[Token]:
             )
     add(Token(END, "", len(text.rstrip())))
     return tokens
+
+
+def _join_zone(tokens: list[Token]) -> None:
+    """Make one token of `WITH TIME` behind TIMESTAMP: one word ahead does not tell it apart.
+
+    `SUBSCRIBE TO SELECT d::TIMESTAMP WITH (...)` goes on otherwise (PostgreSQL's scanner does so).
+    """
+    if len(tokens) > 2 and tokens[-2].kind == "WITH" and tokens[-3].kind == "TIMESTAMP":
+        time, start = tokens.pop(), tokens.pop()
+        tokens.append(Token("WITH TIME", f"{start.text} {time.text}", start.position))
 
 
 def _refuse_tail(text: str, end: int, kind: str | None) -> None:

@@ -1,10 +1,11 @@
-"""What the rules of batches, prepared statements, COPY and EXPLAIN make of their children."""
+"""What the rules of sessions (SHOW, SUBSCRIBE, batches, COPY, ...) make of their children."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import SqlSyntax
+from mfdb.kernel.errors import NotSupportedError, SqlSyntax
+from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.expression_actions import listed, unquote
 
@@ -12,6 +13,90 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Children = list[Any]
+
+
+# ---- SHOW and USE
+
+
+def _show_words(children: Children, _position: int) -> str:
+    return " ".join(child.text for child in children if child is not None)
+
+
+def _show(children: Children, position: int) -> st.Show:
+    what, of, pattern, where, order_by, limit = children
+    if isinstance(of, st.Constant):
+        of = st.TableName(position=of.position, name=str(of.value))
+    count, offset = limit or (None, None)
+    return st.Show(
+        position=position,
+        what=what,
+        of=of,
+        like=str(pattern.value) if pattern is not None else None,
+        where=where,
+        order_by=tuple(order_by or ()),
+        limit=count,
+        offset=offset,
+    )
+
+
+def _show_create(children: Children, position: int) -> st.Show:
+    return st.Show(position=position, what="create", of=children[0])
+
+
+def _use(children: Children, _position: int) -> st.Use:
+    named = children[0]
+    return st.Use(position=named.position, owner=named.text)
+
+
+def _use_text(children: Children, _position: int) -> st.Use:
+    token = children[0]
+    return st.Use(position=token.position, owner=unquote(token))
+
+
+def _use_default(_children: Children, position: int) -> st.Use:
+    return st.Use(position=position)
+
+
+def _use_identity(children: Children, _position: int) -> st.UseIdentity:
+    named = children[0]
+    return st.UseIdentity(position=named.position, name=named.text)
+
+
+def _use_identity_text(children: Children, _position: int) -> st.UseIdentity:
+    token = children[0]
+    return st.UseIdentity(position=token.position, name=unquote(token))
+
+
+# ---- subscriptions and notifications
+
+
+def _subscribe(children: Children, position: int) -> st.Subscribe:
+    name, query, options, since = children
+    if isinstance(query, st.TableName):
+        star = st.Star(position=query.position)
+        query = st.Select(position=query.position, items=(star,), table=query)
+    if isinstance(query, qu.Query):
+        raise NotSupportedError(
+            "a subscription is to rows of one dataset, as they change",
+            hint="leave out joins, grouping, DISTINCT and set operations",
+            position=query.position,
+        )
+    return st.Subscribe(
+        position=position, query=query, since=since, name=name, options=tuple(options or ())
+    )
+
+
+def _unsubscribe_all(_children: Children, position: int) -> st.Unsubscribe:
+    return st.Unsubscribe(position=position)
+
+
+def _unlisten_all(_children: Children, position: int) -> st.Unlisten:
+    return st.Unlisten(position=position)
+
+
+def _notify(children: Children, position: int) -> st.Notify:
+    channel, payload = children
+    return st.Notify(position=position, name=channel, payload=payload)
 
 
 # ---- batches
@@ -138,6 +223,22 @@ def _null_name(_children: Children, position: int) -> st.Name:
 
 
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
+    "show_words": _show_words,
+    "show_all": lambda _children, _position: "all",
+    "show": _show,
+    "show_create": _show_create,
+    "use": _use,
+    "use_text": _use_text,
+    "use_default": _use_default,
+    "use_identity": _use_identity,
+    "use_identity_text": _use_identity_text,
+    "subscribe": _subscribe,
+    "unsubscribe": _named(st.Unsubscribe),
+    "unsubscribe_all": _unsubscribe_all,
+    "listen": _named(st.Listen),
+    "unlisten": _named(st.Unlisten),
+    "unlisten_all": _unlisten_all,
+    "notify": _notify,
     "commit": _ending(st.Commit),
     "rollback": _ending(st.Rollback),
     "savepoint": _named(st.Savepoint),

@@ -178,18 +178,69 @@ class Delete(Node, frozen=True, kw_only=True):
 
 
 class Subscribe(Node, frozen=True, kw_only=True):
-    """A standing query; `since` is a cursor."""
+    """A standing query; `since` is a cursor. Without a name the session gives it one."""
 
     query: Select
     since: Constant | Parameter | None = None
+    name: Name | None = None
+    options: tuple[Option, ...] = ()
+
+
+class Unsubscribe(Node, frozen=True, kw_only=True):
+    """The end of a subscription; without a name, of all."""
+
+    name: Name | None = None
+
+
+class Listen(Node, frozen=True, kw_only=True):
+    """A channel whose notifications the connection wants."""
+
+    name: Name
+
+
+class Unlisten(Node, frozen=True, kw_only=True):
+    """A channel that the connection wants no more; without a name, all of them."""
+
+    name: Name | None = None
+
+
+class Notify(Node, frozen=True, kw_only=True):
+    """A notification on a channel, sent at COMMIT."""
+
+    name: Name
+    payload: Constant | Parameter | None = None
+
+
+class Use(Node, frozen=True, kw_only=True):
+    """Whose datasets names without an owner mean; None: our own."""
+
+    owner: str | None = None
+
+
+class UseIdentity(Node, frozen=True, kw_only=True):
+    """Who the connection is from now on."""
+
+    name: str
 
 
 class Show(Node, frozen=True, kw_only=True):
-    """`SHOW what [FROM|FOR|ON of] [LIKE like]`; `what` is lower case, words joined by a space."""
+    """`SHOW what [FROM|FOR|ON of] [LIKE like]`; `what` is lower case, words joined by a space.
+
+    The other clauses are those of a SELECT over what is shown.
+    """
 
     what: str
     of: TableName | None = None
     like: str | None = None
+    where: Expression | None = None
+    order_by: tuple[OrderItem, ...] = ()
+    limit: Expression | None = None
+    offset: Expression | None = None
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether some rows are left out or put in order."""
+        return bool(self.where or self.order_by or self.limit or self.offset)
 
 
 class Describe(Node, frozen=True, kw_only=True):
@@ -294,7 +345,8 @@ Statement: TypeAlias = (
     "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
     "SetOption | Begin | Commit | Rollback | Savepoint | RollbackTo | Release | Prepare | "
     "Execute | Deallocate | CopyFrom | CopyTo | CreateIndex | DropIndex | Vacuum | CheckDatabase | "
-    "CreateAs | CreateView | Truncate | Alter | CreatePolicy | DropPolicy"
+    "CreateAs | CreateView | Truncate | Alter | CreatePolicy | DropPolicy | Unsubscribe | Listen | "
+    "Unlisten | Notify | Use | UseIdentity"
 )
 
 __all__ = [
@@ -349,9 +401,11 @@ __all__ = [
     "KeyConstraint",
     "Lifted",
     "Like",
+    "Listen",
     "Logical",
     "Name",
     "Node",
+    "Notify",
     "OnConflict",
     "Option",
     "OrderItem",
@@ -380,7 +434,11 @@ __all__ = [
     "Truncate",
     "TypeName",
     "Unary",
+    "Unlisten",
+    "Unsubscribe",
     "Update",
+    "Use",
+    "UseIdentity",
     "Vacuum",
     "When",
 ]

@@ -82,7 +82,7 @@ async def _columns(connection: Connection, name: str) -> dict[str, str]:
         described = records(await connection.execute(f"DESCRIBE {quoted_name(name)}"))
     except MfdbError:
         return {}  # dropped meanwhile, or not ours to describe: its name is completed all the same
-    return {str(one["column"]): str(one.get("type", "")) for one in described}
+    return {str(one["name"]): str(one.get("type", "")) for one in described}
 
 
 async def _identities(connection: Connection) -> Sequence[dict[str, object]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mfdb.chain.port import CaseClosed, CaseOpened
-from mfdb.kernel.errors import NotSupportedError, ProgrammingError
+from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus
+from mfdb.kernel.errors import NotSupportedError
 from mfdb.kernel.ids import show, show_mft
 from mfdb.node.client.health import Health
 from mfdb.node.messages import GetReceipts, LogPage, ReadLog, Receipts
@@ -13,7 +15,7 @@ from mfdb.node.messages import GetReceipts, LogPage, ReadLog, Receipts
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from mfdb.kernel.ids import DatasetId
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.accounts import Accounts
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
@@ -21,7 +23,80 @@ if TYPE_CHECKING:
     from mfdb.node.messages import LogItem
 
 PAGE_BYTES = 2**20
-Table = tuple[list[str], list[tuple[object, ...]]]
+Columns = dict[str, str]
+"""The SQL types of a table's columns, by name, in their order."""
+Row = tuple[object, ...]
+Table = tuple[Columns, list[Row]]
+
+PROVIDERS: Columns = {
+    "provider": "IDENTITY",
+    "address": "TEXT",
+    "roles": "TEXT",
+    "deposit": "MFT",
+    "earmarked": "MFT",
+}
+PEERS: Columns = {
+    "peer": "IDENTITY",
+    "address": "TEXT",
+    "connected": "BOOLEAN",
+    "consumed": "MFT",
+    "served": "MFT",
+}
+SEGMENTS: Columns = {
+    "segment": "TEXT",
+    "number": "INTEGER",
+    "changesets": "INTEGER",
+    "bytes": "BIGINT",
+    "code": "TEXT",
+    "shards_stored": "INTEGER",
+}
+RECEIPTS: Columns = {
+    "changeset": "TEXT",
+    "provider": "IDENTITY",
+    "log_number": "BIGINT",
+    "expires": "TIMESTAMPTZ",
+}
+BALANCES: Columns = {"account": "TEXT", "amount": "MFT"}
+CHEQUES: Columns = {
+    "peer": "IDENTITY",
+    "consumed": "MFT",
+    "paid": "MFT",
+    "cheques": "BIGINT",
+    "served": "MFT",
+    "received": "MFT",
+}
+DEPOSITS: Columns = {"provider": "IDENTITY", "deposit": "MFT", "earmarked": "MFT"}
+CASES: Columns = {
+    "case_id": "TEXT",
+    "accused": "IDENTITY",
+    "accuser": "IDENTITY",
+    "shard": "INTEGER",
+    "status": "TEXT",
+    "compensation": "MFT",
+}
+REPUTATION: Columns = {
+    "provider": "IDENTITY",
+    "score": "DOUBLE PRECISION",
+    "open": "INTEGER",
+    "acquitted": "INTEGER",
+    "convicted": "INTEGER",
+    "slashed": "MFT",
+}
+HEALTH: Columns = {
+    "reading": "TEXT",
+    "state": "TEXT",
+    "value": "TEXT",
+    "threshold": "TEXT",
+    "hint": "TEXT",
+}
+REPAIRS: Columns = {
+    "case_id": "TEXT",
+    "convicted": "IDENTITY",
+    "segment": "TEXT",
+    "shard": "INTEGER",
+    "state": "TEXT",
+    "repaired_by": "IDENTITY",
+}
 
 
 class Reports:
@@ -32,36 +107,42 @@ class Reports:
         self._lookup = lookup
         self._accounts = accounts
         self._health = Health(context, lookup)
-        self._tables: dict[str, Callable[[DatasetId | None], Awaitable[Table]]] = {
-            "providers": self._providers,
-            "peers": self._providers,
-            "segments": self._segments,
-            "receipts": self._receipts,
-            "balances": self._balances,
-            "cheques": self._cheques,
-            "deposits": self._deposits,
-            "court cases": self._cases,
-            "health": self._readings,
-            "repairs": self._repairs,
+        self._of_network: dict[str, tuple[Columns, Callable[[], Awaitable[list[Row]]]]] = {
+            "peers": (PEERS, self._peers),
+            "balances": (BALANCES, self._balances),
+            "cheques": (CHEQUES, self._cheques),
+            "deposits": (DEPOSITS, self._deposits),
+            "court cases": (CASES, self._cases),
+            "reputation": (REPUTATION, self._reputation),
+        }
+        self._of_dataset: dict[str, tuple[Columns, Callable[[DatasetId], Awaitable[list[Row]]]]] = {
+            "segments": (SEGMENTS, self._segments),
+            "receipts": (RECEIPTS, self._receipts),
+            "health": (HEALTH, self._readings),
+            "repairs": (REPAIRS, self._repairs),
         }
 
     async def table(self, what: str, dataset: DatasetId | None) -> Table:
-        """Return column names and rows.
+        """Return columns and rows; what is told of each dataset has no rows without one.
 
         Raises:
             NotSupportedError: there is no such table.
         """
-        made = self._tables.get(what.lower())
-        if made is None:
-            known = ", ".join(name.upper() for name in self._tables)
-            raise NotSupportedError(f"SHOW {what.upper()} is not known", hint=f"known: {known}")
-        return await made(dataset)
+        if what == "providers":
+            return PROVIDERS, await self._providers(dataset)
+        if what in self._of_network:
+            columns, rows = self._of_network[what]
+            return columns, await rows()
+        if what in self._of_dataset:
+            columns, rows_of = self._of_dataset[what]
+            return columns, [] if dataset is None else await rows_of(dataset)
+        known = ", ".join(("PROVIDERS", *self._of_network, *self._of_dataset)).upper()
+        raise NotSupportedError(f"SHOW {what.upper()} is not known", hint=f"known: {known}")
 
-    async def _providers(self, dataset: DatasetId | None) -> Table:
-        columns = ["provider", "address", "roles", "deposit", "earmarked"]
+    async def _providers(self, dataset: DatasetId | None) -> list[Row]:
         records = await self._context.directory.providers()
         roles = await self._roles(dataset)
-        rows: list[tuple[object, ...]] = []
+        rows: list[Row] = []
         for identity, record in records.items():
             if dataset is not None and identity not in roles:
                 continue
@@ -71,11 +152,11 @@ class Reports:
                     show(identity),
                     ", ".join(record.underlays),
                     roles.get(identity, ""),
-                    show_mft(deposit.total),
-                    show_mft(deposit.earmarked),
+                    _amount(deposit.total),
+                    _amount(deposit.earmarked),
                 )
             )
-        return columns, rows
+        return rows
 
     async def _roles(self, dataset: DatasetId | None) -> dict[bytes, str]:
         if dataset is None:
@@ -88,10 +169,19 @@ class Reports:
             parts.setdefault(provider, []).append(f"shard {slot}")
         return {provider: ", ".join(names) for provider, names in parts.items()}
 
-    async def _segments(self, dataset: DatasetId | None) -> Table:
-        columns = ["segment", "number", "changesets", "bytes", "code", "shards stored"]
-        found = await self._lookup.look(_needed(dataset))
-        rows: list[tuple[object, ...]] = []
+    async def _peers(self) -> list[Row]:
+        """Whom we have talked to since the start, and what passed between us."""
+        rows: list[Row] = []
+        for peer in self._context.directory.met():
+            account = self._accounts.of(peer.identity).ledger.account
+            address = ", ".join(peer.record.underlays)
+            amounts = _amount(account.consumed), _amount(account.served)
+            rows.append((show(peer.identity), address, peer.is_open, *amounts))
+        return rows
+
+    async def _segments(self, dataset: DatasetId) -> list[Row]:
+        found = await self._lookup.look(dataset)
+        rows: list[Row] = []
         for bundle in found.segments:
             certificate = bundle.certificate
             stored = len({signed.receipt.shard for signed in bundle.receipts})
@@ -105,53 +195,56 @@ class Reports:
                     stored,
                 )
             )
-        return columns, rows
+        return rows
 
-    async def _receipts(self, dataset: DatasetId | None) -> Table:
-        columns = ["changeset", "provider", "log number", "expires"]
-        named = _needed(dataset)
-        found = await self._lookup.look(named)
+    async def _receipts(self, dataset: DatasetId) -> list[Row]:
+        found = await self._lookup.look(dataset)
         correspondent = await self._context.directory.reach_any(found.placement.replica_set)
-        rows: list[tuple[object, ...]] = []
-        async for item in _log(correspondent, named):
-            request = GetReceipts(dataset=named, changeset=item.changeset)
+        rows: list[Row] = []
+        async for item in _log(correspondent, dataset):
+            request = GetReceipts(dataset=dataset, changeset=item.changeset)
             receipts = item.receipts or (await correspondent.ask(request, Receipts)).receipts
             rows += [
-                (show(item.changeset), show(r.batch.provider), r.ack.log_number, r.ack.expiry)
-                for r in receipts
+                (
+                    show(item.changeset),
+                    show(one.batch.provider),
+                    one.ack.log_number,
+                    datetime.datetime.fromtimestamp(one.ack.expiry, datetime.UTC),
+                )
+                for one in receipts
             ]
-        return columns, rows
+        return rows
 
-    async def _balances(self, _: DatasetId | None) -> Table:
-        columns = ["account", "MFT"]
-        rows: list[tuple[object, ...]] = [
-            (show(self._context.me), show_mft(await self._context.chain.balance(self._context.me)))
-        ]
-        if any(self._accounts.chequebook):
-            chequebook = self._accounts.chequebook
-            balance = await self._context.chain.balance(chequebook)
-            rows.append((f"chequebook {show(chequebook)}", show_mft(balance)))
-        return columns, rows
+    async def _balances(self) -> list[Row]:
+        me, chain = self._context.me, self._context.chain
+        rows: list[Row] = [(show(me), _amount(await chain.balance(me)))]
+        chequebook = self._accounts.chequebook
+        if any(chequebook):
+            rows.append(
+                (f"chequebook {show(chequebook)}", _amount(await chain.balance(chequebook)))
+            )
+        return rows
 
-    async def _cheques(self, _: DatasetId | None) -> Table:
-        columns = ["peer", "consumed", "paid", "cheques"]
-        rows: list[tuple[object, ...]] = []
+    async def _cheques(self) -> list[Row]:
+        rows: list[Row] = []
         for peer, account in self._accounts.known().items():
             state = account.ledger.account
             serial = account.issued.cheque.serial if account.issued else 0
-            rows.append((show(peer), show_mft(state.consumed), show_mft(state.paid), serial))
-        return columns, rows
+            amounts = (_amount(state.served), _amount(state.received))
+            rows.append(
+                (show(peer), _amount(state.consumed), _amount(state.paid), serial, *amounts)
+            )
+        return rows
 
-    async def _deposits(self, _: DatasetId | None) -> Table:
-        columns = ["provider", "deposit", "earmarked"]
-        rows: list[tuple[object, ...]] = []
+    async def _deposits(self) -> list[Row]:
+        rows: list[Row] = []
         for identity in await self._context.directory.providers():
             state = await self._context.chain.deposit(identity)
-            rows.append((show(identity), show_mft(state.total), show_mft(state.earmarked)))
-        return columns, rows
+            rows.append((show(identity), _amount(state.total), _amount(state.earmarked)))
+        return rows
 
-    async def _cases(self, _: DatasetId | None) -> Table:
-        columns = ["case", "accused", "accuser", "shard", "status", "compensation"]
+    async def _heard(self) -> list[tuple[CaseOpened, CaseClosed | None]]:
+        """Return every case that the chain tells of, with its verdict if there is one."""
         opened: dict[bytes, CaseOpened] = {}
         closed: dict[bytes, CaseClosed] = {}
         for seen in await self._context.chain.events():
@@ -159,30 +252,60 @@ class Reports:
                 opened[seen.event.case] = seen.event
             elif isinstance(seen.event, CaseClosed):
                 closed[seen.event.case] = seen.event
-        rows = [_case_row(case, closed.get(id_)) for id_, case in opened.items()]
-        return columns, rows
+        return [(case, closed.get(id_)) for id_, case in opened.items()]
 
-    async def _readings(self, dataset: DatasetId | None) -> Table:
-        columns = ["check", "state", "value", "limit", "hint"]
-        rows: list[tuple[object, ...]] = [
+    async def _cases(self) -> list[Row]:
+        return [_case_row(case, closed) for case, closed in await self._heard()]
+
+    async def _reputation(self) -> list[Row]:
+        """What the court found about each provider; who was never accused has an even score."""
+        records: dict[Address, _Record] = {
+            identity: _Record() for identity in await self._context.directory.providers()
+        }
+        for case, closed in await self._heard():
+            records.setdefault(case.provider, _Record()).add(closed)
+        return [(show(identity), *record.row()) for identity, record in records.items()]
+
+    async def _readings(self, dataset: DatasetId) -> list[Row]:
+        return [
             (check, "ALARM" if alarms else "ok", value, limit, hint)
-            for check, alarms, value, limit, hint in await self._health.readings(_needed(dataset))
+            for check, alarms, value, limit, hint in await self._health.readings(dataset)
         ]
-        return columns, rows
 
-    async def _repairs(self, dataset: DatasetId | None) -> Table:
-        columns = ["case", "convicted", "segment", "shard", "state", "repaired by"]
-        found = await self._lookup.look(_needed(dataset))
-        rows: list[tuple[object, ...]] = []
+    async def _repairs(self, dataset: DatasetId) -> list[Row]:
+        found = await self._lookup.look(dataset)
+        rows: list[Row] = []
         for case, (opened, paid) in (await self._health.repairs(found)).items():
             repaired = paid is not None and paid.to_repairer > 0
             state = "repaired" if repaired else "owner paid" if paid else "under way"
             receipt = opened.receipt
-            by = show(paid.repairer) if paid is not None and repaired else ""
+            by = show(paid.repairer) if paid is not None and repaired else None
             rows.append(
                 (show(case), show(opened.provider), show(receipt.segment), receipt.shard, state, by)
             )
-        return columns, rows
+        return rows
+
+
+class _Record:
+    """What the court found about one provider."""
+
+    def __init__(self) -> None:
+        self._open = self._acquitted = self._convicted = self._slashed = 0
+
+    def add(self, closed: CaseClosed | None) -> None:
+        """Take one more case."""
+        if closed is None:
+            self._open += 1
+        elif closed.status is CaseStatus.GUILTY:
+            self._convicted += 1
+            self._slashed += closed.slashed
+        else:
+            self._acquitted += 1
+
+    def row(self) -> Row:
+        """Return the score (the chance of standing the next case, by Laplace) and its reasons."""
+        score = (self._acquitted + 1) / (self._acquitted + self._convicted + 2)
+        return score, self._open, self._acquitted, self._convicted, _amount(self._slashed)
 
 
 async def _log(correspondent: Correspondent, dataset: DatasetId) -> AsyncIterator[LogItem]:
@@ -198,18 +321,16 @@ async def _log(correspondent: Correspondent, dataset: DatasetId) -> AsyncIterato
         after = page.items[-1].number
 
 
-def _case_row(opened: CaseOpened, closed: CaseClosed | None) -> tuple[object, ...]:
+def _case_row(opened: CaseOpened, closed: CaseClosed | None) -> Row:
     return (
         show(opened.case),
         show(opened.provider),
         show(opened.accuser),
         opened.receipt.shard,
         closed.status.name.lower().replace("_", " ") if closed else "open",
-        show_mft(closed.compensation) if closed else "",
+        _amount(closed.compensation) if closed else None,
     )
 
 
-def _needed(dataset: DatasetId | None) -> DatasetId:
-    if dataset is None:
-        raise ProgrammingError("name a dataset", hint="for example: SHOW SEGMENTS FOR mailbox")
-    return dataset
+def _amount(wei: int) -> Decimal:
+    return Decimal(show_mft(wei))

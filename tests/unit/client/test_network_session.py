@@ -17,6 +17,7 @@ from mfdb.kernel.errors import (
     QuorumNotReached,
     StaleWrite,
     UnknownDataset,
+    UnknownIdentity,
 )
 from mfdb.kernel.ids import show
 from mfdb.testing.memory_store import MemoryDisk
@@ -411,6 +412,18 @@ def test_what_only_the_network_knows_is_asked_there(bob: User) -> None:
         assert found is not None
         assert row == ("providers", found.manifest.dataset.hex())
         assert (await bob.run("SHOW PEERS")).rows == [("peers", None)]
+        of_each = await bob.run("SHOW SEGMENTS WHERE dataset = 'mailbox' LIMIT 1")
+        assert [column.name for column in of_each.columns] == ["dataset", "owner", "what", "of"]
+        assert of_each.tag == "SHOW 1"
+        assert (await bob.run("SHOW SEGMENTS")).rows == (
+            await bob.run("SELECT * FROM mf.segments")
+        ).rows
+        refined = "SHOW PEERS WHERE what IN (SELECT d.kind FROM mf.datasets AS d)"
+        assert (await bob.run(refined)).rows == []
+        assert (await bob.run("SHOW CHEQUES FROM '0x" + "11" * 20 + "'")).rows == []
+        with pytest.raises(UnknownIdentity) as nobody:
+            await bob.run("SHOW CHEQUES FROM nobody")
+        assert nobody.value.position == 18
         sealed = await bob.run("ALTER DATASET mailbox SEAL")
         assert sealed.tag == "ALTER DATASET"
         assert sealed.rows == [(1, 0, 6, 0.5)]

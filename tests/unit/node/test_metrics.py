@@ -140,7 +140,7 @@ async def test_an_owner_is_told_what_is_wrong(town: Town) -> None:
     await convict(town, dataset, segment)
     remote = town.remotes[0]
     _, (row,) = await remote.status("repairs", dataset)
-    assert row[3:] == (5, "under way", "")
+    assert row[3:] == (5, "under way", None)
     await asyncio.sleep(700)
     assert (await health(town, bob, dataset))["repair lag"][0] == "ALARM"
     await repaired(town)
