@@ -135,6 +135,8 @@ class Town:
             await self.restart(index)
 
     def _check_store(self, dataset: DatasetId, index: int) -> None:
+        session, _ = self.db.parts()
+        session.state.replica.show()
         with self.home.store.snapshot() as mine:
             kept = [decode_own(Receipts, data) for _, data in mine.scan(b"r" + dataset)]
         provider = self.devnet.provider_address(index)

@@ -4,9 +4,11 @@
                                                         -> refused    -> each one alone
                                                         -> too few    -> kept in the outbox
 
-The first commit of a group here is the one that keeps rows and receipts together, before anybody
-hears of them. Only what is not acknowledged within `KEEP_S`, or is given up, is put into the outbox
-before: a process that is killed sooner has told nobody of the write.
+New rows are put into the outbox while the providers work, and their writers hear of them as soon as
+a quorum has given receipts; to show them here waits until somebody reads or many can be shown at
+once. Whatever else is written is shown before anybody hears of it, and goes into the outbox only
+if it is not acknowledged within `KEEP_S`, or is given up. So a process that is killed has told
+nobody of a write that is not at least in its outbox, from where the next process sends it again.
 
 Signing, sending, judging and syncing cost the same for one row as for many, so that a writer with
 many writes under way pays them once a group. Each write still has a result of its own: a group
@@ -19,6 +21,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.outcome import Written
@@ -53,6 +56,12 @@ GROUP_CHANGES = 1_000
 GROUP_BYTES = 2**20
 KEEP_S = 0.1
 """How long a write may be under way before it is put into the outbox."""
+KEEP_TURNS = 4
+"""Turns of the loop after which requests are on their way, and new rows go into the outbox."""
+SHOW_S = 0.02
+"""How long acknowledged rows wait to be shown, if nobody reads."""
+SHOW_CHANGESETS = 16
+"""So many are shown while providers work on the next one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +129,8 @@ class Lane:
         self._groups: dict[asyncio.Task[None], set[RowId]] = {}
         self._under_way: set[ChangesetId] = set()
         self._is_woken = False
+        self._unshown = 0
+        self._showing: asyncio.TimerHandle | None = None
 
     @property
     def under_way(self) -> frozenset[ChangesetId]:
@@ -143,6 +154,8 @@ class Lane:
 
         The remote is closed first, which ends what waits for it.
         """
+        if self._showing is not None:
+            self._showing.cancel()
         while self._waiting:
             self._waiting.popleft().fail(asyncio.CancelledError())
         for task in list(self._groups):
@@ -218,7 +231,8 @@ class Lane:
         drafts = self._replica.compose(self._dataset, changes, sealed_sender=first.sealed_sender)
         ids = {draft.entry.changeset for draft in drafts}
         self._under_way |= ids
-        keeping = asyncio.get_running_loop().call_later(KEEP_S, self._keep, drafts)
+        asks = any(change.row is not None for change in changes)
+        keeping = _Keeping(partial(self._keep, drafts), turns=0 if asks else KEEP_TURNS)
         written: list[Written] = []
         try:
             for draft in drafts:  # what was acknowledged counts, whatever becomes of the next
@@ -231,17 +245,43 @@ class Lane:
             raise
         finally:
             keeping.cancel()
-            shred = self._replica.acknowledge(self._dataset, written).shred if written else ()
+            shred = self._acknowledge(written, is_kept=keeping.is_done and not asks)
             self._under_way -= ids
         if shred:
             await self._shred(shred)
 
-    def _keep(self, drafts: Sequence[Draft]) -> None:
-        """Let a write that takes long outlive its process."""
+    def _acknowledge(
+        self, written: Sequence[Written], *, is_kept: bool
+    ) -> Sequence[tuple[ChangesetId, int]]:
+        """Show what was acknowledged, or have it shown soon; return the salts to be destroyed."""
+        if not written:
+            return ()
+        if not is_kept:
+            return self._replica.acknowledge(self._dataset, written).shred
+        self._unshown = self._replica.acknowledged(self._dataset, written)
+        if self._showing is None:
+            loop = asyncio.get_running_loop()
+            self._showing = loop.call_later(SHOW_S, self._show)
+        return ()
+
+    def _show(self) -> None:
+        """Show what was acknowledged."""
+        if self._showing is not None:
+            self._showing.cancel()
+            self._showing = None
+        self._unshown = 0
+        self._replica.show()
+
+    def _keep(self, drafts: Sequence[Draft]) -> bool:
+        """Let a write outlive its process; return whether that was possible."""
         try:
             self._replica.keep(self._dataset, drafts)
         except MfdbError as error:
             log.warning("a write under way is not in the outbox: %s", error)
+            return False
+        if self._unshown >= SHOW_CHANGESETS:
+            self._show()
+        return True
 
     async def _receipts(self, draft: Draft) -> tuple[WriteReceipt, ...]:
         """Return the receipts for a draft; one that is refused leaves the outbox."""
@@ -251,3 +291,27 @@ class Lane:
             self._replica.settle(self._dataset, draft.entry.changeset, ())
             raise
         return outcome.receipts
+
+
+class _Keeping:
+    """Has drafts kept after so many turns of the loop, or (without any) after `KEEP_S`."""
+
+    def __init__(self, keep: Callable[[], bool], *, turns: int) -> None:
+        self._keep = keep
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.Handle
+        self.is_done = False
+        if turns:
+            self._turn(turns)
+        else:
+            self._handle = self._loop.call_later(KEEP_S, self._turn, 0)
+
+    def cancel(self) -> None:
+        """Keep nothing that is not kept already."""
+        self._handle.cancel()
+
+    def _turn(self, left: int) -> None:
+        if left:
+            self._handle = self._loop.call_soon(self._turn, left - 1)
+        else:
+            self.is_done = self._keep()

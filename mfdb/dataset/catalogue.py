@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,17 +25,22 @@ if TYPE_CHECKING:
     from mfdb.store.port import Snapshot
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class Known(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A dataset that a replica knows, with every manifest version, oldest first."""
 
     chain: tuple[SignedManifest, ...]
+
+    @cached_property
+    def by_hash(self) -> dict[Hash, Manifest]:
+        """All manifests by hash, oldest first."""
+        return {manifest.hash: manifest for manifest in self.manifests}
 
     @property
     def manifest(self) -> Manifest:
         """The manifest in force."""
         return self.chain[-1].manifest
 
-    @property
+    @cached_property
     def manifests(self) -> tuple[Manifest, ...]:
         """All manifests, oldest first."""
         return tuple(signed.manifest for signed in self.chain)

@@ -131,15 +131,6 @@ class History:
             for news in self._news(changeset, Verdict.APPLIED):
                 self.wake(news)
 
-    def check(self, changeset: Changeset) -> Admitted | None:
-        """Return how a changeset composed here is accepted, None if that cannot be told here.
-
-        Raises:
-            ProtocolViolation, AccessDenied, SchemaViolation: nobody would accept it.
-        """
-        judged = admit(changeset, self._knowledge())
-        return Admitted(self._known, judged) if isinstance(judged, Accepted) else None
-
     def knows(self, changeset: ChangesetId) -> bool:
         """Return whether a changeset is kept here, whatever its verdict."""
         return self._working.get(envelope_key(self._dataset, changeset)) is not None
@@ -215,12 +206,7 @@ class History:
         return Verdict.APPLIED
 
     def _knowledge(self) -> Knowledge:
-        return Knowledge(
-            manifests=self._known.manifests,
-            version_of=lambda _: None,
-            header_of=self._header,
-            version_in=self.states.version,
-        )
+        return _knowledge(self._known, self._working, self.states)
 
     def _news(self, changeset: Changeset, verdict: Verdict) -> Iterator[Hash]:
         """Yield what is known now and was not before."""
@@ -318,10 +304,33 @@ class History:
     def _envelope(self, changeset: ChangesetId) -> Envelope | None:
         return load(self._working, Envelope, envelope_key(self._dataset, changeset))
 
-    def _header(self, changeset: ChangesetId) -> Header | None:
-        envelope = self._envelope(changeset)
-        return None if envelope is None else envelope.changeset.header
-
     def _keep(self, changeset: Changeset, verdict: Verdict) -> None:
         key = envelope_key(self._dataset, changeset.id)
         save(self._working, key, Envelope(changeset, verdict))
+
+
+def check_own(
+    changeset: Changeset, known: Known, working: Working, states: States
+) -> Admitted | None:
+    """Return how a changeset composed here is accepted, None if that cannot be told here.
+
+    Raises:
+        ProtocolViolation, AccessDenied, SchemaViolation: nobody would accept it.
+    """
+    judged = admit(changeset, _knowledge(known, working, states))
+    return Admitted(known, judged) if isinstance(judged, Accepted) else None
+
+
+def _knowledge(known: Known, working: Working, states: States) -> Knowledge:
+    def header_of(changeset: ChangesetId) -> Header | None:
+        key = envelope_key(known.manifest.dataset, changeset)
+        envelope = load(working, Envelope, key)
+        return None if envelope is None else envelope.changeset.header
+
+    return Knowledge(
+        manifests=known.manifests,
+        by_hash=known.by_hash,
+        version_of=lambda _: None,
+        header_of=header_of,
+        version_in=states.version,
+    )

@@ -20,6 +20,7 @@ from mfdb.dataset.layout import FORMAT, FORMAT_KEY, DirectoryInfo, of_dataset
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.reading import CatalogueCache
 from mfdb.dataset.salts import save_entry
+from mfdb.dataset.shown_store import ShownStore
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.kernel.clock import HlcClock
 from mfdb.kernel.errors import WrongVersion
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.history import Admitted
     from mfdb.dataset.ledger.book import Book, Hand
     from mfdb.dataset.ledger.form import Form
-    from mfdb.dataset.outcome import Applied
+    from mfdb.dataset.outcome import Applied, Written
     from mfdb.dataset.pending import Before
     from mfdb.dataset.sealed_batch import SealedBatch
     from mfdb.dataset.writer import Chain, ChangesetWriter
@@ -71,7 +72,9 @@ class ReplicaCore:
         Raises:
             WrongVersion: another release wrote this directory.
         """
-        self._store = store
+        self._below = store
+        self._store = ShownStore(store, self.show)
+        """What everybody reads: own writes that were acknowledged are shown first."""
         self._clock = clock
         self._entropy = entropy
         self._lock = RLock()
@@ -81,10 +84,12 @@ class ReplicaCore:
         """Where the writing runs of this process stand."""
         self._admitted: dict[ChangesetId, Admitted] = {}
         """How changesets are accepted that were composed here and are under way."""
+        self._unshown: dict[DatasetId, list[Written]] = {}
+        """Own changesets that a quorum acknowledged; in the outbox until they are shown."""
         self._catalogue_state = 0
         self._writes = 0  # odd while one is being made
         self._catalogue: CatalogueCache = CatalogueCache()
-        self.blocks = Blocks(store, self._lock, self._writing)
+        self.blocks = Blocks(self._store, self._lock, self._writing)
         self.keyring = Keyring(keys)
         self.networks = frozenset(networks)
         self._keys = keys
@@ -213,13 +218,26 @@ class ReplicaCore:
 
         return Installer(self._writing, self._book)
 
+    def show(self) -> None:
+        """Show own writes that were acknowledged: they wait for each other, not for readers."""
+        raise NotImplementedError
+
     # ---- the one writer
 
     @contextmanager
     def _writing(self) -> Iterator[Working]:
         """One writer: what is written inside becomes one durable batch, or nothing."""
         with self._lock:
-            with self._store.snapshot() as snapshot:
+            if self._store.is_behind:
+                self.show()
+            with self._noting() as working:
+                yield working
+
+    @contextmanager
+    def _noting(self) -> Iterator[Working]:
+        """A writer that reads no rows, so that nothing has to be shown before."""
+        with self._lock:
+            with self._below.snapshot() as snapshot:
                 working = Working(snapshot)
                 yield working
             if not working.is_empty:

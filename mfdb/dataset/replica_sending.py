@@ -2,16 +2,19 @@
 
 compose -> acknowledge (rows, receipts)            -> shown
         -> keep (the outbox) -> acknowledge, settle
+                             -> acknowledged -> show: many at once, before anybody reads
 
 A writing run (`Chain`) belongs to the process that writes; the store has its successor's.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.dataset.history import check_own
 from mfdb.dataset.layout import (
     Outgoing,
     Receipts,
@@ -22,6 +25,7 @@ from mfdb.dataset.layout import (
 )
 from mfdb.dataset.pending import check_current
 from mfdb.dataset.replica_core import ReplicaCore
+from mfdb.dataset.states import States
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.dataset.writer import Chain, split
 from mfdb.kernel.codec import encode
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from mfdb.dataset.writer import Draft, RowChange
     from mfdb.kernel.ids import ChangesetId, DatasetId
     from mfdb.rules.receipt import WriteReceipt
+    from mfdb.store.port import Store
+
+log = logging.getLogger(__name__)
 
 INVALID = (ProtocolViolation, AccessDenied, SchemaViolation)
 """What says that a changeset may not stand."""
@@ -55,18 +62,21 @@ class ReplicaSending(ReplicaCore):
             StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
         """
         drafts = []
+        asks = any(change.row is not None for change in changes)
         with self._lock:
             chain = self._taken_chain(dataset)
-            with self._store.snapshot() as snapshot:
+            store: Store = self._store if asks else self._below
+            with store.snapshot() as snapshot:
                 working = Working(snapshot)
                 known = self._known(working, dataset)
-                history = self._batch(working, known).history
-                check_current(history.states, known.manifest, changes)
+                states = States(working, dataset)
+                if asks:
+                    check_current(states, known.manifest, changes)
                 for part in split(changes):
                     draft = self._writer.compose(
                         known.manifest, part, chain, sealed_sender=sealed_sender
                     )
-                    admitted = history.check(draft.changeset)
+                    admitted = check_own(draft.changeset, known, working, states)
                     if admitted is not None:
                         self._admitted[draft.entry.changeset] = admitted
                     chain = draft.chain
@@ -80,12 +90,11 @@ class ReplicaSending(ReplicaCore):
         Raises:
             StoreFull: the disk is full; nothing was kept.
         """
-        with self._writing() as working:
+        with self._noting() as working:
             for draft in drafts:
                 # The record `Outgoing`, without encoding the changeset again.
                 outgoing = b"\x92" + draft.data + encode(draft.entry)
                 working.put(outgoing_key(dataset, draft.entry.changeset), outgoing)
-                self._admitted.pop(draft.entry.changeset, None)
             if drafts:
                 self._leave_run(working, dataset, drafts[-1].changeset.header.hlc)
 
@@ -147,6 +156,28 @@ class ReplicaSending(ReplicaCore):
             done = self._finish(dataset, batch)
         self._notify(dataset)
         return msgspec.structs.replace(done, refused=tuple(refused))
+
+    def acknowledged(self, dataset: DatasetId, written: Sequence[Written]) -> int:
+        """Note what a quorum holds of new rows in the outbox, to be shown before anybody reads.
+
+        Return how many changesets wait for that.
+        """
+        with self._lock:
+            waiting = self._unshown.setdefault(dataset, [])
+            waiting.extend(written)
+            self._store.is_behind = True
+            return len(waiting)
+
+    def show(self) -> None:
+        """Show what was acknowledged; what cannot be shown now stays in the outbox."""
+        with self._lock:
+            waiting, self._unshown = self._unshown, {}
+            self._store.is_behind = False
+            for dataset, written in waiting.items():
+                try:
+                    self.acknowledge(dataset, written)
+                except MfdbError as error:
+                    log.warning("acknowledged rows are not shown yet: %s", error)
 
     # ---- inside
 

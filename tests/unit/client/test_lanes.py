@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from mfdb.client.aio import Connection
-from mfdb.client.lane import GROUPS
+from mfdb.client.lane import GROUPS, KEEP_TURNS, SHOW_CHANGESETS
 from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
 from mfdb.testing.memory_store import MemoryDisk
 from tests.fixtures.users import User
@@ -202,6 +202,65 @@ def test_a_write_that_takes_long_is_in_the_outbox_meanwhile(
         answer.set()
         await writing
         assert bob.replica.outgoing(dataset) == []
+
+    asyncio.run(main())
+
+
+def slowly(bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the network take some turns of the loop for every write, as a real one does."""
+    assert bob.remote is not None
+    write = bob.remote.write
+
+    async def slow(*given: Any) -> Any:
+        for _ in range(2 * KEEP_TURNS):
+            await asyncio.sleep(0)
+        return await write(*given)
+
+    monkeypatch.setattr(bob.remote, "write", slow)
+
+
+def test_acknowledged_rows_are_shown_many_at_once_or_when_somebody_reads(
+    bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        dataset = await notes(bob, "free")
+        slowly(bob, monkeypatch)
+        shown = []
+        acknowledge = bob.replica.acknowledge
+
+        def counted(dataset: DatasetId, written: Any) -> Any:
+            shown.append(len(written))
+            return acknowledge(dataset, written)
+
+        monkeypatch.setattr(bob.replica, "acknowledge", counted)
+        for at in range(SHOW_CHANGESETS // 2):
+            await bob.run(INSERT, at, "")
+        assert sum(shown) < SHOW_CHANGESETS // 2
+        assert await bob.rows("SELECT count(*) FROM notes") == [(SHOW_CHANGESETS // 2,)]
+        assert sum(shown) == SHOW_CHANGESETS // 2
+        assert bob.replica.outgoing(dataset) == []
+        for at in range(3 * SHOW_CHANGESETS):
+            await bob.run(INSERT, at, "")
+        assert max(shown) <= SHOW_CHANGESETS + GROUPS
+
+    asyncio.run(main())
+
+
+def test_a_killed_process_leaves_what_it_acknowledged_in_its_outbox(
+    world: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        bob = User("bob", world, disk)
+        dataset = await notes(bob, "free")
+        slowly(bob, monkeypatch)
+        await bob.run(INSERT, 1, "acknowledged")
+        bob.store.close()  # nothing is shown, nothing is put at rest
+        again = User("bob", world, disk)
+        assert len(again.replica.outgoing(dataset)) == 1
+        await again.run(INSERT, 2, "the next write")
+        assert again.replica.outgoing(dataset) == []
+        assert await again.rows("SELECT count(*), count(DISTINCT id) FROM notes") == [(2, 2)]
 
     asyncio.run(main())
 
