@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT_BYTES = 2**30
 """What a statement may hold unless SET memory_limit says otherwise."""
-PAGE, SAMPLED = 64, 4
-"""Rows that are taken at once, and how many of them are measured: values may have megabytes."""
+PAGE, SHORT_PAGE, SAMPLED = 256, 64, 4
+"""Rows that are taken at once, if short or if long, and how many of them are measured."""
+_LONG_BYTES = 1_024
 UNITS = {"gb": 2**30, "mb": 2**20, "kb": 2**10}
 _T = TypeVar("_T")
 
@@ -63,20 +64,24 @@ class Allowance:
         """
         held: list[_T] = []
         left = iter(rows)
-        while page := list(islice(left, PAGE)):
-            self.hold(page)
+        size = SHORT_PAGE
+        while page := list(islice(left, size)):
+            average = self.hold(page)
+            size = PAGE if average < _LONG_BYTES else SHORT_PAGE
             held += page
         return held
 
-    def hold(self, page: list[Any]) -> None:
-        """Take note of some rows that the statement holds until its end.
+    def hold(self, page: list[Any]) -> int:
+        """Take note of some rows that the statement holds until its end; return bytes a row.
 
         Raises:
             OutOfMemory, StatementCancelled: as for `gather`.
         """
         self.look()
         few = page[:: max(1, len(page) // SAMPLED)]
-        self.charge(sum(map(size_of, few)) * len(page) // len(few))
+        average = sum(map(size_of, few)) // len(few)
+        self.charge(average * len(page))
+        return average
 
 
 def out_of_memory(limit_bytes: int) -> OutOfMemory:
