@@ -2,9 +2,8 @@
 
 That is the quicker way for a single row already, because less is asked on it.
 
-What qualifies: INSERT of one row of parameters (and defaults of NULL) into a dataset without UNIQUE
-columns or indexes, foreign keys, CHECKs and RETURNING; where there is a primary key, it is one that
-this identity owns and orders. A column whose values are not of just the expected type goes through
+What qualifies: INSERT of one row of parameters (and defaults of NULL) without RETURNING into a
+dataset that `NewRows` takes. A column whose values are not of just the expected type goes through
 the general conversion value by value, so that errors are the general ones.
 
     sets of parameters -> columns -> checked, converted -> rows -> row ids -> nobody has them yet
@@ -14,26 +13,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.dataset.ledger.format import has_ledger
-from mfdb.dataset.rows import key_packer
-from mfdb.dataset.schema import has_key
+from mfdb.client.new_rows import NewRows, check_not_null
 from mfdb.dataset.writer import RowInsert
-from mfdb.kernel.errors import NotNullViolation
 from mfdb.sql.bound import BoundInsert, Slot
-from mfdb.sql.dml import duplicate
 from mfdb.sql.parameters import slot_value, wrong_count
 from mfdb.sql.types import RANGES, to_storage
-from mfdb.store.ordered import pack_column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from mfdb.client.tables import PendingTable
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.reading import Reading
     from mfdb.sql.bound import Parameters
-    from mfdb.sql.catalogue import ColumnSchema, TableSchema
+    from mfdb.sql.catalogue import ColumnSchema
     from mfdb.sql.parameters import Given
     from mfdb.sql.tables import Values
     from mfdb.sql.types import SqlType
@@ -53,13 +47,11 @@ EXACT = {
 class BulkInsert:
     """One INSERT statement, ready for many sets of parameters."""
 
-    def __init__(
-        self, bound: BoundInsert, known: Known, pack_key: Callable[[Values], bytes]
-    ) -> None:
+    def __init__(self, bound: BoundInsert, known: Known, new: NewRows) -> None:
         self._bound = bound
         self._table = bound.table
         self.known = known
-        self._pack_key = pack_key
+        self._new = new
         self._names = [column.name for column in bound.table.columns]
         self._steps = [
             _Step.of(bound.parameters, value, column)
@@ -71,26 +63,17 @@ class BulkInsert:
         """Return the bulk form of a statement, or None if it has none."""
         if not isinstance(bound, BoundInsert):
             return None
-        table, manifest = bound.table, known.manifest
-        plain = len(bound.rows) == 1 and not bound.returning and not table.checks
-        if not plain or bound.parameters.style == ":":
-            return None
-        if has_key(manifest) and manifest.owner != keyring.address:
-            return None
-        if table.foreign_keys or any(index.unique for index in table.indexes):
-            return None
-        if getattr(bound, "on_conflict", None) is not None or getattr(bound, "query", None):
+        table = bound.table
+        plain = len(bound.rows) == 1 and not bound.returning and bound.on_conflict is None
+        if not plain or bound.query is not None or bound.parameters.style == ":":
             return None
         for value, column in zip(bound.rows[0], table.columns, strict=True):
             if value is None and column.default is not None:
                 return None
-            if (
-                (value is not None and type(value) is not Slot)
-                or column.unique
-                or column.is_numbered
-            ):
+            if value is not None and type(value) is not Slot:
                 return None
-        return cls(bound, known, key_packer(known.manifest))
+        new = NewRows.of(table, known, keyring)
+        return None if new is None else cls(bound, known, new)
 
     def plan(
         self, many: Sequence[Given], reading: Reading, pending: PendingTable, keyring: Keyring
@@ -100,29 +83,7 @@ class BulkInsert:
         Raises:
             MfdbError: what the general way raises; nothing was noted.
         """
-        rows = self._rows(many)
-        if not self._table.key:
-            pending.insert_all({pending.changes.fresh_id(): row for row in rows})
-            return len(rows)
-        dataset = self.known.manifest.dataset
-        packed = self._packed(rows)
-        locators = handles = packed
-        if not has_ledger(self.known.manifest):
-            handles = [keyring.row_id(dataset, one) for one in packed]
-            locators = [key + row for key, row in zip(packed, handles, strict=True)]
-        fresh = dict(zip(handles, rows, strict=True))
-        after = pending.changes.after
-        if len(fresh) < len(rows) or not after.keys().isdisjoint(fresh):
-            self._find_repeated(handles, rows, after)
-        unasked: Sequence[bytes] = locators
-        if after:
-            both = zip(locators, handles, strict=True)
-            unasked = [locator for locator, handle in both if handle not in after]
-        taken = reading.any_shown(dataset, unasked) if unasked else None
-        if taken is not None:
-            raise duplicate(self._table, self._table.key, rows[locators.index(taken)])
-        pending.insert_all(fresh)  # type: ignore[arg-type] # handles of a ledger are packed keys
-        return len(rows)
+        return self._new.note(self._rows(many), reading, pending, keyring)
 
     @property
     def has_key(self) -> bool:
@@ -149,22 +110,6 @@ class BulkInsert:
             if value is None:
                 check_not_null(self._table, column, (None,))
         return [row]
-
-    def _packed(self, rows: list[Values]) -> list[bytes]:
-        key = self._table.key
-        if len(key) == 1:
-            return pack_column([values[key[0]] for values in rows])
-        return list(map(self._pack_key, rows))
-
-    def _find_repeated(
-        self, handles: list[bytes], rows: list[Values], after: Mapping[Any, Values | None]
-    ) -> None:
-        """Raise for a row that repeats another one of the batch; a deleted one may come again."""
-        seen: set[bytes] = set()
-        for handle, values in zip(handles, rows, strict=True):
-            if handle in seen or after.get(handle) is not None:
-                raise duplicate(self._table, self._table.key, values)
-            seen.add(handle)
 
     def _columns(self, many: Sequence[Given]) -> list[Sequence[Any]]:
         turned = Turned(self._bound.parameters, many)
@@ -247,19 +192,6 @@ class Turned:
         if slot[1] == kind and _is_exact(self._columns[place], kind):
             return self._columns[place]
         return [to_storage(slot_value(slot, given)) for given in self._many]
-
-
-def check_not_null(table: TableSchema, column: ColumnSchema, values: Sequence[Any]) -> None:
-    """Return quietly if a column may hold all of these values, as far as NULL goes.
-
-    Raises:
-        NotNullViolation: one is NULL, and may not be.
-    """
-    if column.not_null and None in values:
-        raise NotNullViolation(
-            f"column {column.name} of {table.name} needs a value",
-            hint=f"give {column.name} a value, or a DEFAULT when the dataset is created",
-        )
 
 
 def _is_exact(values: Sequence[Any], kind: SqlType) -> bool:

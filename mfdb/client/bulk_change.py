@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.client.bulk import Turned, check_not_null
+from mfdb.client.bulk import Turned
+from mfdb.client.new_rows import check_not_null
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.schema import has_key
 from mfdb.dataset.visibility import unconditional

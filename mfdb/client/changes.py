@@ -25,6 +25,7 @@ from mfdb.sql.parameters import environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mfdb.client.bulk_query import BulkQuery
     from mfdb.client.ground import Ground
     from mfdb.client.plans import Plans
     from mfdb.client.quick_insert import QuickInsert
@@ -120,6 +121,7 @@ class Changes:
         with self._ground.state.replica.reading() as reading:
             catalogue = self._ground.catalogue(reading)
             known = catalogue.known(statement.table)
+            fill: BulkQuery | None = None
             compiled = self._plans.find(text, known)
             if compiled is None:  # else the same rules were asked already
                 if known is not None:
@@ -130,6 +132,7 @@ class Changes:
                 query = query_of(bound)
                 if query is not None:
                     self._ground.demand_all(query, reading)
+                    fill = self._filling(bound, known)
                 else:
                     self._plans.remember(text, known, compiled)
                     self._learn_bulk(text, bound, known, state)
@@ -146,6 +149,11 @@ class Changes:
                 return Result(tag=f"{name} {count}", count=count)
             tables = self._ground.tables(reading, catalogue, batch)
             context = self._ground.context()
+            if fill is not None:
+                for self.noted, params in enumerate(many):
+                    count += fill.plan(params, tables, context, reading, pending, keyring)
+                    batch.noted += 1
+                return Result(tag=f"{name} {count}", count=count)
             mutations = []
             for self.noted, params in enumerate(many):
                 mutation = compiled.plan(tables, params, context)
@@ -165,6 +173,15 @@ class Changes:
                 )
                 keys.enforce(mutations)
         return Result(tag=f"{name} {count}", columns=columns, rows=rows, count=count)
+
+    def _filling(self, bound: Any, known: Known | None) -> BulkQuery | None:
+        """Return the bulk form of an INSERT ... SELECT, if it has one."""
+        from mfdb.client.bulk_query import BulkQuery
+
+        if known is None:
+            return None
+        keyring = self._ground.state.replica.keyring
+        return BulkQuery.of(bound, known, keyring, self._ground.engine)
 
     def _demand_more(self, bound: Any, known: Known | None) -> None:
         """DO UPDATE changes rows, and INSERT OR REPLACE takes some away."""

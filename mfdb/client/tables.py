@@ -367,8 +367,13 @@ class LocalTables:
         return known
 
     def _looked_up(self, known: Known, access: KeyLookup) -> Iterator[VersionedRow]:
-        for key in access.keys:
-            yield from self._versioned(known, self._reading.keyed(known, pack(*key), None))
+        packed = [pack(*key) for key in access.keys]
+        if self._reading.shows_all(known):
+            found = self._reading.at(known, packed)
+            yield from self._versioned(known, (found[one] for one in packed if one in found))
+            return
+        for one in packed:
+            yield from self._versioned(known, self._reading.keyed(known, one, None))
 
     def _by_unique(self, known: Known, access: ValueLookup) -> Iterator[VersionedRow]:
         for value in access.values:

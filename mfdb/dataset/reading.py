@@ -224,6 +224,10 @@ class Reading:
         get = self._snapshot.get
         return next((one for one in locators if get(prefix + one) is not None), None)
 
+    def shows_all(self, known: Known) -> bool:
+        """Return whether this identity may see whatever stands at a place of a ledger."""
+        return has_ledger(known.manifest) and self._visibility(known, Action.SELECT).all
+
     def at(self, known: Known, locators: Iterable[bytes]) -> dict[bytes, StoredRow]:
         """Return the rows that stand at places, by their places; who may see them is not asked."""
         prefix, read = of_dataset(b"d", known.manifest.dataset), row_reader(known.manifest)
