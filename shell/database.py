@@ -72,6 +72,25 @@ class Change(Protocol):
         ...
 
 
+class Notification(Protocol):
+    """One text on a channel that the connection listens to."""
+
+    @property
+    def channel(self) -> str:
+        """The channel."""
+        ...
+
+    @property
+    def payload(self) -> str:
+        """The text."""
+        ...
+
+    @property
+    def sender(self) -> int:
+        """The number of the connection that sent it."""
+        ...
+
+
 class Connection(Protocol):
     """An open database."""
 
@@ -116,6 +135,10 @@ class Connection(Protocol):
 
     def subscribe(self, text: str) -> AsyncIterator[Change]:
         """Yield the changes of a SUBSCRIBE statement."""
+        ...
+
+    def notifies(self, *, timeout_s: float | None = None) -> AsyncIterator[Notification]:
+        """Yield the notifications that LISTEN asked for; with 0, those that are there."""
         ...
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from shell.values import json_text, record, safe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shell.database import Change
+    from shell.database import Change, Notification
 
 LINES_PER_S = 10
 HELD_LINES = 10_000
@@ -41,6 +41,16 @@ def change_line(change: Change, names: Mapping[str, str] | None = None) -> str:
     row = change.new if change.new is not None else change.old
     author = (names or {}).get(change.author, change.author)
     return safe(f"{sign} {author} {json_text(record(row))}")
+
+
+def notification_json(one: Notification) -> str:
+    """Return a notification as one line of JSON, the form of batch mode."""
+    return json_text({"channel": one.channel, "payload": one.payload, "sender": one.sender})
+
+
+def notification_line(one: Notification) -> str:
+    """Return a notification as one line for a person."""
+    return safe(f"NOTIFY {one.channel}: {one.payload}" if one.payload else f"NOTIFY {one.channel}")
 
 
 class Feed:

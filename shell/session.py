@@ -15,7 +15,8 @@ import msgspec
 
 from mfdb.kernel.errors import MfdbError, ProgrammingError
 from shell import report
-from shell.feed import Feed, change_json, change_line
+from shell.feed import Feed
+from shell.news import News
 from shell.options import Options
 from shell.output import written
 from shell.script import first_word
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from mfdb.kernel.clock import Clock
     from shell.database import Connection, Opener, Result
     from shell.settings import Display
-
-_MORE_AFTER_S = 1.0
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +93,7 @@ class Session:
         self.is_streamed = False
         self.rows_in: Callable[[], Awaitable[AbstractContextManager[IO[bytes]]]] = standard_input
         """Gives the rows of COPY FROM STDIN as a file of bytes; scripts and the prompt set it."""
-        self._subscriptions: set[asyncio.Task[None]] = set()
-        self._reporting: asyncio.TimerHandle | None = None
+        self.news = News(self)
 
     @property
     def options(self) -> Options:
@@ -111,11 +109,6 @@ class Session:
     def interactive(self) -> bool:
         """Whether there is a prompt."""
         return self.around.interactive
-
-    @property
-    def subscribed(self) -> int:
-        """How many subscriptions there are."""
-        return len(self._subscriptions)
 
     @property
     def batch_state(self) -> str:
@@ -137,7 +130,7 @@ class Session:
         if not await self._may_run(text):
             return
         if first_word(text) == "SUBSCRIBE":
-            await self._subscribe(text)
+            await self.news.subscribe(text)
             return
         self.is_streamed = False
         result = await self.ask(text)
@@ -148,6 +141,9 @@ class Session:
         if display.timing and display.chosen in FOR_PEOPLE and self.taken_s is not None:
             self.write(f"Time: {self.taken_s * 1000:.3f} ms\n")
         self.show_notices()
+        if first_word(text) == "LISTEN":
+            self.news.listen()
+        await self.news.tell()
 
     async def ask(self, text: str) -> Result:
         """Return the result of one statement, with its duration and outcome kept for later.
@@ -318,6 +314,10 @@ class Session:
         """Return all that is known of the last error; empty if there was none."""
         return self._failure
 
+    def now_s(self) -> float:
+        """Return the time that goes on evenly, in seconds."""
+        return self._clock.monotonic_s()
+
     def now_text(self) -> str:
         """Return date and time, as people write them."""
         import datetime
@@ -342,67 +342,17 @@ class Session:
         if opener is None:
             raise ProgrammingError("this session cannot open another database")
         opened = await opener(target, self.around.passphrase)
-        await self._end_subscriptions()
+        await self.news.end()
         before, self.connection = self.connection, opened
         self.target, self.who = target, opened.identity
         await before.close()
         self.show_notices()
 
-    async def settle(self) -> None:
-        """Wait until every subscription has ended by itself."""
-        await asyncio.gather(*self._subscriptions)
-
     async def close(self) -> None:
         """Stop the subscriptions, give the files back and close the connection."""
-        await self._end_subscriptions()
+        await self.news.end()
         self.redirect(Sink())
         await self.connection.close()
-
-    async def _end_subscriptions(self) -> None:
-        if self._reporting is not None:
-            self._reporting.cancel()
-        for task in self._subscriptions:
-            task.cancel()
-        await asyncio.gather(*self._subscriptions, return_exceptions=True)
-
-    # ---- changes as they come
-
-    async def _subscribe(self, text: str) -> None:
-        if not self.interactive:
-            await self._stream(text)
-            return
-        task = asyncio.create_task(self._announce(text), name=f"subscription: {text[:40]}")
-        self._subscriptions.add(task)
-        task.add_done_callback(self._subscriptions.discard)
-        self.write("SUBSCRIBE\n")
-
-    async def _stream(self, text: str) -> None:
-        async for change in self.connection.subscribe(text):
-            self.write(change_json(change) + "\n")
-            self.sink.flush()
-
-    async def _announce(self, statement: str) -> None:
-        """Print changes above the prompt until the subscription ends or the session closes."""
-        try:
-            async for change in self.connection.subscribe(statement):
-                text = change_line(change, {self.connection.identity: self.who})
-                for line in self.feed.offer(text, self._clock.monotonic_s()):
-                    sys.stdout.write(line + "\n")
-                self._report_later()
-        except MfdbError as error:
-            self.show_error(error, statement)
-
-    def _report_later(self) -> None:
-        """Say in a second how many changes are held, once for all that come until then."""
-        if self._reporting is None and self.feed.unreported:
-            loop = asyncio.get_running_loop()
-            self._reporting = loop.call_later(_MORE_AFTER_S, self._report_held)
-
-    def _report_held(self) -> None:
-        self._reporting = None
-        line = self.feed.report()
-        if line:
-            sys.stdout.write(line + "\n")
 
 
 async def standard_input() -> AbstractContextManager[IO[bytes]]:

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from mfdb.client.channels import Notification
 from mfdb.client.opening import Home, Passphrase, open_home
 from mfdb.client.results import Change, Column, Result
 from mfdb.client.rows import RowFactory, maker
@@ -42,7 +43,7 @@ _T = TypeVar("_T")
 _AGAIN_S = 0.05
 """How long a cancelled statement may take to notice before it is told again."""
 
-__all__ = ["Change", "Column", "Connection", "Result", "connect"]
+__all__ = ["Change", "Column", "Connection", "Notification", "Result", "connect"]
 
 
 async def connect(
@@ -256,6 +257,41 @@ class Connection:
             AccessDenied: this identity may not subscribe.
         """
         return self._session.subscribe(text, params, since)
+
+    async def notifies(
+        self, *, timeout_s: float | None = None, stop_after: int | None = None
+    ) -> AsyncIterator[Notification]:
+        """Yield the notifications that LISTEN asked for, as they come, none inside a transaction.
+
+        It ends when none came for `timeout_s` seconds (0: with those that are there), when it has
+        given `stop_after` of them, or when the connection closes.
+
+        Raises:
+            NotificationsLost: more came than may wait while nobody looked.
+        """
+        arrived, loop, given = asyncio.Event(), asyncio.get_running_loop(), 0
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(arrived.set)
+
+        forget = self._session.on_notification(wake)
+        try:
+            while self._session.is_open:
+                arrived.clear()
+                while (stop_after is None or given < stop_after) and (
+                    found := self._session.notification()
+                ):
+                    given += 1
+                    yield found
+                if given == stop_after:
+                    return
+                async with asyncio.timeout(timeout_s):
+                    await arrived.wait()
+        except TimeoutError:
+            return
+        finally:
+            forget()
 
     async def challenge(self, dataset: str, shard: int) -> bytes:
         """Accuse the holder of a shard of an own dataset on chain; return the case's id.

@@ -55,8 +55,14 @@ class Batches:
             state.open_batch("AND CHAIN")
         batch = state.end()
         gives_up = isinstance(statement, st.Rollback) or (batch is not None and batch.failed)
-        if not gives_up and batch is not None:
-            self._changes.commit(batch)
+        try:
+            if not gives_up and batch is not None:
+                self._changes.commit(batch)
+        except BaseException:
+            gives_up = True
+            raise
+        finally:
+            state.close_batch(batch, kept=not gives_up)
         if statement.chain:
             state.begin()
         return Result(tag="ROLLBACK" if gives_up else "COMMIT")

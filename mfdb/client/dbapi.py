@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
+    from mfdb.client.channels import Notification
     from mfdb.client.copying.load import Progress
     from mfdb.client.inspection import TableInfo
     from mfdb.client.loop_thread import LoopThread
@@ -287,6 +288,35 @@ class Connection:
             if self._loop is None:
                 self._loop = LoopThread()
         return self._loop.iterate(lambda: self._session.subscribe(operation, parameters, since))
+
+    def notifies(
+        self, *, timeout_s: float | None = None, stop_after: int | None = None
+    ) -> Iterator[Notification]:
+        """Yield the notifications that LISTEN asked for, as they come, none inside a transaction.
+
+        It ends when none came for `timeout_s` seconds (0: with those that are there), when it has
+        given `stop_after` of them, or when the connection closes.
+
+        Raises:
+            NotificationsLost: more came than may wait while nobody looked.
+        """
+        self._need_open()
+        arrived, given = threading.Event(), 0
+        forget = self._session.on_notification(arrived.set)
+        try:
+            while self._session.is_open:
+                arrived.clear()
+                while (stop_after is None or given < stop_after) and (
+                    found := self._session.notification()
+                ):
+                    given += 1
+                    yield found
+                if given == stop_after:
+                    return
+                if not arrived.wait(timeout_s):
+                    return
+        finally:
+            forget()
 
     def close(self) -> None:
         """Give everything back, uncommitted changes too; closing twice is no error."""

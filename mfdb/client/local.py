@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mfdb.client.defining import Defining
     from mfdb.client.deriving import Deriving
     from mfdb.client.explaining import Explaining
+    from mfdb.client.listening import Listening
     from mfdb.client.prepared import Prepared
     from mfdb.client.queries import Queries
     from mfdb.client.quick_insert import QuickInsert
@@ -111,6 +112,13 @@ class Local:
         return Explaining(self.ground, self.changes, self.queries)
 
     @cached_property
+    def listening(self) -> Listening:
+        """LISTEN, UNLISTEN and NOTIFY."""
+        from mfdb.client.listening import Listening
+
+        return Listening(self.ground)
+
+    @cached_property
     def prepared(self) -> Prepared:
         """PREPARE, EXECUTE and DEALLOCATE."""
         from mfdb.client.prepared import Prepared
@@ -157,6 +165,8 @@ class Local:
                 return self.explaining.run(statement, params, text)
             case st.Prepare() | st.Deallocate():
                 return self.prepared.run(statement, text)
+            case st.Listen() | st.Unlisten() | st.Notify():
+                return self.listening.run(statement, params)
             case st.SetOption():
                 self.ground.state.settings.set(statement)
                 return Result(tag="SET")

@@ -411,8 +411,13 @@ class Networked:
 
     async def _commit(self, statement: st.Commit) -> Result:
         batch = self._state.end()
-        if batch is not None and not batch.failed:
-            await self._write(batch)
+        kept = False
+        try:
+            if batch is not None and not batch.failed:
+                await self._write(batch)
+                kept = True
+        finally:
+            self._state.close_batch(batch, kept=kept)
         if statement.chain:
             self._state.begin()
         return Result(tag="ROLLBACK" if batch is not None and batch.failed else "COMMIT")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from mfdb.client.channels import Channels
 from mfdb.client.compaction import Compaction
 from mfdb.client.session import Session
 from mfdb.dataset.replica import Replica
@@ -52,6 +53,7 @@ class Home(msgspec.Struct):
     node_store: LmdbStore | None = None
     compaction: Compaction | None = None
     replica: Replica | None = None
+    channels: Channels = msgspec.field(default_factory=Channels)
     users: int = 1
     """Connections that work on it; the last one to close gives it back."""
     lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
@@ -88,6 +90,7 @@ class Home(msgspec.Struct):
             entropy=entropy,
             identities=self.keystore,
             remote=remote,
+            channels=self.channels,
         )
 
     def share(self) -> Session:

@@ -1,4 +1,4 @@
-"""Places in a batch to which it can go back: copies of what it had done to each dataset.
+"""Places in a batch to which it can go back: copies of what it had done and said.
 
 Copies share rows and values, which never change; a savepoint costs what the batch has touched.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 if TYPE_CHECKING:
+    from mfdb.client.channels import Said
     from mfdb.client.tables import PendingTable
     from mfdb.kernel.ids import DatasetId
 
@@ -22,11 +23,12 @@ class Savepoint(msgspec.Struct, frozen=True):
 
     name: str
     tables: dict[DatasetId, PendingTable]
+    said: Said
 
     @classmethod
-    def of(cls, name: str, tables: dict[DatasetId, PendingTable]) -> Savepoint:
+    def of(cls, name: str, tables: dict[DatasetId, PendingTable], said: Said) -> Savepoint:
         """Return a savepoint that later changes leave as it is."""
-        return cls(name, copied(tables))
+        return cls(name, copied(tables), said.copy())
 
 
 def copied(tables: dict[DatasetId, PendingTable]) -> dict[DatasetId, PendingTable]:

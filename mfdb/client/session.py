@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mfdb.client.channels import Channels, Ear
 from mfdb.client.local import Local
 from mfdb.client.state import SessionState
 from mfdb.kernel.errors import (
@@ -25,8 +26,9 @@ from mfdb.sql import statement as st
 from mfdb.sql.parse import parse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from mfdb.client.channels import Notification
     from mfdb.client.copying.load import Progress
     from mfdb.client.identities import Identities
     from mfdb.client.inspection import TableInfo
@@ -57,9 +59,15 @@ class Session:
         entropy: Entropy,
         identities: Identities,
         remote: Remote | None = None,
+        channels: Channels | None = None,
     ) -> None:
         self.state = SessionState(
-            replica=replica, keys=keys, clock=clock, entropy=entropy, identities=identities
+            replica=replica,
+            keys=keys,
+            clock=clock,
+            entropy=entropy,
+            identities=identities,
+            ear=Ear(channels or Channels()),
         )
         self._local = Local(self.state)
         self._networked = _networked(self.state, self._local, remote) if remote else None
@@ -114,8 +122,13 @@ class Session:
         if not self._is_embedded or batch is None or batch.failed:
             return False
         self._need_open()
+        kept = False
         self.state.batch = None
-        self._local.changes.commit(batch)
+        try:
+            self._local.changes.commit(batch)
+            kept = True
+        finally:
+            self.state.close_batch(batch, kept=kept)
         return True
 
     def is_shared(self, text: str) -> bool:
@@ -292,6 +305,24 @@ class Session:
             return self._networked.subscribe(parse(text), params, since)
         return self._local.standing.subscribe(parse(text), params, since)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `close` has not been called."""
+        return self._open
+
+    def notification(self) -> Notification | None:
+        """Return the oldest notification that waits, None if there is none, or inside a batch.
+
+        Raises:
+            NotificationsLost: more came than may wait.
+        """
+        self._need_open()
+        return None if self.in_batch else self.state.ear.take()
+
+    def on_notification(self, waker: Callable[[], None]) -> Callable[[], None]:
+        """Have `waker` called, from any thread, when it is time to look; return what ends that."""
+        return self.state.ear.on_news(waker)
+
     async def restore(self) -> list[str]:
         """Bring this identity's datasets here from the network; return their names."""
         self._need_open()
@@ -334,6 +365,7 @@ class Session:
         self._open = False
         self.state.batch = None
         self.state.subscriptions.close()
+        self.state.ear.close()
         self._local.close()
 
     def _need_open(self) -> None:

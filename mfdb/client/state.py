@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mfdb.client.channels import Channels, Ear, Said
 from mfdb.client.savepoints import Savepoint, copied
 from mfdb.client.settings import SessionSettings
 from mfdb.client.subscription import Subscriptions
@@ -37,6 +38,7 @@ class Batch(msgspec.Struct):
 
     tables: dict[DatasetId, PendingTable] = msgspec.field(default_factory=dict)
     failed: bool = False
+    said: Said = msgspec.field(default_factory=Said)
     savepoints: list[Savepoint] = msgspec.field(default_factory=list)
     noted: int = 0
     """Grows with whatever a statement notes, be it kept or not."""
@@ -47,7 +49,7 @@ class Batch(msgspec.Struct):
 
     def savepoint(self, name: str) -> None:
         """Remember what has happened so far under a name, which may hide an earlier one."""
-        self.savepoints.append(Savepoint.of(name, self.tables))
+        self.savepoints.append(Savepoint.of(name, self.tables, self.said))
 
     def back_to(self, name: st.Name) -> None:
         """Give up what happened since a savepoint, which stays; the batch has not failed then.
@@ -58,6 +60,7 @@ class Batch(msgspec.Struct):
         at = self._place(name)
         del self.savepoints[at + 1 :]
         self.tables = copied(self.savepoints[at].tables)
+        self.said = self.savepoints[at].said.copy()
         self.failed = False
 
     def release(self, name: st.Name) -> None:
@@ -90,6 +93,7 @@ class SessionState(msgspec.Struct, kw_only=True):
     settings: SessionSettings = msgspec.field(default_factory=SessionSettings)
     batch: Batch | None = None
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
+    ear: Ear = msgspec.field(default_factory=lambda: Ear(Channels()))
     watch: Watch = msgspec.field(default_factory=Watch)
 
     doing: str = ""
@@ -152,3 +156,10 @@ class SessionState(msgspec.Struct, kw_only=True):
         """Close the batch and return it; None if there is none."""
         batch, self.batch = self.batch, None
         return batch
+
+    def close_batch(self, batch: Batch | None, *, kept: bool) -> None:
+        """Note how a batch ended: what it said is heard if it was kept, and nobody waits for it."""
+        if batch is not None:
+            if kept:
+                self.ear.say(batch.said)
+            self.ear.wake()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.client import show
 from mfdb.client.given_up import is_given_up
+from mfdb.client.listening import show_channels
 from mfdb.client.names import SCHEMAS
 from mfdb.client.results import Column, Result
 from mfdb.client.show_create import show_create, show_policies
@@ -271,6 +272,7 @@ _TELLERS: dict[tuple[str, str], Callable[[Any, Reading], Result]] = {
     (SCHEMA, "identities"): lambda state, _: show.show_identities(state.identities, state.me),
     (SCHEMA, "settings"): lambda state, _: show.show_settings(state.settings),
     (SCHEMA, "conflicts"): _owned,
+    (SCHEMA, "channels"): lambda state, _: show_channels(state),
     (INFORMATION, "tables"): _tables,
     (INFORMATION, "columns"): _columns,
 }

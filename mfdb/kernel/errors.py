@@ -362,6 +362,18 @@ class StatementCancelled(OperationalError):
     sqlstate = "57014"
 
 
+class NotificationsLost(OperationalError):
+    """More notifications came than may wait for a connection that does not look."""
+
+    sqlstate = "54000"
+
+
+class CursorLost(OperationalError):
+    """A subscription cannot go on after this cursor: what followed it is not here."""
+
+    sqlstate = "24000"
+
+
 class StoreLocked(OperationalError):
     """Another process works on this directory."""
 

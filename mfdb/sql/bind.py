@@ -28,6 +28,7 @@ from mfdb.sql.bound import (
     Bound,
     BoundDescribe,
     BoundExplain,
+    BoundNotify,
     BoundSelect,
     BoundStatement,
     BoundSubscribe,
@@ -206,10 +207,20 @@ def _subscribe(node: st.Subscribe, catalogue: Catalogue) -> BoundSubscribe:
             position=node.query.position,
         )
     scope = Scope(None)
-    since = None
-    if node.since is not None:
-        since = coerce(bind_expression(node.since, scope), TEXT, scope.parameters)
+    since = _text(node.since, scope)
     return BoundSubscribe(query=query, since=since, parameters=parameters_of(scope))
+
+
+def _notify(node: st.Notify, _catalogue: Catalogue) -> BoundNotify:
+    scope = Scope(None)
+    payload = _text(node.payload, scope)
+    return BoundNotify(payload=payload, parameters=parameters_of(scope))
+
+
+def _text(node: st.Constant | st.Parameter | None, scope: Scope) -> Bound | None:
+    if node is None:
+        return None
+    return coerce(bind_expression(node, scope), TEXT, scope.parameters)
 
 
 def _describe(node: st.Describe, catalogue: Catalogue) -> BoundDescribe:
@@ -225,6 +236,7 @@ _READING: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Select: _select,
     qu.Query: _relational,
     st.Subscribe: _subscribe,
+    st.Notify: _notify,
     st.Describe: _describe,
     st.Explain: _explain,
 }

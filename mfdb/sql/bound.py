@@ -263,6 +263,13 @@ class BoundSubscribe(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Parameters
 
 
+class BoundNotify(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification to send; `payload` is a text, a slot or None."""
+
+    payload: Bound | None
+    parameters: Parameters
+
+
 class BoundDescribe(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset to describe."""
 
@@ -285,6 +292,7 @@ def query_of(bound: BoundInsert | BoundUpdate | BoundDelete) -> BoundRelational 
 Query = BoundSelect | BoundInsert | BoundUpdate | BoundDelete
 BoundStatement: TypeAlias = (
     "Query | BoundRelational | BoundCreate | BoundGrant | BoundRevoke | BoundSubscribe | "
+    "BoundNotify | "
     "BoundDescribe | BoundExplain | st.CreateIdentity | st.DropDataset | st.SealDataset | "
     "st.AlterOptions | st.Show | st.SetOption | st.Begin | st.Commit | st.Rollback | "
     "BoundIndex | BoundPolicy | st.DropIndex | st.Vacuum | st.CheckDatabase"

@@ -203,7 +203,7 @@ class Repl:
             network=target.network.stem if target.network else "",
             batch=session.batch_state,
             held=session.feed.held,
-            subscriptions=session.subscribed,
+            subscriptions=session.news.subscribed,
             taken_s=session.taken_s if session.display.timing else None,
             editing=_editing(),
             hint=self._modes.hint,

@@ -1,6 +1,6 @@
 """A database that behaves, for testing the shell: SQLite in memory behind the client's API.
 
-It knows SHOW DATASETS, DESCRIBE and SUBSCRIBE besides; an INSERT reaches the subscribers.
+It knows SHOW DATASETS, DESCRIBE, SUBSCRIBE, LISTEN and NOTIFY besides.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ class FakeChange:
     key: str = "k"
 
 
+@dataclass(frozen=True)
+class FakeNotification:
+    channel: str
+    payload: str
+    sender: int = 1
+
+
 @dataclass
 class FakeConnection:
     identity: str = "0x" + "ab" * 20
@@ -57,6 +64,7 @@ class FakeConnection:
         self.slow = asyncio.Event()
         """Set while a `SELECT slow` runs."""
         self.subscribed = asyncio.Event()
+        self.heard: asyncio.Queue[FakeNotification] = asyncio.Queue()
 
     @property
     def in_batch(self) -> bool:
@@ -89,6 +97,11 @@ class FakeConnection:
         elif words == ["SELECT", "slow"]:
             self.slow.set()
             await asyncio.Event().wait()
+        elif words[0] == "LISTEN":
+            return FakeResult(tag="LISTEN")
+        elif words[0] == "NOTIFY":
+            self.heard.put_nowait(FakeNotification(words[1].rstrip(","), " ".join(words[2:])))
+            return FakeResult(tag="NOTIFY")
         elif words[0] == "GRANT":
             raise AccessDenied("only the owner grants", hint="ask the owner")
         return self._run(text, params)
@@ -98,7 +111,7 @@ class FakeConnection:
         found = rows.fetchall()
         if not found:
             raise UnknownDataset(f"no dataset {name}")
-        return FakeResult((FakeColumn("column"), FakeColumn("type")), found)
+        return FakeResult((FakeColumn("name"), FakeColumn("type")), found)
 
     def _run(self, text: str, params: Sequence[object]) -> FakeResult:
         try:
@@ -160,6 +173,10 @@ class FakeConnection:
         self.subscribed.set()
         while (change := await queue.get()) is not None:
             yield change
+
+    async def notifies(self, *, timeout_s: float | None = None) -> AsyncIterator[FakeNotification]:
+        while timeout_s is None or not self.heard.empty():
+            yield await self.heard.get()
 
     async def close(self) -> None:
         self.closed = True

@@ -147,6 +147,22 @@ def test_a_subscription_streams_json_lines(
     assert [change["cursor"] for change in changes] == ["c1", "c2"]
 
 
+def test_notifications_follow_the_statement_during_which_they_came(command: Command) -> None:
+    texts = ("NOTIFY c, early", "LISTEN c", "NOTIFY c", "SELECT 1 AS a")
+    flags = [part for text in texts for part in ("-c", text)]
+    assert command(*flags).out.splitlines()[:4] == [
+        "NOTIFY",
+        "LISTEN",
+        "NOTIFY c: early",
+        "NOTIFY",
+    ]
+    lines = command("--format", "jsonl", *flags).out.splitlines()
+    assert [json.loads(line) for line in lines if "channel" in line] == [
+        {"channel": "c", "payload": "early", "sender": 1},
+        {"channel": "c", "payload": "", "sender": 1},
+    ]
+
+
 def test_a_failed_subscription_is_a_failed_statement(command: Command) -> None:
     assert command("-c", "SUBSCRIBE TO nowhere").code == 1
 

@@ -68,7 +68,7 @@ def test_an_unknown_command_names_its_neighbour() -> None:
 def test_datasets_are_listed_and_described(run: Runner) -> None:
     shown = run("CREATE TABLE m (id INTEGER, body TEXT)", "\\dt", "\\d", "\\d m", ".schema m;")
     assert shown.count(" m    | table") == 2
-    assert shown.count(" body   | TEXT") == 2
+    assert shown.count(" body | TEXT") == 2
 
 
 def test_a_description_names_constraints(run: Runner) -> None:

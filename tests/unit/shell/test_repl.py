@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from shell.prompt.repl import Repl
 from shell.script import lacks_only_its_end
 from shell.session import Session, Surroundings
 from shell.settings import Display, Target
-from tests.unit.shell.fake_database import FakeConnection, FakeOpener
+from tests.unit.shell.fake_database import FakeConnection, FakeNotification, FakeOpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -264,25 +265,26 @@ def test_ctrl_c_cancels_the_statement_that_runs(
     assert "Cancelled.\n" in capsys.readouterr().err
 
 
-def test_changes_arrive_while_nothing_is_typed(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def arrived(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, typed: str, publish: Callable[[], None]
+) -> list[str]:
+    """Return the lines that are offered once a statement was typed and something is published."""
     printed = asyncio.Event()
     lines: list[str] = []
+    offer = terminal.session.feed.offer
+
+    def seen(line: str, now_s: float) -> list[str]:
+        lines.append(line)
+        printed.set()
+        return offer(line, now_s)
 
     async def work() -> int:
         serving = asyncio.ensure_future(terminal.repl.run())
-        terminal.type("SUBSCRIBE TO inbox;" + ENTER)
-        await terminal.connection.subscribed.wait()
-        offer = terminal.session.feed.offer
-
-        def seen(line: str, now_s: float) -> list[str]:
-            lines.append(line)
-            printed.set()
-            return offer(line, now_s)
-
         monkeypatch.setattr(terminal.session.feed, "offer", seen)
-        terminal.connection.publish({"body": "hello"})
+        terminal.type(typed + ENTER)
+        if typed.startswith("SUBSCRIBE"):
+            await terminal.connection.subscribed.wait()
+        publish()
         await printed.wait()
         terminal.type(CTRL_D)
         return await serving
@@ -294,7 +296,31 @@ def test_changes_arrive_while_nothing_is_typed(
             await terminal.session.close()
 
     assert asyncio.run(whole()) == 0
-    assert lines == ['+ alice {"body": "hello"}']
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("SUBSCRIBE TO inbox;", '+ alice {"body": "hello"}'),
+        ("SUBSCRIBE mail AS TO inbox;", 'mail + alice {"body": "hello"}'),
+    ],
+)
+def test_changes_arrive_while_nothing_is_typed(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, typed: str, shown: str
+) -> None:
+    publish = partial(terminal.connection.publish, {"body": "hello"})
+    assert arrived(terminal, monkeypatch, typed, publish) == [shown]
+
+
+def test_notifications_arrive_while_nothing_is_typed(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = FakeNotification("news", "hi\x1b[2J")
+    publish = partial(terminal.connection.heard.put_nowait, note)
+    (line,) = arrived(terminal, monkeypatch, "LISTEN news;", publish)
+    assert line.startswith("NOTIFY news: hi")
+    assert "\x1b" not in line, "what others send does not steer the terminal"
 
 
 def test_a_subscription_that_fails_says_so(
@@ -302,7 +328,7 @@ def test_a_subscription_that_fails_says_so(
 ) -> None:
     async def work() -> None:
         await terminal.session.run("SUBSCRIBE TO nowhere")
-        await terminal.session.settle()
+        await terminal.session.news.settle()
         await terminal.session.close()
 
     asyncio.run(asyncio.wait_for(work(), DEADLINE_S))
