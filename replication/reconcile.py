@@ -16,7 +16,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mfdb.kernel.codec import Record, decode
 from mfdb.kernel.errors import MalformedMessage
@@ -62,6 +62,32 @@ class Message(Record, frozen=True):
     ranges: tuple[Range, ...]
 
 
+class Items(Protocol):
+    """A replica's items in order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: int) -> Item: ...
+
+    def position(self, bound: Bound) -> int:
+        """Return how many items are below a bound."""
+        ...
+
+    def ids(self, start: int, stop: int) -> list[ChangesetId]:
+        """Return the ids from position `start` up to `stop`, in order."""
+        ...
+
+    def fingerprint(self, start: int, stop: int) -> bytes:
+        """Return the fingerprint of the items from position `start` up to `stop`."""
+        ...
+
+
+def fingerprint(total: int, count: int) -> bytes:
+    """Return 16 bytes: truncated SHA-256 of the sum of ids modulo 2^256 and their count."""
+    counted = (total % 2**256).to_bytes(32, "big") + count.to_bytes(8, "big")
+    return sha256(counted).digest()[:_FINGERPRINT_BYTES]
+
+
 class ItemSet:
     """A replica's items, sorted, with running sums: fingerprints of ranges cost two look-ups."""
 
@@ -86,11 +112,13 @@ class ItemSet:
         """Return the ids from position `start` up to `stop`, in order."""
         return [changeset for _, changeset in self._items[start:stop]]
 
+    def below(self, at: int) -> int:
+        """Return the sum of the ids below a position."""
+        return self._sums[at]
+
     def fingerprint(self, start: int, stop: int) -> bytes:
-        """Return 16 bytes: truncated SHA-256 of the sum of ids modulo 2^256 and their count."""
-        total = (self._sums[stop] - self._sums[start]) % 2**256
-        counted = total.to_bytes(32, "big") + (stop - start).to_bytes(8, "big")
-        return sha256(counted).digest()[:_FINGERPRINT_BYTES]
+        """Return the fingerprint of the items from position `start` up to `stop`."""
+        return fingerprint(self._sums[stop] - self._sums[start], stop - start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +130,11 @@ class Step:
     need: tuple[ChangesetId, ...]
 
 
-def open_message(items: ItemSet) -> Message:
-    """Return the first message of a reconciliation."""
-    ranges = _Ranges()
-    for bound, body in _split(items, 0, len(items), _END):
-        ranges.add(bound, body)
+def open_message(items: Items) -> Message:
+    """Return the first message of a reconciliation: one fingerprint of everything, or few ids."""
+    ranges, count = _Ranges(), len(items)
+    is_short = count < LIST_ITEMS
+    ranges.add(_END, b"".join(items.ids(0, count)) if is_short else items.fingerprint(0, count))
     message = ranges.message()
     assert message is not None, "a fingerprint or list of everything is never settled"
     return message
@@ -124,7 +152,7 @@ def read_message(data: bytes) -> Message:
     return message
 
 
-def respond(items: ItemSet, message: Message) -> Step:
+def respond(items: Items, message: Message) -> Step:
     """Return the answer to a message, what the peer lacks and what we lack.
 
     Work and answer are bounded by the message's size, whatever it says; what does not fit into
@@ -157,7 +185,7 @@ def respond(items: ItemSet, message: Message) -> Step:
 
 
 def _answer_fingerprint(
-    ranges: _Ranges, items: ItemSet, place: tuple[int, int, Bound], theirs: bytes
+    ranges: _Ranges, items: Items, place: tuple[int, int, Bound], theirs: bytes
 ) -> None:
     start, stop, upper = place
     if items.fingerprint(start, stop) == theirs:
@@ -167,7 +195,7 @@ def _answer_fingerprint(
         ranges.add(bound, body)
 
 
-def _split(items: ItemSet, start: int, stop: int, upper: Bound) -> Iterator[tuple[Bound, bytes]]:
+def _split(items: Items, start: int, stop: int, upper: Bound) -> Iterator[tuple[Bound, bytes]]:
     """Yield a range's ids, if it has few, else the fingerprints of 16 parts of equal count."""
     if stop - start < LIST_ITEMS:
         yield upper, b"".join(items.ids(start, stop))

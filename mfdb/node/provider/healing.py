@@ -5,6 +5,7 @@ Reconciliation pulls only: every replica does it, so whatever one has all get (D
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,14 @@ from mfdb.node.messages import (
 )
 from mfdb.node.provider import shelf
 from mfdb.node.provider.completing import Completing, fetch_shards
+from mfdb.node.provider.hot_index import stored_items
 from mfdb.node.whereabouts import whole_state
-from replication.reconcile import ItemSet, open_message, read_message, respond
+from replication.reconcile import open_message, read_message, respond
 from replication.segment import SealedSegment, read_segment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.duties import Duties
@@ -51,6 +55,33 @@ class Healing:
         self._sealing = sealing
         self._completing = completing
         self._done_s = context.clock.monotonic_s()
+        self._arrived: set[Address] = set()
+        self._arrival = asyncio.Event()
+
+    def arrived(self, peer: Address) -> None:
+        """Take note that a node has connected to us: it was away, or we were."""
+        self._arrived.add(peer)
+        self._arrival.set()
+
+    def began(self) -> None:
+        """Take note that this provider was away until now."""
+        with self._context.store.snapshot() as view:
+            kept = shelf.datasets(view)
+        for dataset in kept:
+            for replica in self._context.placement(dataset).replica_set:
+                self.arrived(replica)
+
+    async def meet(self) -> None:
+        """Wait until somebody arrives, then reconcile the datasets that we both are replicas of."""
+        await self._arrival.wait()
+        arrived, self._arrived = self._arrived - {self._context.me}, set()
+        self._arrival.clear()
+        with self._context.store.snapshot() as view:
+            kept = shelf.datasets(view)
+        for dataset in kept:
+            replicas = self._context.placement(dataset).replica_set
+            if self._context.me in replicas and not arrived.isdisjoint(replicas):
+                await self._draw_level(dataset, arrived.__contains__)
 
     def age_s(self) -> float:
         """Return how long ago every dataset was reconciled last, in seconds."""
@@ -83,18 +114,22 @@ class Healing:
 
     async def _heal(self, dataset: DatasetId, *, leads: bool = False) -> None:
         """Catch up with the other replicas; the one that leads completes segments."""
-        for replica in self._context.placement(dataset).replica_set:
-            if replica != self._context.me:
-                await self._catch_up(dataset, replica)
+        me = self._context.me
+        await self._draw_level(dataset, lambda replica: replica != me)
+        if me in self._context.placement(dataset).replica_set:
+            await self._complete(dataset, leads=leads)
+
+    async def _draw_level(self, dataset: DatasetId, is_asked: Callable[[Address], bool]) -> None:
+        """Take over what other replicas have and this one has not."""
+        for replica in filter(is_asked, self._context.placement(dataset).replica_set):
+            await self._catch_up(dataset, replica)
         replicas = self._context.placement(dataset).replica_set
         if self._context.me not in replicas:
             return
-        for replica in replicas:
-            if replica != self._context.me:
-                await self._pull(dataset, replica)
+        for replica in filter(is_asked, replicas):
+            await self._pull(dataset, replica)
         await self._learn(dataset)
         await self._sealing.release(dataset)
-        await self._complete(dataset, leads=leads)
 
     async def _seal(self, dataset: DatasetId) -> None:
         try:
@@ -129,16 +164,18 @@ class Healing:
 
     async def _compare(self, dataset: DatasetId, replica: Address) -> set[ChangesetId]:
         """Return the changesets that a replica holds unsealed and we do not."""
-        items = self._items(dataset)
         correspondent = await self._context.directory.reach(replica)
-        message, lacking = encode(open_message(items)), set[ChangesetId]()
+        with self._context.store.snapshot() as view:
+            message = encode(open_message(stored_items(view, dataset)))
+        lacking = set[ChangesetId]()
         for _ in range(ROUNDS):
             request = Reconcile(dataset=dataset, message=message)
             answer = await correspondent.ask(request, Reconciled)
             lacking.update(answer.have)
             if not answer.message:
                 break
-            step = respond(items, read_message(answer.message))
+            with self._context.store.snapshot() as view:
+                step = respond(stored_items(view, dataset), read_message(answer.message))
             lacking.update(step.need)
             if step.reply is None:
                 break
@@ -221,13 +258,8 @@ class Healing:
         """
         if caller not in self._context.placement(request.dataset).providers:
             raise AccessDenied("only a provider of the dataset may reconcile")
-        step = respond(self._items(request.dataset), read_message(request.message))
-        message = encode(step.reply) if step.reply is not None else b""
-        return Reconciled(message=message, have=step.have[:HAVE_LIMIT])
-
-    def _items(self, dataset: DatasetId) -> ItemSet:
+        message = read_message(request.message)
         with self._context.store.snapshot() as view:
-            headers = (
-                (shelf.header(view, dataset, id_), id_) for id_ in shelf.unsealed(view, dataset)
-            )
-            return ItemSet([(header.hlc, id_) for header, id_ in headers if header is not None])
+            step = respond(stored_items(view, request.dataset), message)
+        reply = encode(step.reply) if step.reply is not None else b""
+        return Reconciled(message=reply, have=step.have[:HAVE_LIMIT])

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
     from mfdb.node.provider.shelf import LogTip
+    from mfdb.rules.changeset import Header
     from mfdb.rules.evidence import Network, WriteAck
     from mfdb.rules.receipt import WriteReceipt
 
@@ -161,7 +162,7 @@ class Intake:
         self.soundness.note(id_, taking.data)
         made = standing.agreement
         _demand_room(transaction, dataset, made.capacity_bytes, len(taking.data))
-        tip = self._log(transaction, dataset, id_)
+        tip = self._log(transaction, id_, taking.changeset.header)
         shelf.put_changeset(transaction, taking.entry, taking.changeset.header, taking.data)
         rows.put_versions(transaction, accepted, tip.number)
         ack = acknowledge(
@@ -194,11 +195,11 @@ class Intake:
             )
         return verdict
 
-    def _log(self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId) -> LogTip:
-        tip = shelf.tip(transaction, dataset)
-        number = tip.number + 1
-        after = shelf.LogTip(number=number, head=log_head(tip.head, number, id_))
-        shelf.put_log(transaction, dataset, id_, after)
+    def _log(self, transaction: Transaction, id_: ChangesetId, header: Header) -> LogTip:
+        tip = shelf.tip(transaction, header.dataset)
+        number, newest = tip.number + 1, max(tip.newest, header.hlc)
+        after = shelf.LogTip(number, log_head(tip.head, number, id_), newest)
+        shelf.put_log(transaction, header.dataset, id_, after)
         return after
 
     async def on_put_receipts(self, request: PutReceipts) -> Done:

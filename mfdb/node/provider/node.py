@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DELEGATION_S = 365 * 24 * 3600
+MEETING_S = 1.0
+"""How long those who connect wait for each other, so that they are met at once."""
 
 
 class ProviderNode:
@@ -243,12 +245,15 @@ class ProviderNode:
             **_moving(healing, leaving),
         }
         self._server.serve(me, duties.offer, answering, serving.on_follow)
+        self._server.on_arrival = healing.arrived
+        healing.began()
         self._loop("court", court.look, self._node.poll_s)
         self._loop("auditing", Auditing(context, court).look, self._node.poll_s)
         self._loop("repairing", repairing.look, self._node.poll_s)
         self._loop("leaving", leaving.look, self._settings.reconcile_s)
         self._loop("taking over", taking_over.look, self._settings.reconcile_s)
         self._loop("healing", healing.look, self._settings.reconcile_s)
+        self._loop("meeting", healing.meet, MEETING_S)
         self._loop("accounts", self._settle, self._node.poll_s)
         self._loop("earnings", Earnings(context).look, self._settings.collect_s)
 

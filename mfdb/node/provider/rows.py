@@ -15,10 +15,10 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset.acceptance import VersionMeta
-from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.codec import Record, decode, encode
 from mfdb.kernel.errors import CorruptRecord, WrongVersion
-from mfdb.kernel.ids import ChangesetId, DatasetId, RowId, VersionId
-from mfdb.node.provider import shelf
+from mfdb.kernel.ids import ChangesetId, DatasetId, Hash, RowId, VersionId
+from mfdb.node.provider import hot_index, shelf
 from mfdb.rules.changeset import Header, OperationKind, version_id
 from mfdb.rules.row_tree import row_leaf
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from mfdb.rules.row_tree import RowLeaf
     from mfdb.store.port import Snapshot
 
-FORMAT = 2
+FORMAT = 3
 DATASET_BYTES = 12
 ROW_BYTES = 16
+_UNINDEXED = 2
 _PLACE = struct.Struct(">QIB")
 _HEAD = 1
 _NO_CLEAR: dict[str, Any] = {}
@@ -107,20 +108,39 @@ def leaves(view: Snapshot, dataset: DatasetId, first: bytes, last: bytes) -> Ite
 
 
 def modernise(transaction: Transaction) -> None:
-    """Bring a store of format 1 up to date: it had a record per version and one per head.
+    """Bring an older store up to date.
+
+    Format 1 had a record per version and one per head; format 2 no index of what is unsealed, and
+    did not say how new its log is.
 
     Raises:
         WrongVersion: another release wrote the store.
     """
     found = transaction.get(b"F")
-    if found is not None and found != bytes([FORMAT]):
+    if found is not None and found not in (bytes([_UNINDEXED]), bytes([FORMAT])):
         raise WrongVersion(
             f"the provider's store has format {found[0]}, this release reads {FORMAT}",
             hint="use the release that wrote it",
         )
     if found is None:
         _rewrite(transaction)
+    if found != bytes([FORMAT]):
+        for dataset in shelf.datasets(transaction):
+            _index(transaction, dataset)
         transaction.put(b"F", bytes([FORMAT]))
+
+
+def _index(transaction: Transaction, dataset: DatasetId) -> None:
+    newest = 0
+    for key, data in list(transaction.scan(b"h" + dataset)):
+        id_, hlc = ChangesetId(key[33:]), shelf.opened(Header, data).hlc
+        newest = max(newest, hlc)
+        if shelf.changeset_data(transaction, dataset, id_) is not None:
+            hot_index.add(transaction, dataset, hlc, id_)
+    former = transaction.get(b"H" + dataset)
+    if former is not None:
+        number, head = decode(tuple[int, Hash], former, limit_bytes=len(former))
+        transaction.put(b"H" + dataset, encode(shelf.LogTip(number, head, newest)))
 
 
 def _rewrite(transaction: Transaction) -> None:

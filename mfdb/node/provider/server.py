@@ -46,6 +46,8 @@ class Server:
         self.answered: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._following: Callable[[Follow, Address], AsyncIterator[LogPage]] | None = None
+        self.on_arrival: Callable[[Address], None] = lambda _: None
+        """Told who has introduced itself on a new connection."""
 
     def serve(
         self,
@@ -112,5 +114,6 @@ class Server:
         if self._me is None or self._offer is None:
             raise NotSupportedError("this node does not serve yet", hint="try again in a moment")
         caller = self._sessions.admit(peer, request.version, request.record)
+        self.on_arrival(caller.identity)
         standing = self._accounts.standing(caller.identity)
         return Welcome(version=VERSION, record=self._me, offer=self._offer(), standing=standing)

@@ -17,6 +17,7 @@ e                     chain events read so far
 t case                a take-over begun          y dataset segment     all of it came here
 l agreement segment   the client's release     d dataset segment     released from everybody
 z                     this provider drains
+O, o                  what is unsealed, by its HLC: `hot_index`
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from mfdb.kernel.ids import (
 )
 from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
 from mfdb.node.messages import SEGMENTS_BYTES, TakeOver
+from mfdb.node.provider import hot_index
 from mfdb.rules.changeset import Header
 from mfdb.rules.evidence import SignedRelease
 from mfdb.rules.key_log import KeyLogEntry
@@ -66,10 +68,14 @@ class View(Protocol):
 
 
 class LogTip(Record, frozen=True):
-    """Number and head hash of the last entry of a dataset's log; number -1 before the first."""
+    """Number and head hash of the last entry of a dataset's log; number -1 before the first.
+
+    `newest` is the highest HLC of all entries, 0 before the first.
+    """
 
     number: int
     head: Hash
+    newest: int
 
 
 K = TypeVar("K", bound=Record)
@@ -224,7 +230,7 @@ def datasets(view: View) -> tuple[DatasetId, ...]:
 def tip(view: View, dataset: DatasetId) -> LogTip:
     """Return the tip of this provider's log of a dataset."""
     data = view.get(b"H" + dataset)
-    return opened(LogTip, data) if data else LogTip(number=-1, head=ZERO_HASH)
+    return opened(LogTip, data) if data else LogTip(number=-1, head=ZERO_HASH, newest=0)
 
 
 def put_log(
@@ -263,6 +269,7 @@ def put_changeset(
     _use(transaction, entry.dataset, len(data))
     transaction.put(b"X" + suffix, data)
     transaction.put(b"h" + suffix, encode(header))
+    hot_index.add(transaction, entry.dataset, header.hlc, entry.changeset)
     put_key_entry(transaction, entry)
 
 
@@ -283,6 +290,9 @@ def release(transaction: Transaction, dataset: DatasetId, changeset: ChangesetId
     """Drop the bytes of a changeset that a sealed segment has taken over."""
     _use(transaction, dataset, -len(changeset_data(transaction, dataset, changeset) or b""))
     transaction.delete(b"X" + dataset + changeset)
+    known = header(transaction, dataset, changeset)
+    if known is not None:
+        hot_index.remove(transaction, dataset, known.hlc, changeset)
 
 
 def unsealed(view: View, dataset: DatasetId) -> tuple[ChangesetId, ...]:

@@ -11,7 +11,7 @@ from mfdb.dataset.writer import RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import StaleWrite, WrongVersion
 from mfdb.kernel.ids import RowId, VersionId
-from mfdb.node.provider import rows
+from mfdb.node.provider import rows, shelf
 from mfdb.rules.changeset import OperationKind, version_ids
 from tests.fixtures.node_town import Town, in_town, mailbox_town
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.writer import Draft
     from mfdb.kernel.ids import DatasetId
     from mfdb.node.commit import Transaction
+    from mfdb.node.provider.shelf import View
     from tests.fixtures.node_town import Person, Stand
 
 
@@ -98,8 +99,9 @@ async def test_rows_whose_short_keys_collide_are_told_apart(
         assert rows.version_in(view, dataset, row, wrong) is None
 
 
+@pytest.mark.parametrize("format_", [1, 2])
 @in_town
-async def test_a_store_of_format_1_is_brought_up_to_date(town: Town) -> None:
+async def test_a_store_of_an_older_format_is_brought_up_to_date(town: Town, format_: int) -> None:
     bob, dataset = await mailbox_town(town)
     stand = town.stands[0]
     first = bob.write(dataset, "a", "b")
@@ -111,10 +113,31 @@ async def test_a_store_of_format_1_is_brought_up_to_date(town: Town) -> None:
     pairs = [(draft, at) for draft in (first, second) for at in range(len(draft.values))]
     metas = [known(stand, dataset, draft, at) for draft, at in pairs]
     before = [heads(stand, dataset, meta.row) for meta in metas if meta]
-    await stand.committer.submit(lambda transaction: as_format_1(transaction, dataset, metas))
+    with stand.store.snapshot() as view:
+        tip, hot = shelf.tip(view, dataset), index_of(view, dataset)
+    await stand.committer.submit(lambda transaction: as_format_2(transaction, dataset))
+    if format_ == 1:
+        await stand.committer.submit(lambda transaction: as_format_1(transaction, dataset, metas))
     again = await stand.crash()
+    with again.store.snapshot() as view:
+        assert (shelf.tip(view, dataset), index_of(view, dataset)) == (tip, hot)
+    assert len(hot) == 3
     assert [known(again, dataset, draft, at) for draft, at in pairs] == metas
     assert [heads(again, dataset, meta.row) for meta in metas if meta] == before
+
+
+def index_of(view: View, dataset: DatasetId) -> list[tuple[bytes, bytes]]:
+    """Return what is kept of unsealed changesets by their HLC."""
+    return [*view.scan(b"O" + dataset), *view.scan(b"o" + dataset)]
+
+
+def as_format_2(transaction: Transaction, dataset: DatasetId) -> None:
+    """Take out what format 3 brought: the index of what is unsealed, how new the log is."""
+    for key, _ in index_of(transaction, dataset):
+        transaction.delete(key)
+    tip = shelf.tip(transaction, dataset)
+    transaction.put(b"H" + dataset, encode((tip.number, tip.head)))
+    transaction.put(b"F", b"\x02")
 
 
 def as_format_1(

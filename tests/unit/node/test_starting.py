@@ -157,3 +157,27 @@ async def test_a_bit_that_turned_in_a_changeset_is_mended_before_sealing(
     assert report.report.receipts == 6
     with town.stands[place].store.snapshot() as view:
         assert shelf.unsealed(view, dataset) == ()
+
+
+@in_town
+async def test_a_replica_that_comes_back_is_met_at_once(town: Town) -> None:
+    """It draws level with the others, and they with it, without waiting for the next round."""
+    bob, dataset = await mailbox_town(town)
+    early = bob.write(dataset, "only at the one that goes away")
+    away = town.stands[2]
+    await away.take(early)
+    away.vanish()
+    late = bob.write(dataset, "written meanwhile")
+    for stand in town.stands[:2]:
+        await stand.take(late)
+    back = await away.crash()
+    met = [asyncio.ensure_future(stand.node.looks["meeting"]()) for stand in town.stands[:3]]
+    await asyncio.wait(met)
+    for stand in (*town.stands[:2], back):
+        with stand.store.snapshot() as view:
+            held = set(shelf.unsealed(view, dataset))
+        assert held == {early.changeset.id, late.changeset.id}
+    waiting = asyncio.ensure_future(town.stands[0].node.looks["meeting"]())
+    done, _ = await asyncio.wait([waiting], timeout=600)
+    assert not done  # nobody else came
+    waiting.cancel()

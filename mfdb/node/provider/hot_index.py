@@ -1,0 +1,86 @@
+"""The unsealed changesets of a dataset by their HLC, with the sums that reconciliation compares.
+
+O dataset range   count and sum of ids of what was written within about a minute
+o dataset HLC id  an unsealed changeset
+
+Both change in the transaction that keeps or releases a changeset, so they are right after a crash,
+and a start or a reconciliation of equal replicas costs nothing for what is held.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from mfdb.kernel.errors import CorruptRecord
+from mfdb.kernel.ids import ChangesetId
+from replication.range_sums import SUM_BYTES, RangeSum, SummedItems, range_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.node.commit import Transaction
+    from mfdb.node.provider.shelf import View
+    from replication.reconcile import Item
+
+_RANGE_BYTES = 4
+_HLC_BYTES = 8
+_SUM = struct.Struct(f">Q{SUM_BYTES}s")
+
+
+def add(transaction: Transaction, dataset: DatasetId, hlc: int, id_: ChangesetId) -> None:
+    """Take in a changeset whose bytes are kept from now on."""
+    transaction.put(_item_key(dataset, hlc) + id_, b"")
+    _change(transaction, dataset, hlc, lambda one: one.with_item(id_))
+
+
+def remove(transaction: Transaction, dataset: DatasetId, hlc: int, id_: ChangesetId) -> None:
+    """Take out a changeset whose bytes are dropped; one that is not in it is left alone."""
+    key = _item_key(dataset, hlc) + id_
+    if transaction.get(key) is not None:
+        transaction.delete(key)
+        _change(transaction, dataset, hlc, lambda one: one.without(id_))
+
+
+def stored_items(view: View, dataset: DatasetId) -> SummedItems:
+    """Return the unsealed changesets for a reconciliation, while a view is open."""
+    prefix = b"O" + dataset
+    sums = [
+        _opened(int.from_bytes(key[len(prefix) :], "big"), data) for key, data in view.scan(prefix)
+    ]
+    return SummedItems(sums, lambda range_: _items(view, dataset, range_))
+
+
+def _change(
+    transaction: Transaction, dataset: DatasetId, hlc: int, change: Callable[[RangeSum], RangeSum]
+) -> None:
+    range_ = range_of(hlc)
+    key = b"O" + dataset + range_.to_bytes(_RANGE_BYTES, "big")
+    data = transaction.get(key)
+    changed = change(RangeSum(range_, 0, 0) if data is None else _opened(range_, data))
+    if changed.items:
+        transaction.put(key, _SUM.pack(changed.items, changed.total.to_bytes(SUM_BYTES, "big")))
+    else:
+        transaction.delete(key)
+
+
+def _opened(range_: int, data: bytes) -> RangeSum:
+    if len(data) != _SUM.size:
+        raise CorruptRecord("the sum of a range of changesets is damaged")
+    count, total = _SUM.unpack(data)
+    return RangeSum(range_, count, int.from_bytes(total, "big"))
+
+
+def _items(view: View, dataset: DatasetId, range_: int) -> Sequence[Item]:
+    prefix = b"o" + dataset
+    of_range = prefix + range_.to_bytes(_RANGE_BYTES, "big")  # the first half of an HLC
+    at, end = len(prefix), len(prefix) + _HLC_BYTES
+    return [
+        (int.from_bytes(key[at:end], "big"), ChangesetId(key[end:]))
+        for key, _ in view.scan(of_range)
+    ]
+
+
+def _item_key(dataset: DatasetId, hlc: int) -> bytes:
+    return b"o" + dataset + hlc.to_bytes(_HLC_BYTES, "big")
