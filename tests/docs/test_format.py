@@ -183,10 +183,15 @@ def test_frame_kinds_paths_and_protocol_are_the_codes() -> None:
     assert f"ALPN `{PROTOCOL}`" in PAPER
 
 
+PROVIDER_KEYS = tuple(
+    f"mfdb/node/provider/{name}.py" for name in ("shelf", "agreements", "rows", "hot_index")
+)
+
+
 @pytest.mark.parametrize(
     ("heading", "modules"),
     [
-        ("Provider (", ("mfdb/node/provider/shelf.py", "mfdb/node/provider/rows.py")),
+        ("Provider (", PROVIDER_KEYS),
         ("Replica (", ("mfdb/dataset/layout.py",)),
     ],
 )

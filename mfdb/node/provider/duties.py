@@ -22,7 +22,7 @@ from mfdb.node.messages import (
     Segments,
     Signed,
 )
-from mfdb.node.provider import shelf
+from mfdb.node.provider import agreements, shelf
 from mfdb.node.whereabouts import check_on_chain
 from mfdb.rules.authorise import Allowed, authorise
 from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successor
@@ -74,8 +74,8 @@ class Duties:
         anybody could fill us with promises that cost nothing.
         """
         with self._context.store.snapshot() as view:
-            placed = [signed.agreement for signed in shelf.placed_agreements(view)]
-            proposed = [signed.agreement for signed in shelf.proposed_agreements(view)]
+            placed = [signed.agreement for signed in agreements.placed_agreements(view)]
+            proposed = [signed.agreement for signed in agreements.proposed_agreements(view)]
         return sum(a.capacity_bytes for a in placed if a.end > now_s) + sum(
             a.capacity_bytes for a in proposed if a.start > now_s - PROPOSAL_S
         )
@@ -138,7 +138,7 @@ class Duties:
     async def remember(self, signed: SignedAgreement) -> None:
         """Keep an agreement that this provider signed."""
         await self._context.committer.submit(
-            lambda transaction: shelf.put_proposed_agreement(transaction, signed)
+            lambda transaction: agreements.put_proposed_agreement(transaction, signed)
         )
 
     async def on_put_manifest(self, request: PutManifest) -> Done:
@@ -168,8 +168,8 @@ class Duties:
     def _check_first(self, transaction: Transaction, manifest: Manifest) -> None:
         named = (manifest.subject, manifest.owner)
         if (
-            shelf.proposed_agreement(transaction, *named) is None
-            and shelf.placed_agreement(transaction, *named) is None
+            agreements.proposed_agreement(transaction, *named) is None
+            and agreements.placed_agreement(transaction, *named) is None
         ):
             raise UnknownDataset("no agreement was made with this provider for that dataset")
         if manifest.number != 0:
@@ -227,7 +227,7 @@ class Duties:
             shelf.put_placement(transaction, signed)
             for made in signed.entry.agreements:
                 if made.agreement.provider == self._context.me:
-                    shelf.put_placed_agreement(transaction, made)
+                    agreements.put_placed_agreement(transaction, made)
         return True
 
     async def catch_up(self, dataset: DatasetId, state: DatasetState) -> None:

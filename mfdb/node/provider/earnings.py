@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.chain.port import ClaimFees, ReleaseAgreement
 from mfdb.kernel.errors import TransactionReverted
-from mfdb.node.provider import shelf
+from mfdb.node.provider import agreements
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import AgreementId
@@ -29,8 +29,8 @@ class Earnings:
         """Claim the epochs that have passed, and release what is over, once each."""
         now_s = (await self._context.chain.head()).time_s
         with self._context.store.snapshot() as view:
-            agreements = [signed.agreement for signed in shelf.placed_agreements(view)]
-        for agreement in agreements:
+            placed = [signed.agreement for signed in agreements.placed_agreements(view)]
+        for agreement in placed:
             if now_s > agreement.end + agreement.tail_s:
                 await self._release(agreement)
             else:

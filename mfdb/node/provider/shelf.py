@@ -1,8 +1,7 @@
 """Where a provider keeps what: one function per record kind over an ordered key space.
 
 M dataset number      signed manifest
-P dataset number      signed placement entry   A subject client  -> agreement I signed
-                                               a subject client  -> my agreement, placed
+P dataset number      signed placement entry   A, a              agreements: `agreements`
 L dataset log number  changeset id             H dataset         -> tip of my log
 X dataset changeset   changeset bytes          h ...             -> header, kept for ever
 K dataset changeset   key log entry
@@ -178,44 +177,6 @@ def drop_placement(transaction: Transaction, signed: SignedPlacement) -> None:
     """Forget a placement entry that another one outranks."""
     transaction.redefines = True
     transaction.delete(b"P" + signed.entry.dataset + _number(signed.entry.number))
-
-
-def proposed_agreement(view: View, subject: Hash, client: Address) -> SignedAgreement | None:
-    """Return the agreement that this provider signed last for a client's subject, or None."""
-    data = view.get(b"A" + subject + client)
-    return opened(SignedAgreement, data) if data else None
-
-
-def put_proposed_agreement(transaction: Transaction, signed: SignedAgreement) -> None:
-    """Keep an agreement that this provider signed and that is not placed yet."""
-    agreement = signed.agreement
-    transaction.put(b"A" + agreement.subject + agreement.client, encode(signed))
-
-
-def proposed_agreements(view: View) -> Iterator[SignedAgreement]:
-    """Yield every agreement that this provider signed and that is not placed yet."""
-    return (opened(SignedAgreement, data) for _, data in view.scan(b"A"))
-
-
-def put_placed_agreement(transaction: Transaction, signed: SignedAgreement) -> None:
-    """Keep an agreement of this provider that a placement names: it is registered and binds."""
-    agreement = signed.agreement
-    suffix = agreement.subject + agreement.client
-    transaction.put(b"a" + suffix, encode(signed))
-    proposed = proposed_agreement(transaction, agreement.subject, agreement.client)
-    if proposed is not None and proposed.agreement == agreement:
-        transaction.delete(b"A" + suffix)
-
-
-def placed_agreement(view: View, subject: Hash, client: Address) -> SignedAgreement | None:
-    """Return this provider's agreement that a placement names, or None."""
-    data = view.get(b"a" + subject + client)
-    return opened(SignedAgreement, data) if data else None
-
-
-def placed_agreements(view: View) -> Iterator[SignedAgreement]:
-    """Yield every agreement of this provider that a placement names."""
-    return (opened(SignedAgreement, data) for _, data in view.scan(b"a"))
 
 
 def datasets(view: View) -> tuple[DatasetId, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from mfdb.kernel.errors import AccessDenied, CapacityExceeded
 from mfdb.node.messages import GetDataset, ReadLog, SealNow
-from mfdb.node.provider import shelf
+from mfdb.node.provider import agreements, shelf
 from mfdb.node.provider.earnings import Earnings
 from mfdb.rules.manifest import Action, Grantee
 from tests.fixtures.datasets import OWNER_ALL, grant
@@ -88,7 +88,7 @@ async def test_fees_are_claimed_once_an_epoch_and_deposits_freed_at_the_end(town
     stand = town.stands[0]
     earnings = Earnings(stand.context)
     with stand.store.snapshot() as view:
-        (made,) = shelf.placed_agreements(view)
+        (made,) = agreements.placed_agreements(view)
     agreement = made.agreement
     before = await stand.chain.balance(stand.me)
     await earnings.look()

@@ -24,7 +24,7 @@ from mfdb.node.messages import (
     PutManifest,
     PutPlacement,
 )
-from mfdb.node.provider import shelf
+from mfdb.node.provider import agreements, shelf
 from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.placement import Assignment, PlacementEntry, Role, SignedPlacement
 from mfdb.rules.signing import digest_of, sign
@@ -75,7 +75,7 @@ async def test_an_agreement_on_other_terms_is_refused(town: Town, changes: dict[
     with pytest.raises(AccessDenied):
         await propose(town, stand, **changes)
     with stand.store.snapshot() as view:
-        assert list(shelf.proposed_agreements(view)) == []
+        assert list(agreements.proposed_agreements(view)) == []
 
 
 @in_town
