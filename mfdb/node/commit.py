@@ -119,12 +119,20 @@ class Committer:
             MfdbError: what the change itself raised; nothing of it was kept.
             CancelledError: the node is closing.
         """
+        return await self.enqueue(change)
+
+    def enqueue(self, change: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """Return the future of what `submit` returns or raises; changes run in this order.
+
+        Raises:
+            CancelledError: the node is closing.
+        """
         if self._is_over:
             raise asyncio.CancelledError("the committer has ended")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append(_Submitted(change, future))
         self._wake.set()
-        return await future
+        return future
 
     async def run(self) -> None:
         """Commit groups until cancelled. The node owns this task."""

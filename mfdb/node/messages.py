@@ -121,6 +121,12 @@ class PutChangeset(Record, frozen=True, tag="put"):
     entry: KeyLogEntry
 
 
+class PutChangesets(Record, frozen=True, tag="puts"):
+    """Write several changesets, each for itself. Answered by `AllAnswered`, in their order."""
+
+    puts: tuple[PutChangeset, ...]
+
+
 class PutReceipts(Record, frozen=True, tag="receipts"):
     """Hand over the receipts that other replicas gave for a changeset."""
 
@@ -354,6 +360,19 @@ class Acknowledged(Record, frozen=True, tag="acked"):
     receipt: WriteReceipt
 
 
+class Answered(Record, frozen=True):
+    """A write receipt, or the refusal of one changeset among several."""
+
+    receipt: WriteReceipt | None
+    refusal: bytes
+
+
+class AllAnswered(Record, frozen=True, tag="answered"):
+    """What became of several changesets."""
+
+    answers: tuple[Answered, ...]
+
+
 class LogPage(Record, frozen=True, tag="log"):
     """Log entries in order; `more` says that there are more right now."""
 
@@ -439,6 +458,7 @@ Request = (
     | GetDataset
     | GetSegments
     | PutChangeset
+    | PutChangesets
     | PutReceipts
     | ReadLog
     | Follow
@@ -471,6 +491,7 @@ Answer = (
     | PlacementLog
     | Segments
     | Acknowledged
+    | AllAnswered
     | LogPage
     | Keys
     | Root

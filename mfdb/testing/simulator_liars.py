@@ -16,6 +16,8 @@ from mfdb.kernel.ids import ZERO_HASH
 from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.messages import (
     Acknowledged,
+    AllAnswered,
+    Answered,
     Copies,
     DatasetState,
     GetCopies,
@@ -30,6 +32,7 @@ from mfdb.node.messages import (
     PayCheque,
     ProposeSeal,
     PutChangeset,
+    PutChangesets,
     PutShard,
     ReadLog,
     Receipts,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 
     from mfdb.node.messages import Request
     from mfdb.rules.evidence import Network
+    from mfdb.rules.receipt import WriteReceipt
     from mfdb.testing.simulator_machine import ProviderMachine
 
 LATE_S = (5.0, 30.0)
@@ -112,9 +116,9 @@ class Liar:
 
     async def _equivocate(self, request: Request, answer: bytes) -> bytes:
         """Sign a second place in the log under the number of the same batch."""
-        if not isinstance(request, PutChangeset):
-            return answer
-        receipt = decode(Acknowledged, answer, limit_bytes=FRAME_BYTES).receipt
+        return _with_receipts(request, answer, self._other) or answer
+
+    def _other(self, receipt: WriteReceipt) -> WriteReceipt:
         ack = msgspec.structs.replace(
             receipt.ack, log_number=receipt.ack.log_number + 1, log_head=ZERO_HASH
         )
@@ -125,16 +129,15 @@ class Liar:
             signer=self._machine.keys.signer,
             network=self._network,
         )
-        return encode(Acknowledged(receipt=other))
+        return other
 
     async def _sign_nothing(self, request: Request, answer: bytes) -> bytes:
         """Promise without a signature."""
         made: Record
-        if isinstance(request, PutChangeset):
-            receipt = decode(Acknowledged, answer, limit_bytes=FRAME_BYTES).receipt
-            unsigned = msgspec.structs.replace(receipt, signature=NO_SIGNATURE)
-            made = Acknowledged(receipt=unsigned)
-        elif isinstance(request, PutShard):
+        unsigned = _with_receipts(request, answer, _unsigned)
+        if unsigned is not None:
+            return unsigned
+        if isinstance(request, PutShard):
             stored = decode(Stored, answer, limit_bytes=FRAME_BYTES)
             made = msgspec.structs.replace(stored, signature=NO_SIGNATURE)
         elif isinstance(request, ProposeSeal):
@@ -142,6 +145,24 @@ class Liar:
         else:
             return answer
         return encode(made)
+
+
+def _unsigned(receipt: WriteReceipt) -> WriteReceipt:
+    return msgspec.structs.replace(receipt, signature=NO_SIGNATURE)
+
+
+def _with_receipts(
+    request: Request, answer: bytes, change: Callable[[WriteReceipt], WriteReceipt]
+) -> bytes | None:
+    """Return the answer to a write with changed receipts, None if it is none."""
+    if isinstance(request, PutChangeset):
+        receipt = decode(Acknowledged, answer, limit_bytes=FRAME_BYTES).receipt
+        return encode(Acknowledged(receipt=change(receipt)))
+    if isinstance(request, PutChangesets):
+        answers = decode(AllAnswered, answer, limit_bytes=FRAME_BYTES).answers
+        changed = [Answered(one.receipt and change(one.receipt), one.refusal) for one in answers]
+        return encode(AllAnswered(answers=tuple(changed)))
+    return None
 
 
 def _nothing(request: Request, answer: bytes) -> Record | None:

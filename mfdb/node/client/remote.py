@@ -20,6 +20,7 @@ from mfdb.node.client.attesting import Attesting
 from mfdb.node.client.bringing_back import BringingBack
 from mfdb.node.client.lookup import Lookup
 from mfdb.node.client.moving import Change, Mover
+from mfdb.node.client.pipes import Pipes
 from mfdb.node.client.placing import Placer
 from mfdb.node.client.reports import Reports
 from mfdb.node.client.rounds import Rounds
@@ -69,7 +70,8 @@ class NodeRemote:
         self._reports = Reports(context, self._lookup, accounts)
         self._rounds = Rounds(context)
         self._on_close = on_close
-        self._pushing: set[asyncio.Task[object]] = set()
+        self._pipes = Pipes(context)
+        self._pushing: set[Push] = set()
 
     @property
     def network(self) -> Network:
@@ -280,14 +282,16 @@ class NodeRemote:
             AccessDenied, StaleWrite: every replica refused it.
         """
         found = await self._lookup.get(dataset)
-        push = Push(self._context, found, changeset, entry)
-        pushing = self._context.tasks.spawn("push", self._push(dataset, push))
-        self._pushing.add(pushing)
-        pushing.add_done_callback(self._pushing.discard)
+        push = Push(self._context, self._pipes, found, changeset, entry)
+        self._pushing.add(push)
+        push.over.add_done_callback(lambda over: self._pushed(dataset, push, over))
+        push.start()
         return await push.outcome()
 
-    async def _push(self, dataset: DatasetId, push: Push) -> None:
-        self._rounds.add(dataset, await push.run())
+    def _pushed(self, dataset: DatasetId, push: Push, over: asyncio.Future[None]) -> None:
+        self._pushing.discard(push)
+        if not over.cancelled():
+            self._rounds.add(dataset, push.receipts)
 
     async def shred(self, dataset: DatasetId, salts: Sequence[tuple[ChangesetId, int]]) -> None:
         """Have the salts of deleted rows destroyed on every replica.
@@ -397,6 +401,10 @@ class NodeRemote:
         replicas that it does not reach find it when they reconcile.
         """
         if self._pushing:
-            await asyncio.wait(self._pushing, timeout=self._context.settings.drain_s)
+            over = [push.over for push in self._pushing]
+            await asyncio.wait(over, timeout=self._context.settings.drain_s)
+        self._pipes.close()
+        for push in list(self._pushing):
+            push.stop()
         await self._rounds.leave(self._context.settings.drain_s)
         await self._on_close()

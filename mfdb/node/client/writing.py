@@ -22,13 +22,14 @@ from mfdb.kernel.errors import (
     QuorumNotReached,
 )
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.messages import Acknowledged, PutChangeset
+from mfdb.node.messages import PutChangeset
 from mfdb.rules.receipt import Promised, check_promise
 from replication import quorum
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address
     from mfdb.node.client.context import ClientContext
+    from mfdb.node.client.pipes import Pipes
     from mfdb.node.whereabouts import Whereabouts
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
@@ -43,21 +44,23 @@ class Push:
     def __init__(
         self,
         context: ClientContext,
+        pipes: Pipes,
         found: Whereabouts,
         changeset: Changeset,
         entry: KeyLogEntry,
     ) -> None:
         self._context = context
         self._found = found
-        self._data = encode(changeset)
-        self._promised = Promised.of(self._data)
-        self._entry = entry
+        self._pipes = pipes
+        self.request = PutChangeset(data=encode(changeset), entry=entry)
+        self._promised = Promised.of(self.request.data)
         self._id = entry.changeset
+        self._trailing = frozenset(pipes.in_order(found.placement.replica_set)[self._need :])
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._result: asyncio.Future[WriteOutcome] = self._loop.create_future()
-        self._over: asyncio.Future[None] = self._loop.create_future()
-        self._sending: set[asyncio.Task[None]] = set()
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        """Done once every replica has answered."""
         self.receipts: dict[Address, WriteReceipt] = {}
         self._troubles: dict[Address, str] = {}
         self._write, self._first = self._begun()
@@ -81,19 +84,22 @@ class Push:
         """
         return await asyncio.shield(self._result)
 
-    async def run(self) -> dict[Address, WriteReceipt]:
-        """Push until every replica has answered; return the receipts."""
-        try:
-            self._carry_out_all(self._first)
-            await self._over
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            for task in self._sending:
-                task.cancel()
-            if not self._result.done():
-                self._result.cancel()
-        return self.receipts
+    def start(self) -> None:
+        """Send the changeset to every replica, to those beyond the quorum a moment later."""
+        trailing_s = self._context.settings.trailing_s
+        for effect in self._first:
+            if isinstance(effect, quorum.SendChangeset):
+                is_late = effect.provider in self._trailing
+                self._pipes.to(effect.provider).put(self, trailing_s if is_late else 0.0)
+            else:
+                self._carry_out(effect)
+
+    def stop(self) -> None:
+        """Push no further."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._result.cancel()
+        self.over.cancel()
 
     def _feed(self, event: quorum.Input) -> None:
         """Take a step: no task, no queue in between, as every hop costs each row its time."""
@@ -103,8 +109,8 @@ class Push:
     def _carry_out_all(self, effects: tuple[quorum.Effect, ...]) -> None:
         for effect in effects:
             self._carry_out(effect)
-        if self._write.is_done and not self._over.done():
-            self._over.set_result(None)
+        if self._write.is_done and not self.over.done():
+            self.over.set_result(None)
 
     @property
     def _need(self) -> int:
@@ -113,9 +119,7 @@ class Push:
     def _carry_out(self, effect: quorum.Effect) -> None:
         match effect:
             case quorum.SendChangeset(provider=provider):
-                task = self._context.tasks.spawn("put", self._send(provider))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
+                self._pipes.to(provider).put(self)
             case quorum.Acknowledged():
                 self._settle(
                     WriteOutcome(receipts=tuple(self.receipts.values()), needed=self._need)
@@ -151,25 +155,32 @@ class Push:
         if not self._result.done():
             self._result.set_exception(error)
 
-    async def _send(self, provider: Address) -> None:
+    # ---- what replicas answer
+
+    def on_receipt(self, receipt: WriteReceipt, provider: Address, signer: Address) -> None:
+        """Take a replica's receipt, if it is good."""
         try:
-            correspondent = await self._context.directory.reach(provider)
-            request = PutChangeset(data=self._data, entry=self._entry)
-            receipt = (await correspondent.ask(request, Acknowledged)).receipt
-            self._check(receipt, provider, correspondent.record.signer)
-        except NetworkError as error:
-            self._troubles[provider] = error.message
-            self._feed(quorum.PeerLost(provider=provider))
-        except ProtocolViolation as error:
-            log.warning("bad answer to a write provider=0x%s %s", provider.hex(), error)
-            self._feed(quorum.ReceivedRefusal(provider=provider, error=_denied(error)))
+            self._check(receipt, provider, signer)
         except MfdbError as error:
-            self._troubles[provider] = error.message
-            self._feed(quorum.ReceivedRefusal(provider=provider, error=error))
+            self.on_failure(error, provider)
+            return
+        self.receipts[provider] = receipt
+        self._troubles.pop(provider, None)
+        self._feed(quorum.ReceivedReceipt(provider=provider))
+
+    def on_failure(self, error: MfdbError, provider: Address) -> None:
+        """Count on the other replicas, at once."""
+        for trailing in self._trailing:
+            self._pipes.to(trailing).hurry()
+        if isinstance(error, ProtocolViolation):
+            log.warning("bad answer to a write provider=0x%s %s", provider.hex(), error)
+            error = _denied(error)
         else:
-            self.receipts[provider] = receipt
-            self._troubles.pop(provider, None)
-            self._feed(quorum.ReceivedReceipt(provider=provider))
+            self._troubles[provider] = error.message
+        if isinstance(error, NetworkError):
+            self._feed(quorum.PeerLost(provider=provider))
+        else:
+            self._feed(quorum.ReceivedRefusal(provider=provider, error=error))
 
     def _check(self, receipt: WriteReceipt, provider: Address, signer: Address) -> None:
         due = self._found.placement.agreement_of(provider)

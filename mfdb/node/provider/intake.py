@@ -17,10 +17,12 @@ from mfdb.kernel.errors import (
     AccessDenied,
     BadProof,
     CapacityExceeded,
+    MfdbError,
     ReplicaBehind,
 )
 from mfdb.kernel.ids import ChangesetId, Hash
-from mfdb.node.messages import Acknowledged, Done
+from mfdb.net.refusal import encode_refusal
+from mfdb.node.messages import Acknowledged, AllAnswered, Answered, Done
 from mfdb.node.provider import rows, shelf
 from mfdb.node.provider.soundness import Soundness
 from mfdb.node.provider.standing import Standings
@@ -28,6 +30,7 @@ from mfdb.rules.changeset import Changeset, is_changeset, open_changeset
 from mfdb.rules.key_log import KeyLogEntry, check_entry
 from mfdb.rules.receipt import (
     Promised,
+    WriteReceipt,
     acknowledge,
     check_form,
     check_promise,
@@ -36,18 +39,18 @@ from mfdb.rules.receipt import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable
 
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import PutChangeset, PutReceipts, Shred
+    from mfdb.node.messages import PutChangeset, PutChangesets, PutReceipts, Shred
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
     from mfdb.node.provider.shelf import LogTip
     from mfdb.rules.changeset import Header
     from mfdb.rules.evidence import Network, WriteAck
-    from mfdb.rules.receipt import WriteReceipt
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,10 @@ class Pending:
     dataset: DatasetId
     ack: WriteAck
     receipt: WriteReceipt | None = None
+
+
+_Taken = Pending | WriteReceipt
+"""What is acknowledged by the group's signature, or was before."""
 
 
 class Acknowledger:
@@ -128,6 +135,25 @@ class Intake:
         receipt = await self.take(changeset, request.data, request.entry, fresh=True)
         return Acknowledged(receipt=receipt)
 
+    async def on_put_changesets(self, request: PutChangesets) -> AllAnswered:
+        """Take several new writes, in one commit; each is answered for itself."""
+        taken: list[asyncio.Future[_Taken] | MfdbError] = []
+        for put in request.puts:
+            try:
+                changeset = open_changeset(put.data)
+                taken.append(self._enqueue(changeset, put.data, put.entry, fresh=True))
+            except MfdbError as error:
+                taken.append(error)
+        return AllAnswered(answers=tuple([await self._answered(one) for one in taken]))
+
+    async def _answered(self, taken: asyncio.Future[_Taken] | MfdbError) -> Answered:
+        if isinstance(taken, MfdbError):
+            return Answered(None, encode_refusal(taken))
+        try:
+            return Answered(_receipt(await taken), b"")
+        except MfdbError as error:
+            return Answered(None, encode_refusal(error))
+
     async def take(
         self, changeset: Changeset, data: bytes, entry: KeyLogEntry, *, fresh: bool
     ) -> WriteReceipt:
@@ -135,21 +161,21 @@ class Intake:
 
         `fresh` asks for what only a new write must satisfy: its parents are still heads.
         """
+        return _receipt(await self._enqueue(changeset, data, entry, fresh=fresh))
+
+    def _enqueue(
+        self, changeset: Changeset, data: bytes, entry: KeyLogEntry, *, fresh: bool
+    ) -> asyncio.Future[_Taken]:
         check_entry(entry, changeset)
         dataset = changeset.header.dataset
         taking = _Taking(changeset, data, entry, Promised.of(data))
-        taken = await self._context.committer.submit(
+        taken = self._context.committer.enqueue(
             lambda transaction: self._take(transaction, taking, fresh=fresh)
         )
-        self._feed.wake(dataset)
-        receipt = taken.receipt if isinstance(taken, Pending) else taken
-        if receipt is None:
-            raise BadProof("a committed changeset has no receipt")
-        return receipt
+        taken.add_done_callback(lambda _: self._feed.wake(dataset))
+        return taken
 
-    def _take(
-        self, transaction: Transaction, taking: _Taking, *, fresh: bool
-    ) -> Pending | WriteReceipt:
+    def _take(self, transaction: Transaction, taking: _Taking, *, fresh: bool) -> _Taken:
         dataset, id_ = taking.entry.dataset, taking.entry.changeset
         receipt = shelf.receipt_of(transaction, dataset, id_, self._context.me)
         promised = receipt or self._acknowledger.waiting(dataset, id_)
@@ -273,6 +299,14 @@ class Intake:
             raise AccessDenied("only the dataset's owner may shred rows")
         await self._context.committer.submit(lambda transaction: _shred(transaction, request))
         return Done()
+
+
+def _receipt(taken: _Taken) -> WriteReceipt:
+    """Return the receipt for what is durable now."""
+    receipt = taken.receipt if isinstance(taken, Pending) else taken
+    if receipt is None:
+        raise BadProof("a committed changeset has no receipt")
+    return receipt
 
 
 def _mend(transaction: Transaction, taking: _Taking) -> None:

@@ -310,6 +310,7 @@ def _writing(
 ) -> dict[type[Record], Answering]:
     return {
         messages.PutChangeset: lambda request, _: intake.on_put_changeset(request),
+        messages.PutChangesets: lambda request, _: intake.on_put_changesets(request),
         messages.PutReceipts: lambda request, _: intake.on_put_receipts(request),
         messages.Shred: intake.on_shred,
         messages.ProposeAgreement: duties.on_propose_agreement,

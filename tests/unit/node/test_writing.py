@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from mfdb.kernel.errors import AccessDenied, NoProviders, QuorumNotReached
+from mfdb.kernel.codec import encode
+from mfdb.kernel.errors import (
+    AccessDenied,
+    BadProof,
+    MalformedMessage,
+    NoProviders,
+    QuorumNotReached,
+)
 from mfdb.kernel.ids import Wei
-from mfdb.node.messages import Acknowledged, GetDataset, PutChangeset
+from mfdb.net.refusal import decode_refusal
+from mfdb.node.messages import Acknowledged, GetDataset, PutChangeset, PutChangesets
 from mfdb.node.provider import shelf
 from tests.fixtures.node_town import (
     CLIENT_SETTINGS,
@@ -20,6 +28,7 @@ from tests.fixtures.node_town import (
     Stand,
     Town,
     in_town,
+    mailbox_town,
 )
 
 if TYPE_CHECKING:
@@ -27,10 +36,12 @@ if TYPE_CHECKING:
     from mfdb.node.client.remote import NodeRemote
 
 
-async def published(town: Town, count: int = 6) -> tuple[Person, NodeRemote, DatasetId]:
+async def published(
+    town: Town, count: int = 6, **settings: Any
+) -> tuple[Person, NodeRemote, DatasetId]:
     await town.open(count)
     bob = town.person("bob")
-    remote = await bob.remote()
+    remote = await bob.remote(settings=replace(CLIENT_SETTINGS, **settings))
     made = town.mailbox(bob)
     await remote.publish(made)
     bob.replica.add_manifests([made])
@@ -193,3 +204,60 @@ async def test_a_receipt_that_proves_nothing_does_not_count(town: Town, forgery:
     draft = bob.write(dataset, "hello")
     with pytest.raises((QuorumNotReached, AccessDenied)):
         await write(remote, dataset, draft)
+
+
+@in_town
+async def test_a_replica_beyond_the_quorum_gets_many_writes_at_once(town: Town) -> None:
+    bob, remote, dataset = await published(town, trailing_s=0.5)
+    leading, _, trailing = replicas(town, remote, dataset)
+    drafts = [bob.write(dataset, f"message {at}") for at in range(5)]
+    for draft in drafts:
+        assert trailing.me not in await write(remote, dataset, draft)
+    await asyncio.sleep(5)
+    answered = [stand.node._server.answered for stand in (leading, trailing)]
+    assert [one["PutChangeset"] + one["PutChangesets"] for one in answered] == [5, 1]
+    for draft in drafts:
+        assert holds(trailing, dataset, draft)
+        with trailing.store.snapshot() as view:
+            found = shelf.receipts(view, dataset, draft.changeset.id, town.world.network)
+        assert len(found) == 3
+    with trailing.store.snapshot() as view:
+        batches = {
+            shelf.receipt_of(view, dataset, draft.changeset.id, trailing.me).batch.number  # type: ignore[union-attr] # it holds them all
+            for draft in drafts
+        }
+    assert len(batches) == 1
+
+
+@in_town
+async def test_of_many_writes_at_once_each_is_answered_for_itself(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    good, bad, other = (bob.write(dataset, text) for text in ("good", "bad", "other"))
+    entry = msgspec.structs.replace(bad.entry, envelope=b"")
+    puts = (
+        PutChangeset(data=encode(good.changeset), entry=good.entry),
+        PutChangeset(data=encode(bad.changeset), entry=entry),
+        PutChangeset(data=b"no changeset", entry=other.entry),
+        PutChangeset(data=encode(other.changeset), entry=other.entry),
+    )
+    stand = town.stands[0]
+    answers = (await stand.intake.on_put_changesets(PutChangesets(puts=puts))).answers
+    first, second, third, last = answers
+    assert first.receipt is not None
+    assert last.receipt is not None
+    assert first.receipt.signature == last.receipt.signature
+    assert (second.receipt, third.receipt) == (None, None)
+    assert isinstance(decode_refusal(second.refusal), BadProof)
+    assert isinstance(decode_refusal(third.refusal), MalformedMessage)
+
+
+@in_town
+async def test_who_failed_last_is_not_waited_for(town: Town) -> None:
+    bob, remote, dataset = await published(town)
+    leading, second, trailing = replicas(town, remote, dataset)
+    leading.vanish()
+    for at in range(2):
+        draft = bob.write(dataset, f"message {at}")
+        assert await write(remote, dataset, draft) == {second.me, trailing.me}
+    order = remote._pipes.in_order((leading.me, second.me, trailing.me))
+    assert order == [second.me, trailing.me, leading.me]
