@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from mfdb.client.channels import Notification
 from mfdb.client.opening import Home, Passphrase, open_home
 from mfdb.client.results import Change, Column, Result
-from mfdb.client.rows import RowFactory, maker
+from mfdb.client.rows import JsonReader, RowFactory, maker
 from mfdb.client.transactions import bounds as transaction_bounds
 from mfdb.client.turns import Turns
 from mfdb.client.url import Location, locate
@@ -129,6 +130,8 @@ class Connection:
         self._depth = 0
         self.row_factory: RowFactory | None = None
         """What makes rows (`mfdb.client.rows`); None: tuples."""
+        self.json_loads: JsonReader | None = json.loads
+        """What makes an object of a JSON value; None: it stays a text, as in `execute`."""
         self.timeout_s: float | None = None
         """Seconds after which a statement is cancelled; None: never."""
 
@@ -165,7 +168,7 @@ class Connection:
         self._session.interrupt()
 
     async def execute(self, text: str, params: Given = ()) -> Result:
-        """Return the result of one statement.
+        """Return the result of one statement; its rows are tuples, and hold JSON as text.
 
         Raises:
             MfdbError: it failed; nothing of it was kept (but see QuorumNotReached).
@@ -209,7 +212,7 @@ class Connection:
     async def fetch(self, text: str, params: Given = ()) -> list[Any]:
         """Return the rows of a statement."""
         found = await self.execute(text, params)
-        make = maker(self.row_factory, found.columns)
+        make = maker(self.row_factory, found.columns, self.json_loads)
         return list(found.rows) if make is None else [make(row) for row in found.rows]
 
     async def fetchrow(self, text: str, params: Given = ()) -> Any:
@@ -219,8 +222,10 @@ class Connection:
 
     async def fetchval(self, text: str, params: Given = ()) -> Any:
         """Return the first value of the first row of a statement, or None."""
-        rows = (await self.execute(text, params)).rows
-        return rows[0][0] if rows else None
+        found = await self.execute(text, params)
+        make = maker(None, found.columns, self.json_loads)
+        first = found.rows[:1] if make is None else list(map(make, found.rows[:1]))
+        return first[0][0] if first else None
 
     async def cursor(
         self, text: str, params: Given = (), *, prefetch: int = 100
@@ -236,7 +241,7 @@ class Connection:
             for row in await self.fetch(text, params):
                 yield row
             return
-        make = maker(self.row_factory, stream.columns)
+        make = maker(self.row_factory, stream.columns, self.json_loads)
         try:
             while page := await self._page(stream, prefetch):
                 for row in page:

@@ -7,6 +7,7 @@ definitions commit the open batch first, because changesets hold rows only.
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mfdb.client.inspection import TableInfo
     from mfdb.client.loop_thread import LoopThread
     from mfdb.client.results import Change
-    from mfdb.client.rows import RowFactory
+    from mfdb.client.rows import JsonReader, RowFactory
     from mfdb.client.session import Session
     from mfdb.client.streams import Stream
     from mfdb.sql.parameters import Given
@@ -135,6 +136,8 @@ class Connection:
         """Seconds after which a statement is cancelled; None: never."""
         self.row_factory = settings.row_factory
         """What makes the rows of new cursors; None: tuples."""
+        self.json_loads: JsonReader | None = json.loads
+        """What makes an object of a JSON value; None: it stays a text."""
 
     @property
     def identity(self) -> str:
@@ -174,7 +177,9 @@ class Connection:
         settings = Settings(
             autocommit=self.autocommit, timeout_s=self.timeout_s, row_factory=self.row_factory
         )
-        return type(self)(self._home.share(), self._home, None, settings)
+        made = type(self)(self._home.share(), self._home, None, settings)
+        made.json_loads = self.json_loads
+        return made
 
     def inspect(self, name: str, *, owner: str | None = None) -> TableInfo | None:
         """Return what a dataset or view is, None if this machine knows none of that name."""

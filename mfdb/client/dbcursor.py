@@ -137,7 +137,9 @@ class Cursor:
         """
         from mfdb.client.frames import to_pandas
 
-        return to_pandas(self._columns, self._left())
+        opened = maker(None, self._columns, self._open().json_loads)
+        rows = self._left()
+        return to_pandas(self._columns, rows if opened is None else [opened(row) for row in rows])
 
     def to_polars(self) -> Any:
         """Return the rows that are left as a `polars.DataFrame`.
@@ -183,8 +185,14 @@ class Cursor:
         self._next = 0
         self.rowcount = result.count
         self._columns = result.columns
-        self._make = None if self.row_factory is None else maker(self.row_factory, result.columns)
+        self._make = None
+        if self.row_factory is not None or result.documents != ():
+            self._make = self._maker(result.columns)
         return self
+
+    def _maker(self, columns: Sequence[Column]) -> RowMaker | None:
+        loads = None if self._connection is None else self._connection.json_loads
+        return maker(self.row_factory, columns, loads)
 
     def _left(self) -> Sequence[tuple[Any, ...]]:
         rows = self._result()
@@ -225,7 +233,7 @@ class StreamingCursor(Cursor):
             return super().execute(operation, parameters)
         self._stream = found
         self._columns, self.rowcount, self._rows, self._next = found.columns, -1, (), 0
-        self._make = maker(self.row_factory, found.columns)
+        self._make = self._maker(found.columns)
         return self
 
     def fetchone(self) -> Any:

@@ -87,7 +87,7 @@ class Queries:
                     return None
                 values = reading.values_between(found.manifest, found.index, start, stop)
                 rows = self._gathered(map(pick, values))
-        return Result(f"SELECT {len(rows)}", found.columns, rows, len(rows))
+        return Result(f"SELECT {len(rows)}", found.columns, rows, len(rows), found.documents)
 
     def _gathered(self, rows: Iterator[Row]) -> list[Row]:
         """Return rows as a list; a failure fails the open batch, as it does on the general way."""

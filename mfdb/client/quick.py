@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mfdb.client.rows import documents
 from mfdb.dataset.indexes import Span
 from mfdb.dataset.layout import of_dataset
 from mfdb.dataset.rows import stored_values
@@ -95,6 +96,7 @@ class Shortcut(msgspec.Struct, frozen=True):
     index: Index | None
     pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
     columns: tuple[Column, ...]
+    documents: tuple[int, ...]
 
     @property
     def dataset(self) -> DatasetId:
@@ -160,6 +162,7 @@ def shortcut(
         index=index,
         pick=pick,
         columns=columns,
+        documents=documents(columns),
     )
 
 

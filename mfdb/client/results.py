@@ -22,7 +22,8 @@ class Column(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct):
     """The answer to one statement: `tag` says what happened, like "INSERT 3" or "SELECT 5".
 
-    `count` is the number of rows returned or changed, -1 where counting means nothing. Not frozen,
+    `count` is the number of rows returned or changed, -1 where counting means nothing. Rows hold
+    JSON as text; `documents` are the places of such columns, None if nobody looked. Not frozen,
     because making a frozen one costs a fifth of a point read.
     """
 
@@ -30,6 +31,7 @@ class Result(msgspec.Struct):
     columns: tuple[Column, ...] = ()
     rows: Sequence[tuple[object, ...]] = ()
     count: int = -1
+    documents: tuple[int, ...] | None = None
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,11 +4,13 @@
     connection.cursor(row_factory=scalar_row)
     cursor.row_factory = class_row(Note)     the next result
 
-A factory takes the columns of a result and returns what makes a row of a tuple of values.
+A factory takes the columns of a result and returns what makes a row of a tuple of values. JSON is
+text inside; the rows that an application gets hold what `connection.json_loads` makes of it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import namedtuple
 from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mfdb.client.results import Column
 
 RowMaker = Callable[[tuple[Any, ...]], Any]
+JsonReader = Callable[[str], Any]
 RowFactory = Callable[[Sequence["Column"]], RowMaker]
 _NO_LETTER = re.compile(r"\W", re.ASCII)
 
@@ -58,9 +61,35 @@ def class_row(kind: Callable[..., Any]) -> RowFactory:
     return factory
 
 
-def maker(factory: RowFactory | None, columns: Sequence[Column]) -> RowMaker | None:
-    """Return what makes rows of a result, or None if they stay tuples."""
-    return None if factory is None or factory is tuple_row or not columns else factory(columns)
+def documents(columns: Sequence[Column]) -> tuple[int, ...]:
+    """Return the places of the columns that hold JSON."""
+    return tuple([at for at, column in enumerate(columns) if column.type == "JSON"])
+
+
+def maker(
+    factory: RowFactory | None, columns: Sequence[Column], loads: JsonReader | None = json.loads
+) -> RowMaker | None:
+    """Return what makes rows of a result, or None if they stay as they are.
+
+    `loads` makes an object of the text of a JSON column (None: it stays a text).
+    """
+    make = None if factory is None or factory is tuple_row or not columns else factory(columns)
+    places = () if loads is None else documents(columns)
+    if not places or loads is None:
+        return make
+    opened = _opening(places, loads)
+    return opened if make is None else lambda values: make(opened(values))
+
+
+def _opening(places: Sequence[int], loads: JsonReader) -> RowMaker:
+    def opened(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        row = list(values)
+        for at in places:
+            if row[at] is not None:
+                row[at] = loads(row[at])
+        return tuple(row)
+
+    return opened
 
 
 def _names(columns: Sequence[Column]) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.client.cursor import Cursor, position, write_cursor
-from mfdb.client.results import Change
+from mfdb.client.results import Change, columns_of
+from mfdb.client.rows import maker
 from mfdb.client.tables import OneRow, versioned
 from mfdb.kernel.ids import Address, show
 from mfdb.sql.execute import CompiledSelect
@@ -41,6 +42,7 @@ class View:
         assert query.source is not None, "the binder lets no other query subscribe"
         self._select = CompiledSelect(query)
         self._every = CompiledSelect(_unfiltered(query))
+        self._opened = maker(None, columns_of(query.outputs))
         self._names = [output.name for output in query.outputs]
         self._columns = [column.name for column in query.source.table.columns]
         self._given = given
@@ -53,7 +55,10 @@ class View:
         """
         select = self._every if is_partial else self._select
         found = list(select.run(OneRow(row), self._given, self._context).rows)
-        return dict(zip(self._names, found[0], strict=True)) if found else None
+        if not found:
+            return None
+        values = found[0] if self._opened is None else self._opened(found[0])
+        return dict(zip(self._names, values, strict=True))
 
     def side(
         self, change: RowChanged, values: Mapping[str, Any] | None, *, is_partial: bool = False

@@ -34,7 +34,7 @@ class TypeObject:
         return f"TypeObject({', '.join(sorted(self._names))})"
 
 
-STRING = TypeObject("TEXT", "VARCHAR", "JSON", "UUID", "IDENTITY", "UNKNOWN")
+STRING = TypeObject("TEXT", "VARCHAR", "UUID", "IDENTITY", "UNKNOWN")
 BINARY = TypeObject("BYTEA")
 NUMBER = TypeObject(
     "SMALLINT", "INTEGER", "BIGINT", "REAL", "DOUBLE PRECISION", "DECIMAL", "MFT", "BOOLEAN"

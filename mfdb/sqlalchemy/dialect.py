@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy.engine import default
 
 from mfdb.sqlalchemy.compiler import MfdbCompiler, MfdbDDLCompiler, MfdbIdentifierPreparer
 from mfdb.sqlalchemy.reflection import MfdbReflection
-from mfdb.sqlalchemy.types import INTERVAL, MfdbTypeCompiler
+from mfdb.sqlalchemy.types import INTERVAL, JSON, MfdbTypeCompiler
 
 _opening = threading.Lock()
 _open: dict[Any, WeakSet[Any]] = {}
@@ -32,7 +33,7 @@ class MfdbDialect(MfdbReflection, default.DefaultDialect):
     ddl_compiler = MfdbDDLCompiler
     type_compiler_cls = MfdbTypeCompiler
     preparer = MfdbIdentifierPreparer
-    colspecs = {sqltypes.Interval: INTERVAL}  # noqa: RUF012 - SQLAlchemy's way
+    colspecs = {sqltypes.Interval: INTERVAL, sqltypes.JSON: JSON}  # noqa: RUF012 - SQLAlchemy's way
 
     max_identifier_length = 63
     supports_alter = True
@@ -56,8 +57,12 @@ class MfdbDialect(MfdbReflection, default.DefaultDialect):
     requires_name_normalize = False
     div_is_floordiv = True
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self, json_serializer: Any = None, json_deserializer: Any = None, **options: Any
+    ) -> None:
         super().__init__(**options)
+        self._json_serializer = json_serializer
+        self._json_deserializer = json_deserializer
         if "alembic" in sys.modules:
             import mfdb.sqlalchemy.migrations  # noqa: F401 - Alembic finds it by having it loaded
 
@@ -86,6 +91,7 @@ class MfdbDialect(MfdbReflection, default.DefaultDialect):
             found = next((one for one in alive if not one.closed), None)
             made = self._connected(*args, **options) if found is None else found.another()
             alive.add(made)
+            made.json_loads = self._json_deserializer or json.loads
             return made
 
     def _connected(self, *args: Any, **options: Any) -> Any:

@@ -29,6 +29,13 @@ class INTERVAL(type_api.NativeForEmulated, bases._AbstractInterval):
         return sqltypes.Interval
 
 
+class JSON(sqltypes.JSON):
+    """JSON, which the connection has made an object of already."""
+
+    def result_processor(self, dialect: Any, coltype: Any) -> None:
+        """Leave values as they come."""
+
+
 class MfdbTypeCompiler(compiler.GenericTypeCompiler):
     """Writes column types."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,7 +111,7 @@ def test_rows_that_are_told_can_be_inserted_elsewhere(database: Connection) -> N
 
 def plan(database: Connection, text: str) -> dict[str, str]:
     ((shown,),) = database.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}").fetchall()
-    return {step["step"]: step["detail"] for step in json.loads(str(shown))["plan"]}
+    return {step["step"]: step["detail"] for step in shown["plan"]}
 
 
 def test_explain_analyze_says_what_a_query_took(database: Connection) -> None:
