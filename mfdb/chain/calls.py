@@ -21,6 +21,7 @@ from mfdb.chain.port import (
     CreateChequebook,
     Delegate,
     ExcuseCase,
+    FundAgreement,
     OpenCase,
     PushVerdict,
     RecordBeacon,
@@ -34,6 +35,7 @@ from mfdb.chain.port import (
     TerminateAgreement,
     TransferMft,
     Unstake,
+    WithdrawFromChequebook,
 )
 from mfdb.kernel.digest import keccak256
 
@@ -83,16 +85,8 @@ def step_of(call: ChainCall, known: Known) -> Step:
     match call:
         case TransferMft():
             return _step("mft", "transfer", call.to, call.amount)
-        case CashCheque():
-            return _cash(call)
-        case CreateChequebook():
-            return Step(
-                contract="chequebook_factory",
-                function="create",
-                arguments=(bytes(32), call.amount),
-                spends=call.amount,
-                salted=True,
-            )
+        case CashCheque() | CreateChequebook() | WithdrawFromChequebook():
+            return _chequebook_step(call)
         case SetRecord():
             return _step("registry", "set_record", known.sender, int(call.kind), call.record)
         case RecordBeacon():
@@ -103,6 +97,8 @@ def step_of(call: ChainCall, known: Known) -> Step:
             return _registering_step(call)
         case ReleaseAgreement() | TerminateAgreement() | ClaimFees() | SettleRepair():
             return _agreement_step(call)
+        case FundAgreement():
+            return _step("escrow", "fund", call.agreement, call.amount, spends=call.amount)
         case OpenCase() | AnswerCase() | ExcuseCase() | PushVerdict() | ReleaseCompensation():
             return _case_step(call, known)
         case _:
@@ -111,6 +107,29 @@ def step_of(call: ChainCall, known: Known) -> Step:
 
 def _step(contract: str, function: str, *arguments: Any, spends: int = 0) -> Step:
     return Step(contract=contract, function=function, arguments=arguments, spends=spends)
+
+
+def _chequebook_step(call: CashCheque | CreateChequebook | WithdrawFromChequebook) -> Step:
+    match call:
+        case CashCheque():
+            return _cash(call)
+        case CreateChequebook():
+            return Step(
+                contract="chequebook_factory",
+                function="create",
+                arguments=(bytes(32), call.amount),
+                spends=call.amount,
+                salted=True,
+            )
+        case WithdrawFromChequebook():
+            return Step(
+                contract="chequebook",
+                function="withdraw",
+                arguments=(call.amount,),
+                at=call.chequebook,
+            )
+        case _:
+            assert_never(call)
 
 
 def _cash(call: CashCheque) -> Step:

@@ -46,6 +46,14 @@ class CashCheque:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawFromChequebook:
+    """Take MFT out of the sender's chequebook, to the sender."""
+
+    chequebook: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stake:
     """Lock MFT as the sender's provider deposit."""
 
@@ -111,6 +119,14 @@ class ClaimFees:
     """Pay the provider the fees of all whole epochs passed and not yet claimed."""
 
     agreement: AgreementId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundAgreement:
+    """Add MFT of the sender to the fees of an agreement; what is not earned goes to its client."""
+
+    agreement: AgreementId
+    amount: Wei
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +203,7 @@ ChainCall = (
     TransferMft
     | CreateChequebook
     | CashCheque
+    | WithdrawFromChequebook
     | Stake
     | Unstake
     | Delegate
@@ -195,6 +212,7 @@ ChainCall = (
     | ReleaseAgreement
     | TerminateAgreement
     | ClaimFees
+    | FundAgreement
     | SetRecord
     | RecordBeacon
     | OpenCase
@@ -214,6 +232,7 @@ class RecordKind(IntEnum):
 
     NODE = 0
     HOME = 1
+    OFFER = 2
 
 
 class CaseStatus(IntEnum):
@@ -274,6 +293,15 @@ class AgreementState:
     end: int
     tail_s: int
     open_cases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeesState:
+    """What the escrow keeps of an agreement's fees; `claimed` counts whole epochs."""
+
+    per_epoch: Wei
+    held: Wei
+    claimed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -449,6 +477,10 @@ class Chain(Protocol):
         """Return a registered agreement, or None."""
         ...
 
+    async def fees(self, agreement: AgreementId) -> FeesState:
+        """Return the fees of an agreement; all zero if there is none."""
+        ...
+
     async def record(self, identity: Address, kind: RecordKind) -> bytes | None:
         """Return an identity's newest record of a kind, or None."""
         ...
@@ -467,6 +499,10 @@ class Chain(Protocol):
 
     async def events(self, *, since_block: int = 0) -> list[Seen]:
         """Return all events of our contracts from a block on, in chain order."""
+        ...
+
+    async def block_of(self, transaction: Hash) -> int | None:
+        """Return the number of the block that a transaction is in now, or None."""
         ...
 
     async def gas_used(self, transaction: Hash) -> int:

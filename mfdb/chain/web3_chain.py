@@ -29,6 +29,7 @@ from mfdb.chain.port import (
     CourtTerms,
     DepositState,
     ExcuseCase,
+    FeesState,
     Head,
     Mined,
     OpenCase,
@@ -211,6 +212,12 @@ class Web3Chain:
             open_cases=open_cases,
         )
 
+    async def fees(self, agreement: AgreementId) -> FeesState:
+        """Return the fees of an agreement; all zero if there is none."""
+        (found,) = await self._view("escrow", "fees", agreement)
+        per_epoch, held, claimed = found
+        return FeesState(per_epoch=Wei(per_epoch), held=Wei(held), claimed=claimed)
+
     async def beacon(self, epoch: int) -> Hash | None:
         """Return the beacon of an epoch, or None before it is recorded."""
         (found,) = await self._view("beacon", "beacon", epoch)
@@ -235,6 +242,12 @@ class Web3Chain:
             deadline=deadline,
             compensation=Wei(credit[0][1]),
         )
+
+    async def block_of(self, transaction: Hash) -> int | None:
+        """Return the number of the block that a transaction is in now, or None."""
+        found = await self._endpoint.request("eth_getTransactionReceipt", show(transaction))
+        number = None if found is None else read_object(found).get("blockNumber")
+        return None if number is None else read_int(number)
 
     async def gas_used(self, transaction: Hash) -> int:
         """Return the gas that a mined transaction used."""

@@ -15,6 +15,7 @@ from mfdb.client.ground import Ground
 from mfdb.client.plans import Plans
 from mfdb.client.results import Result
 from mfdb.kernel.errors import InterfaceError
+from mfdb.sql import money as mo
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 
@@ -187,6 +188,10 @@ class Local:
                 return self.altering.run(statement)
             case st.Truncate():
                 return self.deriving.truncate(statement)
+            case _ if isinstance(statement, mo.MONEY):
+                from mfdb.client.paying import needs_network
+
+                raise needs_network(statement)
             case st.CreateIdentity():
                 return self.defining.create_identity(statement)
             case _:

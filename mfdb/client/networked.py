@@ -15,6 +15,7 @@ from mfdb.client.names import is_told, owner_of
 from mfdb.client.network_telling import NetworkTelling
 from mfdb.client.options import parse_options
 from mfdb.client.outbox import Outbox
+from mfdb.client.paying import Paying
 from mfdb.client.plans import make_room
 from mfdb.client.results import Result
 from mfdb.client.ruling import OF_RULES, OfRules, Ruling
@@ -33,6 +34,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action, Manifest, Ordering
+from mfdb.sql import money as mo
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.query import tables_named
@@ -68,6 +70,7 @@ class Networked:
         self._home = HomeDataset(state, remote, self._outbox)
         self._ruling = Ruling(state, local, remote, self._home, self._sync)
         self._telling = NetworkTelling(state, local, remote, self._find)
+        self._paying = Paying(state, remote, self._dataset)
         self._synced_s: dict[DatasetId, float] = {}
         self._plain: dict[int, tuple[st.Statement, int, Known]] = {}
         """Statements that nothing has to be found or synced for, in this state of the catalogue."""
@@ -79,7 +82,7 @@ class Networked:
 
     def is_needed(self, statement: st.Statement) -> bool:
         """Return whether a statement cannot be answered on this machine alone."""
-        if self._plain_dataset(statement) is not None:
+        if self._plain_dataset(statement) is not None or isinstance(statement, mo.MONEY):
             return True
         match statement:
             case st.CreateDataset():
@@ -130,6 +133,8 @@ class Networked:
         if isinstance(statement, st.CopyFrom | st.CopyTo):
             return await self.copy(statement, params, text, None, None)
         with self._state.guarded(statement):
+            if isinstance(statement, mo.MONEY):
+                return await self._paying.run(statement)
             return await self._run(statement, params, text)
 
     async def _run(self, statement: st.Statement, params: Given, text: str) -> Result:
@@ -385,6 +390,21 @@ class Networked:
             raise
         self._state.replica.add_manifests([signed])
         return self._local.ground.lookup(name)
+
+    async def _dataset(self, name: st.TableName) -> DatasetId:
+        """Return the dataset on the network that a name means.
+
+        Raises:
+            UnknownDataset: there is none. NotSupportedError: it lives on this machine only.
+        """
+        await self._find(name)
+        manifest = self._local.ground.known(name).manifest
+        if manifest.network == EMBEDDED:
+            raise NotSupportedError(
+                f"dataset {manifest.name} lives on this machine only: nobody is paid for it",
+                position=name.position,
+            )
+        return manifest.dataset
 
     async def _refresh(self, name: st.TableName) -> None:
         """Fetch rules and rows again, because providers say that ours are old."""

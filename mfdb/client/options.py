@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.kernel.errors import BadType, InvalidDefinition
-from mfdb.kernel.ids import MFT, Address, Wei, parse_address
+from mfdb.kernel.errors import BadType, DataError, InvalidDefinition
+from mfdb.kernel.ids import Address, Wei, parse_address, parse_mft
 from mfdb.rules.manifest import Ordering, Profile
 
 if TYPE_CHECKING:
@@ -179,13 +178,13 @@ def _interval(option: Option) -> int:
 def _amount(option: Option) -> Wei:
     text = str(option.value).strip()
     number, _, unit = text.partition(" ")
-    try:
-        wei = Decimal(number) * MFT
-    except InvalidOperation:
-        raise _wrong(option, "0.002 MFT") from None
-    if unit.strip().upper() != "MFT" or wei != int(wei) or not 0 <= wei < 2**256:
+    if unit.strip().upper() != "MFT":
         raise _wrong(option, "0.002 MFT")
-    return Wei(int(wei))
+    try:
+        return parse_mft(number)
+    except DataError as error:
+        error.position = option.position
+        raise
 
 
 NAMES = (

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from mfdb.dataset.outcome import SealOutcome, WriteOutcome
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId, RowId
+    from mfdb.node.client.accusing import Accusing
+    from mfdb.node.client.money import Money
     from mfdb.node.client.moving import Change, Moved
+    from mfdb.node.client.offers import Offers
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.evidence import Network
     from mfdb.rules.key_log import KeyLogEntry
@@ -26,6 +29,21 @@ class Remote(Protocol):
     @property
     def network(self) -> Network:
         """Which network it is."""
+        ...
+
+    @property
+    def money(self) -> Money:
+        """What moves this identity's MFT."""
+        ...
+
+    @property
+    def offers(self) -> Offers:
+        """What tells others what this identity's provider asks."""
+        ...
+
+    @property
+    def accusing(self) -> Accusing:
+        """What takes the signers of receipts to court."""
         ...
 
     async def publish(self, signed: SignedManifest) -> None:

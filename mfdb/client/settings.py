@@ -20,6 +20,9 @@ LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES = 16 * 2**20, 2**46
 _SIZE = re.compile(r"(\d{1,9}) ?(kb|mb|gb)\Z", re.IGNORECASE)
 
 
+MOST_BLOCKS = 1000
+
+
 @dataclass(slots=True)
 class SessionSettings:
     """The settings of one session.
@@ -29,12 +32,15 @@ class SessionSettings:
     into somebody else's mailbox name their author to the reader only. `route`: "row" and
     "relational" force queries onto one of the two, "auto" takes the row route where it can answer.
     `memory_limit`: bytes that one statement may hold, on either route.
+    `wait`: how many blocks, its own counted, must hold a transaction before a statement about
+    money returns.
     """
 
     freshness: str = "latest"
     sealed_sender: bool = False
     route: str = "auto"
     memory_limit: int = MEMORY_LIMIT_BYTES
+    wait: int = 1
 
     def rows(self) -> list[tuple[object, ...]]:
         """Return name, value and default of each setting."""
@@ -102,11 +108,19 @@ def _memory(option: SetOption) -> int:
     return size_bytes
 
 
+def _blocks(option: SetOption) -> int:
+    value = option.value
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_BLOCKS:
+        raise _wrong(option, f"1, or up to {MOST_BLOCKS} blocks")
+    return value
+
+
 _CHECKS: dict[str, Callable[[SetOption], object]] = {
     "freshness": _freshness,
     "memory_limit": _memory,
     "route": _route,
     "sealed_sender": _truth,
+    "wait": _blocks,
 }
 
 

@@ -57,6 +57,7 @@ OF_NETWORK = (
     "health",
     "repairs",
     "peers",
+    "offers",
 )
 """What SHOW asks the node for."""
 OF_DATASETS = ("segments", "receipts", "health", "repairs")

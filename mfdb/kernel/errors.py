@@ -482,6 +482,12 @@ class DepositTooSmall(PaymentError):
     sqlstate = "MF103"
 
 
+class BalanceTooSmall(PaymentError):
+    """An account or chequebook holds less than a payment takes."""
+
+    sqlstate = "MF104"
+
+
 class ChainError(OperationalError):
     """The chain is in the way."""
 

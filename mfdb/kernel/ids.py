@@ -12,7 +12,7 @@ from typing import Annotated, NewType
 
 from msgspec import Meta
 
-from mfdb.kernel.errors import BadType
+from mfdb.kernel.errors import BadType, InvalidText, NumberOutOfRange
 
 _Bytes20 = Annotated[bytes, Meta(min_length=20, max_length=20)]
 _Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -47,6 +47,8 @@ ZERO_ADDRESS = Address(bytes(20))
 MFT = 10**18
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\Z")
+_AMOUNT = re.compile(r"(\d{0,60})(?:\.(\d{0,60}))?\Z", re.ASCII)
+_DECIMALS = 18
 
 
 def parse_address(text: str) -> Address:
@@ -79,3 +81,28 @@ def show_mft(amount: int) -> str:
     sign = "-" if amount < 0 else ""
     fraction = f"{rest:018d}".rstrip("0")
     return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+
+
+def parse_mft(text: str) -> Wei:
+    """Return an amount of MFT, written as a decimal without sign and unit.
+
+    >>> parse_mft("1.5")
+    1500000000000000000
+
+    Raises:
+        InvalidText: it is no such number, or finer than a wei.
+        NumberOutOfRange: no contract can hold that much.
+    """
+    match = _AMOUNT.match(text)
+    if match is None or not (match[1] or match[2]):
+        raise InvalidText(f"not an amount of MFT: {text[:60]!r}", hint="write 12.5")
+    fraction = (match[2] or "").rstrip("0")
+    if len(fraction) > _DECIMALS:
+        raise InvalidText(
+            f"{text} MFT is finer than the token's smallest unit",
+            hint=f"at most {_DECIMALS} digits after the point",
+        )
+    wei = int(match[1] or 0) * MFT + int(fraction.ljust(_DECIMALS, "0"))
+    if wei >= 2**256:
+        raise NumberOutOfRange(f"{text} MFT is more than there can be")
+    return Wei(wei)

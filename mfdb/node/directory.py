@@ -55,7 +55,7 @@ class Correspondent:
         accounts: Accounts,
         timeout_s: float,
     ) -> None:
-        self._peer = peer
+        self.peer = peer
         self.record = record
         self.offer = offer
         self._accounts = accounts
@@ -69,7 +69,7 @@ class Correspondent:
     @property
     def is_open(self) -> bool:
         """Whether the connection still stands."""
-        return self._peer.is_open
+        return self.peer.is_open
 
     async def ask(self, request: Request, answer: type[A], *, timeout_s: float | None = None) -> A:
         """Return the answer to a request.
@@ -81,13 +81,13 @@ class Correspondent:
         """
         body = encode(request)
         async with self._accounts.consuming(self, len(body), answer_bytes(request)) as bill:
-            reply = await self._peer.request(body, timeout_s=timeout_s or self._timeout_s)
+            reply = await self.peer.request(body, timeout_s=timeout_s or self._timeout_s)
             bill.answered(len(reply))
         return open_answer(answer, reply)
 
     async def pay(self, body: bytes) -> None:
         """Send a payment, which is itself free of charge."""
-        await self._peer.request(body, timeout_s=self._timeout_s)
+        await self.peer.request(body, timeout_s=self._timeout_s)
 
     async def follow(self, request: Follow) -> AsyncIterator[LogPage]:
         """Yield the pages of a provider's log as they come.
@@ -95,7 +95,7 @@ class Correspondent:
         Raises:
             PeerUnreachable: the connection was lost.
         """
-        pages = self._peer.stream(encode(request))
+        pages = self.peer.stream(encode(request))
         while True:
             # Reserved, and if need be paid, before the page comes: the provider reserves it too.
             async with self._accounts.consuming(self, 0, answer_bytes(request)) as bill:
@@ -200,6 +200,18 @@ class Directory:
             self._open[identity] = correspondent
             return correspondent
 
+    async def quote(self, identity: Address) -> Correspondent:
+        """Return a correspondent whose offer was asked for just now.
+
+        Raises:
+            PeerUnreachable, DeadlineExceeded, UnknownIdentity: there is none to be had.
+        """
+        known = self._open.get(identity)
+        if known is None or not known.is_open:
+            return await self.reach(identity)
+        known.offer = (await self._hello(known.peer)).offer
+        return known
+
     async def reach_any(self, identities: Iterable[Address]) -> Correspondent:
         """Return the first of these identities that can be reached.
 
@@ -231,8 +243,7 @@ class Directory:
         peer = await self._transport.dial(
             record.transport_key, record.underlays[0], timeout_s=timeout_s
         )
-        hello = encode(Hello(version=VERSION, record=self.me))
-        welcome = open_answer(Welcome, await peer.request(hello, timeout_s=timeout_s))
+        welcome = await self._hello(peer)
         found = self._sessions.admit(peer, welcome.version, welcome.record)
         if found.identity != record.identity:
             raise BadProof("another node answers than was called")
@@ -246,6 +257,11 @@ class Directory:
             accounts=self._accounts,
             timeout_s=self._settings.request_timeout_s,
         )
+
+    async def _hello(self, peer: Peer) -> Welcome:
+        hello = encode(Hello(version=VERSION, record=self.me))
+        timeout_s = self._settings.dial_timeout_s
+        return open_answer(Welcome, await peer.request(hello, timeout_s=timeout_s))
 
     def _open_node(self, identity: Address, data: bytes) -> NodeRecord:
         record = open_record(SignedNodeRecord, data, network=self._chain.network.id).record

@@ -10,11 +10,10 @@ import asyncio
 import json
 import logging
 import sys
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import DepositTooSmall, InvalidText, MfdbError
-from mfdb.kernel.ids import MFT, Wei, show, show_mft
+from mfdb.kernel.ids import Wei, parse_mft, show, show_mft
 
 if TYPE_CHECKING:
     import argparse
@@ -132,13 +131,10 @@ async def withdraw(arguments: argparse.Namespace) -> int:
 
 
 def _amount(text: str) -> Wei:
-    try:
-        wei = Decimal(text) * MFT
-    except InvalidOperation:
-        wei = Decimal(-1)
-    if wei != int(wei) or not 0 < wei < 2**255:
-        raise InvalidText(f"not an amount of MFT: {text[:40]!r}", hint="write 12.5")
-    return Wei(int(wei))
+    wei = parse_mft(text)
+    if not wei:
+        raise InvalidText("an amount of 0 MFT moves nothing", hint="write 12.5")
+    return wei
 
 
 def _say(arguments: argparse.Namespace, state: dict[str, object]) -> None:

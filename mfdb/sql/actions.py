@@ -13,6 +13,7 @@ from mfdb.sql.change_actions import ACTIONS as CHANGE_ACTIONS
 from mfdb.sql.expression_actions import ACTIONS as EXPRESSION_ACTIONS
 from mfdb.sql.expression_actions import listed, unquote, word
 from mfdb.sql.function_actions import ACTIONS as FUNCTION_ACTIONS
+from mfdb.sql.money_actions import ACTIONS as MONEY_ACTIONS
 from mfdb.sql.query_actions import ACTIONS as QUERY_ACTIONS
 from mfdb.sql.session_actions import ACTIONS as SESSION_ACTIONS
 
@@ -385,6 +386,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     **ALTER_ACTIONS,
     **CHANGE_ACTIONS,
     **SESSION_ACTIONS,
+    **MONEY_ACTIONS,
     "start": _pass_value,
     "pass_value": _pass_value,
     "text_value": _text_value,

@@ -71,6 +71,7 @@ from mfdb.sql.node import (
 )
 
 if TYPE_CHECKING:
+    from mfdb.sql.money import Money
     from mfdb.sql.query import Cte, FromItem, Query, Verified
 
 
@@ -346,7 +347,7 @@ Statement: TypeAlias = (
     "SetOption | Begin | Commit | Rollback | Savepoint | RollbackTo | Release | Prepare | "
     "Execute | Deallocate | CopyFrom | CopyTo | CreateIndex | DropIndex | Vacuum | CheckDatabase | "
     "CreateAs | CreateView | Truncate | Alter | CreatePolicy | DropPolicy | Unsubscribe | Listen | "
-    "Unlisten | Notify | Use | UseIdentity"
+    "Unlisten | Notify | Use | UseIdentity | Money"
 )
 
 __all__ = [

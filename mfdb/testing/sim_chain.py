@@ -34,12 +34,13 @@ if TYPE_CHECKING:
         ChequebookState,
         CourtTerms,
         DepositState,
+        FeesState,
         RecordKind,
     )
     from mfdb.kernel.account import Account
     from mfdb.kernel.clock import Clock
 
-_EscrowCall = port.ClaimFees | port.SettleRepair | port.ReleaseCompensation
+_EscrowCall = port.ClaimFees | port.FundAgreement | port.SettleRepair | port.ReleaseCompensation
 _DepositsCall = (
     port.Stake
     | port.Unstake
@@ -55,6 +56,7 @@ GAS: dict[type[ChainCall], int] = {
     port.TransferMft: 34_000,
     port.CreateChequebook: 147_000,
     port.CashCheque: 71_000,
+    port.WithdrawFromChequebook: 41_000,
     port.Stake: 48_000,
     port.Unstake: 48_000,
     port.Delegate: 46_000,
@@ -63,6 +65,7 @@ GAS: dict[type[ChainCall], int] = {
     port.ReleaseAgreement: 101_000,
     port.TerminateAgreement: 118_000,
     port.ClaimFees: 113_000,
+    port.FundAgreement: 62_000,
     port.SetRecord: 84_000,
     port.RecordBeacon: 48_000,
     port.OpenCase: 317_000,
@@ -103,7 +106,8 @@ class SimChainWorld:
         self._seed = tagged_hash("mfdb.sim.chain", seed.to_bytes(32, "big", signed=True))
         self._block = Block(number=1, time_s=int(clock.now_s()))
         self._seen: list[Seen] = []
-        self._gas: dict[Hash, int] = {}
+        self._mined: dict[Hash, tuple[int, int]] = {}
+        """Gas and block of the transactions of the present branch."""
         self._journal = Journal()
         self._recent: deque[_Recent] = deque(maxlen=REORG_TRANSACTIONS)
         self._forks: list[int] = []
@@ -164,11 +168,16 @@ class SimChainWorld:
 
     def gas_of(self, transaction: Hash) -> int:
         """Return the gas of a mined transaction."""
-        return self._gas[transaction]
+        return self._mined[transaction][0]
+
+    def block_of(self, transaction: Hash) -> int | None:
+        """Return the block that a transaction is in now, or None."""
+        found = self._mined.get(transaction)
+        return None if found is None else found[1]
 
     def is_mined(self, transaction: Hash) -> bool:
         """Return whether the present branch holds a transaction."""
-        return transaction in self._gas
+        return transaction in self._mined
 
     @property
     def reorganisations(self) -> int:
@@ -211,8 +220,8 @@ class SimChainWorld:
         return mined
 
     def _finish(self, transaction: Hash, gas: int) -> int:
-        self._gas[transaction] = gas
         number = self._block.number
+        self._mined[transaction] = (gas, number)
         events = self._journal.commit()
         for event in events:
             self._seen.append(Seen(event=event, block=number, transaction=transaction))
@@ -234,7 +243,7 @@ class SimChainWorld:
             for undo in reversed(one.undo):
                 undo()
             del self._seen[len(self._seen) - one.events :]
-            del self._gas[one.mined.transaction]
+            del self._mined[one.mined.transaction]
         taken.reverse()
         fork = taken[0].mined.block - 1
         self._forks.append(fork)
@@ -250,12 +259,12 @@ class SimChainWorld:
         match call:
             case port.CreateChequebook():
                 return self.chequebooks.create(sender, call.amount), None
+            case port.CashCheque() | port.WithdrawFromChequebook():
+                self._apply_chequebook(call, sender, block)
             case port.OpenCase():
                 return None, self.court.open_case(sender, call, block)
             case port.TransferMft():
                 self.ledger.move(sender, call.to, call.amount)
-            case port.CashCheque():
-                self.chequebooks.cash(call.cheque, call.signature, block)
             case port.SetRecord():
                 self.registry.set_record(sender, call.kind, call.record)
             case port.RecordBeacon():
@@ -269,6 +278,15 @@ class SimChainWorld:
             case _:
                 self._apply_deposits(call, sender, block)
         return None, None
+
+    def _apply_chequebook(
+        self, call: port.CashCheque | port.WithdrawFromChequebook, sender: Address, block: Block
+    ) -> None:
+        match call:
+            case port.CashCheque():
+                self.chequebooks.cash(call.cheque, call.signature, block)
+            case port.WithdrawFromChequebook():
+                self.chequebooks.withdraw(sender, call.chequebook, call.amount)
 
     def _apply_deposits(self, call: _DepositsCall, sender: Address, block: Block) -> None:
         deposits = self.deposits
@@ -288,13 +306,15 @@ class SimChainWorld:
             case port.TerminateAgreement():
                 deposits.terminate(sender, call.agreement, call.client_signature, block)
             case _:
-                self._apply_escrow(call, block)
+                self._apply_escrow(call, sender, block)
 
-    def _apply_escrow(self, call: _EscrowCall, block: Block) -> None:
+    def _apply_escrow(self, call: _EscrowCall, sender: Address, block: Block) -> None:
         deposits, escrow = self.deposits, self.escrow
         match call:
             case port.ClaimFees():
                 escrow.claim(deposits.kept(call.agreement), block)
+            case port.FundAgreement():
+                escrow.fund(sender, deposits.kept(call.agreement), call.amount, block)
             case port.SettleRepair():
                 escrow.settle_repair(call.case, call.receipt, call.signature, deposits)
             case port.ReleaseCompensation():
@@ -371,6 +391,10 @@ class SimChain:
         """Return a registered agreement, or None."""
         return self._world.deposits.agreement_state(agreement)
 
+    async def fees(self, agreement: AgreementId) -> FeesState:
+        """Return the fees of an agreement; all zero if there is none."""
+        return self._world.escrow.fees(agreement)
+
     async def record(self, identity: Address, kind: RecordKind) -> bytes | None:
         """Return an identity's newest record of a kind, or None."""
         return self._world.registry.record(identity, kind)
@@ -390,6 +414,10 @@ class SimChain:
     async def events(self, *, since_block: int = 0) -> list[Seen]:
         """Return all events from a block on, in chain order, as the present branch has them."""
         return self._world.seen(since_block)
+
+    async def block_of(self, transaction: Hash) -> int | None:
+        """Return the number of the block that a transaction is in now, or None."""
+        return self._world.block_of(transaction)
 
     async def gas_used(self, transaction: Hash) -> int:
         """Return the gas that the real contracts typically use for such a transaction."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mfdb.chain.port import AgreementRegistered, AgreementState, CompensationPaid, DepositState
+from mfdb.chain.port import (
+    AgreementRegistered,
+    AgreementState,
+    CompensationPaid,
+    DepositState,
+    FeesState,
+)
 from mfdb.kernel.ids import (
     ZERO_ADDRESS,
     ZERO_HASH,
@@ -338,6 +344,23 @@ class Escrow:
         epochs = self._epochs_due(kept, block)
         require(epochs > 0, "mfdb: nothing due")
         self._pay_provider(kept, epochs)
+
+    def fund(self, sender: Address, kept: Kept | None, amount: int, block: Block) -> None:
+        """Add to what an agreement's fees are paid from."""
+        require(kept is not None, "mfdb: no such agreement")
+        assert kept is not None
+        fits_uint256(amount)
+        require(block.time_s <= kept.end, "mfdb: agreement over")
+        require(amount > 0, "mfdb: no amount")
+        name = kept.agreement.id
+        fees = self._fees[name]
+        self._fees[name] = replace(fees, held=fees.held + amount)
+        self._ledger.move(sender, self.address, amount)
+
+    def fees(self, agreement: AgreementId) -> FeesState:
+        """Return the fees of an agreement."""
+        fees = self._fees[agreement]
+        return FeesState(per_epoch=Wei(fees.per_epoch), held=Wei(fees.held), claimed=fees.claimed)
 
     def settle_fees(self, kept: Kept, block: Block) -> None:
         """Pay the provider what is due and the client the rest."""

@@ -83,6 +83,15 @@ class Chequebooks:
         if paid > 0:
             self._ledger.move(cheque.chequebook, cheque.beneficiary, paid)
 
+    def withdraw(self, sender: Address, chequebook: Address, amount: int) -> None:
+        """Give an issuer back what is in its chequebook."""
+        issuer = self._issuers[chequebook]
+        require(issuer is not None, "mfdb: no such chequebook")
+        fits_uint256(amount)
+        require(sender == issuer, "mfdb: not the issuer")
+        require(amount <= self._ledger.balances[chequebook], "mfdb: not liquid")
+        self._ledger.move(chequebook, sender, amount)
+
     def newest_of(self, issuer: Address) -> Address | None:
         """Return the newest chequebook that an identity made."""
         return self._newest[issuer]

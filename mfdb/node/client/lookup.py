@@ -48,13 +48,17 @@ class Lookup:
                 self._known[dataset] = verify_state(state, dataset, self._context.network)
         return self._known.get(dataset)
 
-    def own(self) -> list[DatasetId]:
-        """Return the datasets of this identity that are known here."""
+    def kept(self) -> dict[DatasetId, Whereabouts]:
+        """Return what was found last of every dataset that is known here."""
         with self._context.store.snapshot() as view:
             keys = [key for key, _ in view.scan(_PREFIX) if len(key) == _KEY_BYTES]
         known = {DatasetId(Hash(key[1:])): self.known(DatasetId(Hash(key[1:]))) for key in keys}
+        return {dataset: found for dataset, found in known.items() if found is not None}
+
+    def own(self) -> list[DatasetId]:
+        """Return the datasets of this identity that are known here."""
         me = self._context.me
-        return [dataset for dataset, found in known.items() if found and found.manifest.owner == me]
+        return [one for one, found in self.kept().items() if found.manifest.owner == me]
 
     async def remember(self, dataset: DatasetId, found: Whereabouts) -> None:
         """Keep what was found or published, so that a later process knows whom to ask."""

@@ -124,7 +124,7 @@ class Placer:
 
     async def _ask(self, identity: Address) -> Offering | None:
         try:
-            correspondent = await self._context.directory.reach(identity)
+            correspondent = await self._context.directory.quote(identity)
         except MfdbError as error:
             log.info("a provider makes no offer identity=0x%s %s", identity.hex(), error)
             return None

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.chain.port import OpenCase, RecordBeacon, RecordKind, SetRecord
+from mfdb.chain.port import RecordKind, SetRecord
 from mfdb.dataset.outcome import SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
+from mfdb.node.client.accusing import Accusing
 from mfdb.node.client.attesting import Attesting
 from mfdb.node.client.bringing_back import BringingBack
 from mfdb.node.client.lookup import Lookup
+from mfdb.node.client.money import Money
 from mfdb.node.client.moving import Change, Mover
+from mfdb.node.client.offers import Offers
 from mfdb.node.client.pipes import Pipes
 from mfdb.node.client.placing import Placer
 from mfdb.node.client.reports import Reports
@@ -69,6 +72,9 @@ class NodeRemote:
         self._attesting = Attesting(context, self._lookup)
         self._reports = Reports(context, self._lookup, accounts)
         self._rounds = Rounds(context)
+        self.money = Money(context, self._lookup, accounts)
+        self.offers = Offers(context, self.money)
+        self.accusing = Accusing(context, self._lookup)
         self._on_close = on_close
         self._pipes = Pipes(context)
         self._pushing: set[Push] = set()
@@ -360,35 +366,10 @@ class NodeRemote:
         )
 
     async def challenge(self, dataset: DatasetId, shard: int) -> CaseId:
-        """Accuse the holder of a shard on chain, unasked; it must show the unit drawn.
-
-        Any owner may do that who holds the store receipt; the bond is lost if the holder answers.
-
-        Raises:
-            UnknownDataset: no sealed segment of the dataset is known.
-            TransactionReverted: the court refuses the case.
-        """
-        found = await self._lookup.look(dataset)
-        signed = next(
-            (s for b in found.segments for s in b.receipts if s.receipt.shard == shard), None
-        )
-        if signed is None:
-            raise UnknownDataset(f"no receipt for shard {shard} is known", hint="seal it first")
-        epoch = await self._next_beacon()
-        call = OpenCase(receipt=signed.receipt, signature=signed.signature, epoch=epoch, draw=0)
-        mined = await self._context.chain.send(call, self._context.keys.account)
+        """Accuse the holder of a shard on chain; see `Accusing.accuse_shard`."""
+        mined = await self.accusing.accuse_shard(dataset, shard)
         assert mined.case is not None, "the court names the case that it opened"
         return mined.case
-
-    async def _next_beacon(self) -> int:
-        """Return the present epoch once its beacon is on chain; we record it if nobody does."""
-        chain = self._context.chain
-        terms = await chain.terms()
-        epoch = (await chain.head()).time_s // terms.epoch_s
-        while await chain.beacon(epoch) is None:
-            await chain.send(RecordBeacon(epoch=epoch), self._context.keys.account)
-            await asyncio.sleep(self._context.node.poll_s)
-        return epoch
 
     async def status(self, what: str, dataset: DatasetId | None) -> Table:
         """Return the rows of a SHOW statement that only the network can answer."""

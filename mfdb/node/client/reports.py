@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus
-from mfdb.kernel.errors import NotSupportedError
+from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, RecordKind
+from mfdb.kernel.digest import sha256
+from mfdb.kernel.errors import MfdbError, NotSupportedError
 from mfdb.kernel.ids import show, show_mft
 from mfdb.node.client.health import Health
 from mfdb.node.messages import GetReceipts, LogPage, ReadLog, Receipts
+from mfdb.rules.records import open_offer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
     from mfdb.node.client.lookup import Lookup
     from mfdb.node.directory import Correspondent
     from mfdb.node.messages import LogItem
+    from mfdb.node.whereabouts import Whereabouts
 
+log = logging.getLogger(__name__)
 PAGE_BYTES = 2**20
 Columns = dict[str, str]
 """The SQL types of a table's columns, by name, in their order."""
@@ -55,6 +60,17 @@ RECEIPTS: Columns = {
     "provider": "IDENTITY",
     "log_number": "BIGINT",
     "expires": "TIMESTAMPTZ",
+    "receipt": "TEXT",
+    "segment": "TEXT",
+    "shard": "INTEGER",
+}
+OFFERS: Columns = {
+    "provider": "IDENTITY",
+    "capacity_bytes": "BIGINT",
+    "price": "MFT",
+    "per_bytes": "BIGINT",
+    "per_seconds": "BIGINT",
+    "until": "TIMESTAMPTZ",
 }
 BALANCES: Columns = {"account": "TEXT", "amount": "MFT"}
 CHEQUES: Columns = {
@@ -112,6 +128,7 @@ class Reports:
             "balances": (BALANCES, self._balances),
             "cheques": (CHEQUES, self._cheques),
             "deposits": (DEPOSITS, self._deposits),
+            "offers": (OFFERS, self._offers),
             "court cases": (CASES, self._cases),
             "reputation": (REPUTATION, self._reputation),
         }
@@ -209,11 +226,14 @@ class Reports:
                     show(item.changeset),
                     show(one.batch.provider),
                     one.ack.log_number,
-                    datetime.datetime.fromtimestamp(one.ack.expiry, datetime.UTC),
+                    _moment(one.ack.expiry),
+                    show(sha256(one.ack.words())),
+                    None,
+                    None,
                 )
                 for one in receipts
             ]
-        return rows
+        return rows + _store_receipts(found)
 
     async def _balances(self) -> list[Row]:
         me, chain = self._context.me, self._context.chain
@@ -241,6 +261,21 @@ class Reports:
         for identity in await self._context.directory.providers():
             state = await self._context.chain.deposit(identity)
             rows.append((show(identity), _amount(state.total), _amount(state.earmarked)))
+        return rows
+
+    async def _offers(self) -> list[Row]:
+        network, chain = self._context.network.id, self._context.chain
+        rows: list[Row] = []
+        for identity, data in sorted((await chain.records(RecordKind.OFFER)).items()):
+            try:
+                one = open_offer(data, network=network, identity=identity)
+            except MfdbError as error:
+                log.warning("left out an offer identity=0x%s %s", identity.hex(), error)
+                continue
+            if one.capacity_bytes:
+                price = (_amount(one.price), one.per_bytes, one.per_s)
+                until = _moment(one.valid_until) if one.valid_until else None
+                rows.append((show(identity), one.capacity_bytes, *price, until))
         return rows
 
     async def _heard(self) -> list[tuple[CaseOpened, CaseClosed | None]]:
@@ -319,6 +354,29 @@ async def _log(correspondent: Correspondent, dataset: DatasetId) -> AsyncIterato
         if not page.items or not page.more:
             return
         after = page.items[-1].number
+
+
+def _moment(time_s: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(time_s, datetime.UTC)
+
+
+def _store_receipts(found: Whereabouts) -> list[Row]:
+    """Return the receipts for shards of sealed segments; their ids are what CHALLENGE takes."""
+    agreements = found.placement.agreements.values()
+    providers = {made.agreement.id: show(made.agreement.provider) for made in agreements}
+    receipts = [signed.receipt for bundle in found.segments for signed in bundle.receipts]
+    return [
+        (
+            None,
+            providers.get(one.agreement),
+            None,
+            _moment(one.expiry),
+            show(one.struct_hash()),
+            show(one.segment),
+            one.shard,
+        )
+        for one in receipts
+    ]
 
 
 def _case_row(opened: CaseOpened, closed: CaseClosed | None) -> Row:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mfdb.node.commit import Transaction
     from mfdb.node.messages import GetDataset, GetSegments, ProposeAgreement
     from mfdb.node.provider.context import Context
+    from mfdb.node.provider.offering import Offering
     from mfdb.rules.evidence import Agreement
     from mfdb.rules.placement import Placement, SignedPlacement
 
@@ -47,21 +48,23 @@ START_SLACK_S = 3600
 class Duties:
     """The service that decides what this provider keeps."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, offering: Offering) -> None:
         self._context = context
+        self._offering = offering
         self.outranked: dict[tuple[Address, DatasetId], None] = {}
         """Whose take-over stood in which placement log and no longer does, until they are told."""
 
     def offer(self) -> Offer:
         """Return what this provider asks for storage and requests."""
-        settings = self._context.settings
-        used = self._used_bytes(self._context.clock.now_s())
+        settings, now_s = self._context.settings, self._context.clock.now_s()
         with self._context.store.snapshot() as view:
             drains = shelf.is_draining(view)
+        record = self._offering.record
+        free = record.free_bytes(self._used_bytes(now_s), now_s)
         return Offer(
-            fee_per_mib_epoch=settings.fee_per_mib_epoch,
-            deposit_per_mib=settings.deposit_per_mib,
-            free_bytes=0 if drains else max(0, settings.capacity_bytes - used),
+            fee_per_mib_epoch=record.fee_per_mib(settings.epoch_s),
+            deposit_per_mib=record.deposit_per_mib or settings.deposit_per_mib,
+            free_bytes=0 if drains else free,
             price_per_request=settings.price_per_request,
             price_per_kib=settings.price_per_kib,
             payment_threshold=settings.payment_threshold,

@@ -28,6 +28,7 @@ from mfdb.node.provider.figures import Gauges
 from mfdb.node.provider.healing import Healing
 from mfdb.node.provider.intake import Acknowledger, Intake
 from mfdb.node.provider.leaving import Leaving
+from mfdb.node.provider.offering import Offering
 from mfdb.node.provider.repairing import Repairing
 from mfdb.node.provider.row_trees import RowTrees
 from mfdb.node.provider.sealing import Sealing
@@ -119,7 +120,7 @@ class ProviderNode:
         if not self.is_draining:
             await self._stake()
         me = await self._publish(self._bound)
-        self._serve(me, self._transport)
+        await self._serve(me, self._transport)
         log.info("provider ready identity=0x%s address=%s", self._keys.account.address.hex(), bound)
         return bound
 
@@ -197,7 +198,7 @@ class ProviderNode:
 
     # ---- wiring
 
-    def _serve(self, me: SignedNodeRecord, transport: Transport) -> None:
+    async def _serve(self, me: SignedNodeRecord, transport: Transport) -> None:
         directory = Directory(
             me,
             transport=transport,
@@ -220,7 +221,9 @@ class ProviderNode:
             settings=self._settings,
         )
         feed = Feed()
-        duties = Duties(context)
+        offering = Offering(context)
+        await offering.look()
+        duties = Duties(context, offering)
         intake = Intake(context, self._acknowledger, feed)
         serving = Serving(context, feed)
         shards = Shards(context)
@@ -247,6 +250,7 @@ class ProviderNode:
         self._server.serve(me, duties.offer, answering, serving.on_follow)
         self._server.on_arrival = healing.arrived
         healing.began()
+        self._loop("offering", offering.look, self._node.poll_s)
         self._loop("court", court.look, self._node.poll_s)
         self._loop("auditing", Auditing(context, court).look, self._node.poll_s)
         self._loop("repairing", repairing.look, self._node.poll_s)

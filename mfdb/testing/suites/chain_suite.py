@@ -46,6 +46,7 @@ from mfdb.kernel.ids import (
     CaseId,
     Wei,
 )
+from mfdb.testing.suites.chain_money_suite import MoneySuite
 from mfdb.testing.suites.chain_release_suite import ReleaseSuite, refused
 from mfdb.testing.suites.chain_stage import (
     DEPOSIT,
@@ -67,7 +68,7 @@ GIVEN = 1000 * MFT
 TEST_S = 120
 
 
-class ChainSuite(ReleaseSuite):
+class ChainSuite(ReleaseSuite, MoneySuite):
     """Conformance of one chain; see the module docstring."""
 
     async def open_world(self) -> ChainWorld:

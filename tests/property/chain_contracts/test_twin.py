@@ -189,6 +189,13 @@ def transaction(actor: Actor, step: Step) -> tuple[Account, port.ChainCall]:  # 
             return _excuse(actor, a, b)
         case "claim":
             return STRANGER, port.ClaimFees(agreement=_known(actor, a))
+        case "fund":
+            call = port.FundAgreement(agreement=_known(actor, a), amount=Wei(b * MFT))
+            return (BOB, STRANGER)[a % 2], call
+        case "withdraw":
+            book = actor.books[a % len(actor.books)] if actor.books else ZERO_ADDRESS
+            withdrawn = port.WithdrawFromChequebook(chequebook=book, amount=Wei(b * MFT))
+            return (ALICE, BOB)[b % 3 == 2], withdrawn
         case "book":
             return ALICE, port.CreateChequebook(amount=Wei(b * MFT))
         case "cash":
@@ -198,7 +205,8 @@ def transaction(actor: Actor, step: Step) -> tuple[Account, port.ChainCall]:  # 
 
 KINDS = ("stake", "unstake", "register", "register", "open", "open", "open", "answer", "verdict",
          "verdict", "replace", "settle", "compensation", "release", "claim", "terminate",
-         "excuse", "book", "cash", "cash", "pay", "travel", "travel")  # fmt: skip
+         "excuse", "book", "cash", "cash", "pay", "fund", "withdraw", "travel",
+         "travel")  # fmt: skip
 steps = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 7), st.integers(0, 30)),
     min_size=10,
@@ -232,6 +240,7 @@ def seen_by(actor: Actor) -> list[object]:
     found += [run(chain.deposit(each.address)) for each in (PROVIDER, REPAIRER)]
     known = [*actor.agreements, *actor.repairs.values()]
     found += [run(chain.agreement(each)) for each in known]
+    found += [run(chain.fees(each)) for each in known]
     for case in actor.cases:
         state = run(chain.case(case))
         assert state is not None

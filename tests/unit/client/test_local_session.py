@@ -347,12 +347,42 @@ def test_settings_are_set_shown_and_checked(local: User) -> None:
         ("sealed_sender", "on", "off"),
         ("route", "auto", "auto"),
         ("memory_limit", "1GB", "1GB"),
+        ("wait", "1", "1"),
     ]
     local.now("SET freshness = DEFAULT")
     assert rows(local, "SHOW SETTINGS")[0][1] == "latest"
-    for text in ("SET freshness = 'sometimes'", "SET sealed_sender = 7", "SET freshnes = 'x'"):
+    for text in (
+        "SET freshness = 'sometimes'",
+        "SET sealed_sender = 7",
+        "SET freshnes = 'x'",
+        "SET wait = 0",
+        "SET wait = 'long'",
+        "SET wait = 1001",
+        "SET wait = -1",
+    ):
         with pytest.raises(InvalidDefinition):
             local.now(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STAKE 1000 MFT ON storage",
+        "UNSTAKE ALL",
+        "OFFER SERVICE storage WITH (capacity = '50 GB') PRICE 0.001 MFT PER gb month",
+        "REVOKE OFFER SERVICE storage",
+        "FUND DATASET m WITH 50 MFT",
+        "FUND chequebook WITH 5 MFT",
+        "WITHDRAW 5 MFT FROM chequebook TO bob",
+        "TRANSFER 3 MFT TO bob",
+        "CHALLENGE RECEIPT 'id' WITH (stake = 5)",
+    ],
+)
+def test_money_needs_a_network(local: User, text: str) -> None:
+    with pytest.raises(NetworkError, match="needs a network") as caught:
+        local.now(text)
+    assert caught.value.position == 0
+    assert "network=" in caught.value.hint
 
 
 def test_identities_are_created_once(local: User) -> None:

@@ -196,7 +196,7 @@ async def test_a_released_shard_is_excused_in_court(town: Town) -> None:
     before = (await remote._lookup.look(dataset)).segments[0]
     await recode(town, bob, remote, dataset, Profile(k=3, n=6))
     signed_receipt = before.receipts[0]
-    epoch = await remote._next_beacon()
+    epoch = await remote.accusing._next_beacon()
     mined = await town.world.chain().send(
         OpenCase(
             receipt=signed_receipt.receipt,

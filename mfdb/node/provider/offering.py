@@ -1,0 +1,57 @@
+"""What this provider offers: as its settings say, or as its identity has published on chain."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mfdb.chain.port import RecordKind
+from mfdb.kernel.errors import DataError, ProtocolViolation
+from mfdb.rules.records import MIB, OfferRecord, open_offer
+
+if TYPE_CHECKING:
+    from mfdb.node.provider.context import Context
+
+log = logging.getLogger(__name__)
+
+
+class Offering:
+    """The service that follows the offer of its provider (OFFER SERVICE, REVOKE OFFER)."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.record = self._by_settings()
+        """The offer in force; a quote made of it is binding."""
+
+    async def look(self) -> None:
+        """Take up what was published last.
+
+        Raises:
+            ChainUnavailable: the registry cannot be read; the offer stays as it is.
+        """
+        me = self._context.me
+        data = await self._context.chain.record(me, RecordKind.OFFER)
+        if data is None:
+            return
+        try:
+            record = open_offer(data, network=self._context.network.id, identity=me)
+        except (DataError, ProtocolViolation) as error:
+            log.warning("the published offer is no good and not followed: %s", error)
+            return
+        if record != self.record:
+            log.info("offers %d bytes for %d wei", record.capacity_bytes, record.price)
+            self.record = record
+
+    def _by_settings(self) -> OfferRecord:
+        settings = self._context.settings
+        return OfferRecord(
+            network=self._context.network.id,
+            identity=self._context.me,
+            capacity_bytes=settings.capacity_bytes,
+            price=settings.fee_per_mib_epoch,
+            per_bytes=MIB,
+            per_s=settings.epoch_s,
+            deposit_per_mib=settings.deposit_per_mib,
+            valid_until=0,
+            time_s=0,
+        )
