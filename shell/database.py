@@ -71,6 +71,11 @@ class Change(Protocol):
         """Equal for the same change at every replica, so that a repeat can be told."""
         ...
 
+    @property
+    def subscription(self) -> str:
+        """The name that SUBSCRIBE gave the subscription, if it did."""
+        ...
+
 
 class Notification(Protocol):
     """One text on a channel that the connection listens to."""

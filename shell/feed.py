@@ -23,8 +23,10 @@ HELD_LINES = 10_000
 
 def change_json(change: Change) -> str:
     """Return a change as one line of JSON, the form of batch mode."""
+    named = {"subscription": change.subscription} if change.subscription else {}
     return json_text(
         {
+            **named,
             "op": change.op,
             "old": record(change.old),
             "new": record(change.new),
@@ -36,11 +38,17 @@ def change_json(change: Change) -> str:
 
 
 def change_line(change: Change, names: Mapping[str, str] | None = None) -> str:
-    """Return a change as one line for a person: sign, author (by name if there is one), row."""
-    sign = {"insert": "+", "update": "~", "delete": "-"}.get(change.op, "?")
+    """Return a change as one line for a person: sign, author (by name if there is one), row.
+
+    In front stands the name of the subscription, if it has one.
+    """
+    named = f"{change.subscription} " if change.subscription else ""
+    if change.op == "progress":
+        return safe(f"{named}. {change.cursor}")
+    sign = {"insert": "+", "update": "~", "upsert": "~", "delete": "-"}.get(change.op, "?")
     row = change.new if change.new is not None else change.old
     author = (names or {}).get(change.author, change.author)
-    return safe(f"{sign} {author} {json_text(record(row))}")
+    return safe(f"{named}{sign} {author} {json_text(record(row))}")
 
 
 def notification_json(one: Notification) -> str:

@@ -12,8 +12,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MfdbError, NotificationsLost
-from mfdb.sql import statement as st
-from mfdb.sql.parse import parse
 from shell.feed import change_json, change_line, notification_json, notification_line
 from shell.settings import FOR_PEOPLE
 
@@ -92,10 +90,8 @@ class News:
         """Print changes above the prompt until the subscription ends or the session closes."""
         session = self._session
         try:
-            name = _name_of(statement)
             async for change in session.connection.subscribe(statement):
-                line = change_line(change, {session.connection.identity: session.who})
-                self._print(f"{name} {line}" if name else line)
+                self._print(change_line(change, {session.connection.identity: session.who}))
         except MfdbError as error:
             session.show_error(error, statement)
 
@@ -127,10 +123,3 @@ class News:
         line = self._session.feed.report()
         if line:
             sys.stdout.write(line + "\n")
-
-
-def _name_of(text: str) -> str:
-    """Return the name that a SUBSCRIBE statement gives itself, or ''."""
-    statement = parse(text)
-    named = statement.name if isinstance(statement, st.Subscribe) else None
-    return "" if named is None else named.text

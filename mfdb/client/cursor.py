@@ -13,7 +13,7 @@ from binascii import Error as Base64Error
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.codec import Record, decode, encode
-from mfdb.kernel.errors import InvalidText, MfdbError
+from mfdb.kernel.errors import CursorLost, InvalidText, MfdbError
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import DatasetId
@@ -55,8 +55,19 @@ def read_cursor(text: str, dataset: DatasetId) -> Cursor:
     return cursor
 
 
-def position(cursor: Cursor | None, feed: bytes) -> int | None:
-    """Return the sequence to go on after at this replica; None for a snapshot, 0 for a replay."""
+def position(cursor: Cursor | None, feed: bytes, newest: int) -> int | None:
+    """Return the sequence to go on after at this replica; None for a snapshot, 0 for a replay.
+
+    Raises:
+        CursorLost: the cursor is ahead of the newest change.
+    """
     if cursor is None:
         return None
-    return cursor.sequence if cursor.feed == feed else 0
+    if cursor.feed != feed:
+        return 0
+    if not 0 <= cursor.sequence <= newest:
+        raise CursorLost(
+            f"the cursor stands at change {cursor.sequence}, and the newest one here is {newest}",
+            hint="this directory was brought back from an older copy: subscribe without SINCE",
+        )
+    return cursor.sequence

@@ -152,6 +152,8 @@ class Local:
                 return self.copies.run(statement, params, text)
             case st.Subscribe():
                 raise InterfaceError("use subscribe() for SUBSCRIBE", hint="it gives a stream")
+            case st.Unsubscribe():
+                return self.standing.unsubscribe(statement)
             case _:
                 return self._of_session(statement, params, text)
 

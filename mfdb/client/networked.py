@@ -239,13 +239,13 @@ class Networked:
             raise AssertionError("the last attempt returns or raises")
 
     async def subscribe(
-        self, statement: st.Statement, params: Given, since: str | None
+        self, statement: st.Statement, params: Given, since: str | None, text: str
     ) -> AsyncIterator[Change]:
         """Yield the changes of a standing query; see `Local.subscribe`."""
         query = statement.query if isinstance(statement, st.Subscribe) else statement
         table = query.table if isinstance(query, st.Select) else None
         await self._prepare(table, Action.SUBSCRIBE)
-        changes = self._local.standing.subscribe(statement, params, since, self._remote)
+        changes = self._local.standing.subscribe(statement, params, since, text, self._remote)
         async for change in changes:
             yield change
 

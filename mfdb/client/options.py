@@ -62,7 +62,7 @@ def parse_options(
         _refuse(option, seen, creates=creates)
         seen.add(option.name)
     return DatasetOptions(
-        local=_truth(given["local"]) if "local" in given else False,
+        local=truth(given["local"]) if "local" in given else False,
         ordering=_ordering(given["ordering"]) if "ordering" in given else None,
         profile=_profile(given, base),
         retention_s=_interval(given["retention"]) if "retention" in given else None,
@@ -135,7 +135,12 @@ def _wrong(option: Option, wanted: str) -> InvalidDefinition:
     )
 
 
-def _truth(option: Option) -> bool:
+def truth(option: Option) -> bool:
+    """Return whether an option is on, as one without a value is.
+
+    Raises:
+        InvalidDefinition: it is neither.
+    """
     words = {"true": True, "on": True, "false": False, "off": False, "": True}
     value = option.value
     if value is None:

@@ -37,6 +37,9 @@ class Result(msgspec.Struct):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a subscription: `op` is insert, update or delete, rows are by column name.
 
+    With `ENVELOPE = 'upsert'` it is upsert, or delete with the key in `old`. With `PROGRESS` there
+    are changes of `op` progress, without a row: everything up to their cursor was given.
+
     `cursor` resumes right after this change, at this replica or any other; at another one changes
     may come twice, then `key` (equal everywhere) tells a repeat. `hlc` is the writer's stamp.
     """
@@ -48,6 +51,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     hlc: int
     cursor: str
     key: str
+    subscription: str = ""
+    """The name that SUBSCRIBE gave the subscription that it came by, if it did."""
 
 
 def table(tag: str, names: Mapping[str, str], rows: Sequence[tuple[object, ...]]) -> Result:

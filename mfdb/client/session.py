@@ -298,12 +298,13 @@ class Session:
 
         Raises:
             AccessDenied: this identity may not subscribe.
-            InvalidText: `since` is no cursor of that dataset.
+            InvalidText, CursorLost: `since` is no cursor of that dataset, or ahead of it.
+            DuplicateObject: there is a subscription of its name.
         """
         self._need_open()
         if self._networked is not None:
-            return self._networked.subscribe(parse(text), params, since)
-        return self._local.standing.subscribe(parse(text), params, since)
+            return self._networked.subscribe(parse(text), params, since, text)
+        return self._local.standing.subscribe(parse(text), params, since, text)
 
     @property
     def is_open(self) -> bool:

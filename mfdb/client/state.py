@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.client.channels import Channels, Ear, Said
+from mfdb.client.following import Subscriptions
 from mfdb.client.savepoints import Savepoint, copied
 from mfdb.client.settings import SessionSettings
-from mfdb.client.subscription import Subscriptions
 from mfdb.client.tables import PendingTable
 from mfdb.client.watch import Watch
 from mfdb.kernel.errors import (

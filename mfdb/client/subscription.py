@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mfdb.client.cursor import Cursor, position, write_cursor
+from mfdb.client.cursor import Cursor, write_cursor
 from mfdb.client.results import Change, columns_of
 from mfdb.client.rows import maker
 from mfdb.client.tables import OneRow, versioned
@@ -21,10 +21,10 @@ from mfdb.sql.execute import CompiledSelect
 from mfdb.sql.tables import StoredRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from mfdb.client.following import Following, Subscriptions
     from mfdb.client.remote import Remote
-    from mfdb.dataset.catalogue import Known
     from mfdb.dataset.outcome import RowChanged
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.ids import DatasetId
@@ -72,23 +72,54 @@ class View:
         return self.of(row, is_partial=is_partial)
 
 
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """What WITH says of a subscription.
+
+    `snapshot`: without a cursor it begins with the rows that there are, else with what changes from
+    now on. `progress`: how far it is is told whenever everything was given. `key`: the names under
+    which the primary key stands, for changes that say what a row is now; None: what it was and is.
+    `name`: what the changes say that they belong to.
+    """
+
+    snapshot: bool = True
+    progress: bool = False
+    key: tuple[str, ...] | None = None
+    name: str = ""
+
+
 class Subscription:
-    """One consumer's way through the changelog of one dataset."""
+    """One consumer's way through the changelog of one dataset; `after` is where it stands.
 
-    def __init__(self, replica: Replica, known: Known, view: View, *, since: Cursor | None) -> None:
+    None: before the snapshot.
+    """
+
+    def __init__(
+        self, replica: Replica, dataset: DatasetId, view: View, form: Form, *, after: int | None
+    ) -> None:
         self._replica = replica
-        self._known = known
-        self._dataset = known.manifest.dataset
+        self._dataset = dataset
         self._view = view
-        self._after = position(since, replica.feed_id)
-
-    @property
-    def dataset(self) -> DatasetId:
-        """Whose changes these are."""
-        return self._dataset
+        self._form = form
+        self._after = after
+        self._told = after
 
     def take(self) -> Iterator[Change]:
         """Yield what there is: the snapshot first if no cursor was given, then changes."""
+        yield from self._taken()
+        if self._form.progress and self._after is not None and self._after != self._told:
+            self._told = self._after
+            yield Change(
+                op="progress",
+                old=None,
+                new=None,
+                author="",
+                hlc=0,
+                cursor=self._cursor(self._after),
+                key="",
+                subscription=self._form.name,
+            )
+
+    def _taken(self) -> Iterator[Change]:
         if self._after is None:
             yield from self._snapshot()
         while True:
@@ -97,9 +128,7 @@ class Subscription:
                 page = list(islice(reading.changes(known, self._after or 0), _PAGE))
             for changed in page:
                 self._after = changed.sequence
-                change = self._change(changed)
-                if change is not None:
-                    yield change
+                yield from self._changes(changed)
             if len(page) < _PAGE:
                 return
 
@@ -122,57 +151,55 @@ class Subscription:
                 new = None if row is None else self._view.of(versioned(row, row.row))
                 if row is not None and new is not None:
                     yield Change(
-                        op="insert",
+                        op="insert" if self._form.key is None else "upsert",
                         old=None,
                         new=new,
                         author=_shown(row.author),
                         hlc=row.hlc,
                         cursor=self._cursor(place),
                         key=show(row.version),
+                        subscription=self._form.name,
                     )
         self._after = newest
 
-    def _change(self, changed: RowChanged) -> Change | None:
+    def _changes(self, changed: RowChanged) -> Iterator[Change]:
         old = self._view.side(changed, changed.old, is_partial=changed.is_partial)
         new = self._view.side(changed, changed.new)
-        if old is None and new is None:
-            return None
-        op = "insert" if old is None else "delete" if new is None else "update"
+        key = self._form.key
+        if key is None:
+            if old is not None or new is not None:
+                op = "insert" if old is None else "delete" if new is None else "update"
+                yield self._change(changed, op, old, new)
+            return
+        was = None if old is None else {name: old[name] for name in key}
+        if was is not None and (new is None or any(new[name] != was[name] for name in key)):
+            # A consumer that goes on from here hears of both once more.
+            yield self._change(changed, "delete", was, None, back=new is not None)
+        if new is not None:
+            yield self._change(changed, "upsert", None, new)
+
+    def _change(
+        self,
+        changed: RowChanged,
+        op: str,
+        old: dict[str, object] | None,
+        new: dict[str, object] | None,
+        *,
+        back: bool = False,
+    ) -> Change:
         return Change(
             op=op,
             old=old,
             new=new,
             author=_shown(changed.author),
             hlc=changed.hlc,
-            cursor=self._cursor(changed.sequence),
+            cursor=self._cursor(changed.sequence - back),
             key=show(changed.version) + ("/gone" if op == "delete" else ""),
+            subscription=self._form.name,
         )
 
     def _cursor(self, sequence: int) -> str:
         return write_cursor(Cursor(self._replica.feed_id, self._dataset, sequence))
-
-
-class Subscriptions:
-    """The subscriptions of a session that are open, so that closing it ends them."""
-
-    def __init__(self) -> None:
-        self._closers: set[Callable[[], None]] = set()
-        self._closed = False
-
-    def have_ended(self) -> bool:
-        """Return whether the session was closed."""
-        return self._closed
-
-    def add(self, closer: Callable[[], None]) -> Callable[[], None]:
-        """Have `closer` called when the session closes; return what takes that back."""
-        self._closers.add(closer)
-        return lambda: self._closers.discard(closer)
-
-    def close(self) -> None:
-        """End all subscriptions."""
-        self._closed = True
-        for closer in tuple(self._closers):
-            closer()
 
 
 async def follow(
@@ -180,37 +207,42 @@ async def follow(
     replica: Replica,
     remote: Remote | None,
     subscriptions: Subscriptions,
+    following: Following,
 ) -> AsyncIterator[Change]:
     """Yield the changes of a subscription, now and as they come, until somebody stops it.
 
     Raises:
+        DuplicateObject: its name is taken.
         AccessDenied: the right to subscribe was revoked.
         NetworkError: the network is in the way.
     """
     arrived = asyncio.Event()
     loop = asyncio.get_running_loop()
-    dataset = subscription.dataset
+    dataset = following.dataset
 
     def wake() -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(arrived.set)
 
+    following.wake = wake
+    subscriptions.open(following)
     stop_listening = replica.listen(lambda changed: wake() if changed == dataset else None)
-    forget_closer = subscriptions.add(wake)
     puller = asyncio.create_task(_pull(replica, dataset, remote, arrived), name="subscription")
     try:
-        while not subscriptions.have_ended():
+        while not following.has_ended():
             arrived.clear()
             for change in subscription.take():
+                following.cursor = change.cursor
+                following.delivered += change.op != "progress"
                 yield change
-                if subscriptions.have_ended():
+                if following.has_ended():
                     return
             if puller.done():
                 puller.result()
             await arrived.wait()
     finally:
         stop_listening()
-        forget_closer()
+        subscriptions.forget(following)
         puller.cancel()
         await asyncio.gather(puller, return_exceptions=True)
 

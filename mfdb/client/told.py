@@ -272,6 +272,7 @@ _TELLERS: dict[tuple[str, str], Callable[[Any, Reading], Result]] = {
     (SCHEMA, "identities"): lambda state, _: show.show_identities(state.identities, state.me),
     (SCHEMA, "settings"): lambda state, _: show.show_settings(state.settings),
     (SCHEMA, "conflicts"): _owned,
+    (SCHEMA, "subscriptions"): lambda state, _: state.subscriptions.show(),
     (SCHEMA, "channels"): lambda state, _: show_channels(state),
     (INFORMATION, "tables"): _tables,
     (INFORMATION, "columns"): _columns,

@@ -14,7 +14,6 @@ from mfdb.kernel.errors import (
     AmbiguousColumn,
     BadType,
     NotSupportedError,
-    ProgrammingError,
     SqlSyntax,
     UngroupedColumn,
 )
@@ -39,6 +38,7 @@ from mfdb.sql.coerce import coerce, settle
 from mfdb.sql.names import table_of
 from mfdb.sql.relational.tree import shape
 from mfdb.sql.types import BIGINT, TEXT
+from mfdb.sql.watchable import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,20 +192,7 @@ def _count(node: st.Expression | None, scope: Scope, what: str) -> Bound | None:
 
 
 def _subscribe(node: st.Subscribe, catalogue: Catalogue) -> BoundSubscribe:
-    query = _select(node.query, catalogue)
-    if (
-        not isinstance(query, BoundSelect)
-        or query.source is None
-        or query.aggregates
-        or query.order_by
-        or query.limit
-        or query.offset
-    ):
-        raise ProgrammingError(
-            "a subscription is to rows of one dataset, as they change",
-            hint="leave out aggregates, ORDER BY and LIMIT",
-            position=node.query.position,
-        )
+    query = watched(node.query, _select(node.query, catalogue))
     scope = Scope(None)
     since = _text(node.since, scope)
     return BoundSubscribe(query=query, since=since, parameters=parameters_of(scope))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import NotSupportedError, SqlSyntax
+from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.expression_actions import listed, unquote
+from mfdb.sql.watchable import unwatchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,11 +77,7 @@ def _subscribe(children: Children, position: int) -> st.Subscribe:
         star = st.Star(position=query.position)
         query = st.Select(position=query.position, items=(star,), table=query)
     if isinstance(query, qu.Query):
-        raise NotSupportedError(
-            "a subscription is to rows of one dataset, as they change",
-            hint="leave out joins, grouping, DISTINCT and set operations",
-            position=query.position,
-        )
+        raise unwatchable(query)
     return st.Subscribe(
         position=position, query=query, since=since, name=name, options=tuple(options or ())
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class FakeChange:
     old: Mapping[str, object] | None = None
     author: str = "alice"
     key: str = "k"
+    subscription: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,12 @@ class FakeConnection:
     async def subscribe(self, text: str) -> AsyncIterator[FakeChange]:
         if "nowhere" in text:
             raise UnknownDataset("no dataset nowhere")
+        _, name, word, *_ = text.split()
         queue: asyncio.Queue[FakeChange | None] = asyncio.Queue()
         self._queues.append(queue)
         self.subscribed.set()
         while (change := await queue.get()) is not None:
-            yield change
+            yield replace(change, subscription=name) if word == "AS" else change
 
     async def notifies(self, *, timeout_s: float | None = None) -> AsyncIterator[FakeNotification]:
         while timeout_s is None or not self.heard.empty():
