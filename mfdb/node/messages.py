@@ -135,11 +135,15 @@ class PutReceipts(Record, frozen=True, tag="receipts"):
 
 
 class ReadLog(Record, frozen=True, tag="log?"):
-    """Ask for log entries with a number above `after`; at most `limit_bytes` of data."""
+    """Ask for log entries with a number above `after`; at most `limit_bytes` of data.
+
+    `min_hlc` is what the asker has seen already: a replica that has nothing so new says so.
+    """
 
     dataset: DatasetId
     after: int
     limit_bytes: int
+    min_hlc: int = 0
 
 
 class Follow(Record, frozen=True, tag="follow"):
@@ -222,7 +226,10 @@ class Recode(Record, frozen=True, tag="recode"):
 
 
 class PutCopies(Record, frozen=True, tag="copies"):
-    """The owner hands changesets over to a replica that can have them from nobody else."""
+    """A reader hands changesets over to a replica that lacks them.
+
+    The owner any that are good, whoever else only what some provider of the dataset acknowledged.
+    """
 
     dataset: DatasetId
     items: tuple[LogItem, ...]
@@ -374,10 +381,14 @@ class AllAnswered(Record, frozen=True, tag="answered"):
 
 
 class LogPage(Record, frozen=True, tag="log"):
-    """Log entries in order; `more` says that there are more right now."""
+    """Log entries in order; `more` says that there are more right now.
+
+    `behind` is the highest HLC of the whole log if that is below the `min_hlc` asked for.
+    """
 
     items: tuple[LogItem, ...]
     more: bool
+    behind: int | None = None
 
 
 class Keys(Record, frozen=True, tag="keys"):

@@ -292,7 +292,9 @@ class NodeRemote:
         self._pushing.add(push)
         push.over.add_done_callback(lambda over: self._pushed(dataset, push, over))
         push.start()
-        return await push.outcome()
+        outcome = await push.outcome()
+        self._syncing.mending.saw(dataset, changeset.header.hlc)
+        return outcome
 
     def _pushed(self, dataset: DatasetId, push: Push, over: asyncio.Future[None]) -> None:
         self._pushing.discard(push)

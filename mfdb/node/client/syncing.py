@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mfdb.dataset.outcome import Incoming
 from mfdb.kernel.clock import hlc_seconds
@@ -24,9 +24,11 @@ from mfdb.kernel.errors import (
     QuorumNotReached,
     StripeLost,
 )
-from mfdb.node.messages import Follow, GetKeys, GetShard, Keys, LogPage, ReadLog, Shard
+from mfdb.node.client.mending import Mending
+from mfdb.node.client.shards import get_shards
+from mfdb.node.messages import Follow, GetKeys, Keys, LogPage, ReadLog
 from mfdb.rules.changeset import open_changeset
-from replication.segment import is_shard, read_segment, verify_sealed
+from replication.segment import read_segment, verify_sealed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -48,12 +50,23 @@ RIPEN_S = 10.0
 """How often a follower looks whether what came from the future is from the past by now."""
 
 
+class _Read(NamedTuple):
+    """What reading one replica's log came to; `behind` as in `LogPage`."""
+
+    provider: Address
+    applied: int
+    is_complete: bool
+    behind: int | None
+
+
 class Syncing:
     """The service that fills a replica and keeps it filled."""
 
     def __init__(self, context: ClientContext, lookup: Lookup) -> None:
         self._context = context
         self._lookup = lookup
+        self.mending = Mending(context)
+        """What was seen, and who has not got it."""
 
     async def sync(self, dataset: DatasetId, replica: Replica) -> int:
         """Pull everything that is not here yet; return how many changesets were applied.
@@ -75,6 +88,7 @@ class Syncing:
             applied += applied_here
             if lost is not None and not _is_here(found, dataset, replica):
                 raise lost
+            self.mending.keep(dataset, replica)
             if is_complete:
                 return applied
         raise QuorumNotReached(
@@ -95,7 +109,7 @@ class Syncing:
                 continue
             await self._verify(found, bundle)
             try:
-                shards = await self._shards(found, dataset, bundle)
+                shards = await get_shards(self._context, found, dataset, bundle)
             except StripeLost as error:
                 lost = error
                 continue
@@ -105,7 +119,7 @@ class Syncing:
                 for id_, data in read_segment(bundle, shards)
                 for entry in keys.get(id_) or (None,)
             ]
-            applied += len(_apply(replica, dataset, items))
+            applied += len(self._apply(replica, dataset, items))
         return applied, lost
 
     async def _verify(self, found: Whereabouts, bundle: SealedSegment) -> None:
@@ -114,44 +128,6 @@ class Syncing:
         signers = {record.signer for record in records}
         quorum = found.manifest.profile.write_quorum
         verify_sealed(bundle, self._context.network, signers, quorum)
-
-    async def _shards(
-        self, found: Whereabouts, dataset: DatasetId, bundle: SealedSegment
-    ) -> dict[int, bytes]:
-        """Return k good shards; all holders are asked at once and the slow ones left behind."""
-        holders = _holders(found, bundle)
-        asking = [
-            asyncio.ensure_future(self._shard(holder, dataset, bundle, slot))
-            for slot, holder in holders
-        ]
-        shards: dict[int, bytes] = {}
-        try:
-            for answered in asyncio.as_completed(asking):
-                slot, data = await answered
-                if data is not None:
-                    shards[slot] = data
-                if len(shards) == bundle.certificate.k:
-                    return shards
-        finally:
-            for task in asking:
-                task.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
-        raise StripeLost(
-            f"{len(shards)} of {bundle.certificate.k} shards could be fetched",
-            hint="wait until more providers are reachable",
-        )
-
-    async def _shard(
-        self, holder: Address, dataset: DatasetId, bundle: SealedSegment, slot: int
-    ) -> tuple[int, bytes | None]:
-        request = GetShard(dataset=dataset, segment=bundle.certificate.segment, shard=slot)
-        try:
-            correspondent = await self._context.directory.reach(holder)
-            data = (await correspondent.ask(request, Shard)).data
-        except MfdbError as error:
-            log.info("shard %d not had from=0x%s %s", slot, holder.hex(), error)
-            return slot, None
-        return slot, data if is_shard(bundle, slot, data) else None
 
     async def _keys(
         self, found: Whereabouts, dataset: DatasetId, ids: tuple[ChangesetId, ...]
@@ -188,39 +164,46 @@ class Syncing:
     async def _logs(
         self, found: Whereabouts, dataset: DatasetId, replica: Replica
     ) -> tuple[int, bool]:
-        """Read every replica's log from our cursor; whether nothing released was missing."""
+        """Read every replica's log from our cursor; whether nothing released was missing.
+
+        A replica that has not what was seen already counts for no quorum, and is handed it.
+        """
         answers = await asyncio.gather(
             *(self._log(provider, dataset, replica) for provider in found.placement.replica_set),
             return_exceptions=True,
         )
-        done = [answer for answer in answers if isinstance(answer, tuple)]
+        done = [answer for answer in answers if isinstance(answer, _Read)]
         for answer in answers:
-            if not isinstance(answer, MfdbError | tuple):
+            if not isinstance(answer, MfdbError | _Read):
                 raise answer
         denied = [answer for answer in answers if isinstance(answer, AccessDenied)]
         if denied and not done:
             raise denied[0]
         if not done:
             raise QuorumNotReached("no replica answered", hint="wait until one is reachable")
-        if len(done) < found.manifest.profile.read_quorum:
+        current = [read for read in done if read.behind is None]
+        for read in done:
+            if read.behind is not None:
+                self.mending.lags(found, read.provider, read.behind, replica)
+        if len(current) < found.manifest.profile.read_quorum:
             # What was acknowledged is still here as long as one replica that has it is; but a
             # replica that hides rows is outvoted only by a quorum of others.
-            log.warning("read below quorum answered=%d dataset=0x%s", len(done), dataset.hex())
+            log.warning("read below quorum answered=%d dataset=0x%s", len(current), dataset.hex())
         # One that names what never was must not stop us: a read quorum of whole logs is enough.
-        whole = sum(complete for _, complete in done)
-        needed = min(found.manifest.profile.read_quorum, len(done))
-        return sum(applied for applied, _ in done), whole >= needed
+        counted = current or done
+        whole = sum(read.is_complete for read in counted)
+        needed = min(found.manifest.profile.read_quorum, len(counted))
+        return sum(read.applied for read in done), whole >= needed
 
-    async def _log(
-        self, provider: Address, dataset: DatasetId, replica: Replica
-    ) -> tuple[int, bool]:
+    async def _log(self, provider: Address, dataset: DatasetId, replica: Replica) -> _Read:
         after, applied, is_complete = _cursor(replica, dataset, provider), 0, True
+        seen = self.mending.seen(dataset, replica)
         correspondent = await self._context.directory.reach(provider)
         while True:
-            request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES)
+            request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES, min_hlc=seen)
             page = await correspondent.ask(request, LogPage)
             _check_order(page, after)
-            applied += len(_take(replica, dataset, page.items))
+            applied += len(self._take(replica, dataset, page.items))
             is_complete &= all(
                 item.data or replica.has(dataset, item.changeset) for item in page.items
             )
@@ -229,7 +212,7 @@ class Syncing:
             if page.items and is_complete:
                 _set_cursor(replica, dataset, provider, after)
             if not page.more or not page.items:
-                return applied, is_complete
+                return _Read(provider, applied, is_complete, page.behind)
 
     async def lag_s(self, dataset: DatasetId, replica: Replica) -> float:
         """Return how old the oldest changeset is that a provider has and the replica has not.
@@ -310,11 +293,39 @@ class Syncing:
     async def _on_page(
         self, page: LogPage, provider: Address, dataset: DatasetId, replica: Replica
     ) -> None:
-        _take(replica, dataset, page.items)
+        self._take(replica, dataset, page.items)
         if all(item.data or replica.has(dataset, item.changeset) for item in page.items):
             _set_cursor(replica, dataset, provider, page.items[-1].number)
         else:
             await self.sync(dataset, replica)
+
+    # ---- taking in
+
+    def _take(
+        self, replica: Replica, dataset: DatasetId, items: Iterable[LogItem]
+    ) -> tuple[ChangesetId, ...]:
+        """Apply the log entries that are not here yet."""
+        incoming = [
+            Incoming(changeset=open_changeset(item.data), entry=item.entry, receipts=item.receipts)
+            for item in items
+            if item.data and not replica.has(dataset, item.changeset)
+        ]
+        return self._apply(replica, dataset, incoming)
+
+    def _apply(
+        self, replica: Replica, dataset: DatasetId, items: list[Incoming]
+    ) -> tuple[ChangesetId, ...]:
+        if not items:
+            return ()
+        done = replica.apply(dataset, items)
+        for changeset, error in done.refused:
+            if isinstance(error, ProtocolViolation):
+                log.warning("a provider sent an invalid changeset=0x%s %s", changeset.hex(), error)
+        applied = set(done.applied)
+        stamps = [one.changeset.header.hlc for one in items if one.changeset.id in applied]
+        if stamps:
+            self.mending.saw(dataset, max(stamps))
+        return done.applied
 
 
 async def _comes(arrived: asyncio.Event) -> bool:
@@ -331,17 +342,6 @@ def _is_here(found: Whereabouts, dataset: DatasetId, replica: Replica) -> bool:
     return all(replica.has(dataset, id_) for b in found.segments for id_ in b.changesets)
 
 
-def _holders(found: Whereabouts, bundle: SealedSegment) -> list[tuple[int, Address]]:
-    """Return who promised which shard; a rebuilt shard is asked of both old and new holder."""
-    providers = {made.agreement.id: who for who, made in found.placement.agreements.items()}
-    pairs = [
-        (signed.receipt.shard, providers[signed.receipt.agreement])
-        for signed in bundle.receipts
-        if signed.receipt.agreement in providers
-    ]
-    return sorted(set(pairs))
-
-
 def _check_order(page: LogPage, after: int) -> None:
     """A log that runs in circles would be read for ever.
 
@@ -351,28 +351,6 @@ def _check_order(page: LogPage, after: int) -> None:
     numbers = [after, *(item.number for item in page.items)]
     if any(one >= next_ for one, next_ in pairwise(numbers)):
         raise BadProof("the numbers of a provider's log do not ascend")
-
-
-def _take(
-    replica: Replica, dataset: DatasetId, items: Iterable[LogItem]
-) -> tuple[ChangesetId, ...]:
-    """Apply the log entries that are not here yet."""
-    incoming = [
-        Incoming(changeset=open_changeset(item.data), entry=item.entry, receipts=item.receipts)
-        for item in items
-        if item.data and not replica.has(dataset, item.changeset)
-    ]
-    return _apply(replica, dataset, incoming)
-
-
-def _apply(replica: Replica, dataset: DatasetId, items: list[Incoming]) -> tuple[ChangesetId, ...]:
-    if not items:
-        return ()
-    done = replica.apply(dataset, items)
-    for changeset, error in done.refused:
-        if isinstance(error, ProtocolViolation):
-            log.warning("a provider sent an invalid changeset=0x%s %s", changeset.hex(), error)
-    return done.applied
 
 
 def _cursor(replica: Replica, dataset: DatasetId, provider: Address) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import BadProof, MfdbError
+from mfdb.kernel.errors import BadProof, MfdbError, ProtocolViolation
 from mfdb.node.messages import Copies, GetCopies, PutReceipts
 from mfdb.node.provider import shelf
 from mfdb.rules.changeset import open_changeset
+from mfdb.rules.receipt import check_write_receipt
 from replication.seal import missing
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
     from mfdb.rules.changeset import Changeset
+    from mfdb.rules.receipt import WriteReceipt
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,31 @@ class CopyDesk:
                 await self._take(dataset, changeset, item)
             except MfdbError as error:
                 log.info("copy not taken changeset=0x%s %s", changeset.id.hex(), error)
+
+    async def acknowledged(self, dataset: DatasetId, items: Iterable[LogItem]) -> list[LogItem]:
+        """Return those of some copies for which another provider's good receipt is with them."""
+        agreements = self._context.placement(dataset).agreements
+        found = []
+        for item in items:
+            for receipt in item.receipts:
+                made = agreements.get(receipt.batch.provider)
+                if made is None or made.agreement.id != receipt.ack.agreement:
+                    continue
+                if await self._is_good(receipt, item):
+                    found.append(item)
+                    break
+        return found
+
+    async def _is_good(self, receipt: WriteReceipt, item: LogItem) -> bool:
+        record = await self._context.directory.record(receipt.batch.provider)
+        try:
+            check_write_receipt(
+                receipt, item.data, network=self._context.network, signer=record.signer
+            )
+        except ProtocolViolation as error:
+            log.info("receipt not good changeset=0x%s %s", item.changeset.hex(), error)
+            return False
+        return True
 
     async def _take(self, dataset: DatasetId, changeset: Changeset, item: LogItem) -> None:
         """Take a copy from another replica: valid because it spread, fresh or not."""

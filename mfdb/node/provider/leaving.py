@@ -19,6 +19,7 @@ from mfdb.kernel.ids import ZERO_HASH, SegmentId
 from mfdb.node.messages import Done, Recode, SealedReport, SealReport
 from mfdb.node.provider import shelf
 from mfdb.rules.evidence import check_signer
+from mfdb.rules.manifest import Action
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
@@ -89,13 +90,21 @@ class Leaving:
         return SealedReport(report=done)
 
     async def on_put_copies(self, request: PutCopies, caller: Address) -> Done:
-        """Take changesets that the owner brings back after other replicas were lost.
+        """Take changesets that the owner brings back, or that another reader saw and we lack.
+
+        Of others only what some provider acknowledged when it was fresh: a receipt shows that.
 
         Raises:
-            AccessDenied: the caller is not the owner.
+            AccessDenied: the caller may not read the dataset, or this is no replica of it.
         """
-        self._demand_owner(request.dataset, caller)
-        await self._sealing.copies.take_all(request.dataset, request.items)
+        dataset, copies = request.dataset, self._sealing.copies
+        with self._context.store.snapshot() as view:
+            owner = shelf.manifest(view, dataset).owner
+        if caller == owner:
+            await copies.take_all(dataset, request.items)
+            return Done()
+        self._context.demand(Action.SELECT, dataset, caller)
+        await copies.take_all(dataset, await copies.acknowledged(dataset, request.items))
         return Done()
 
     def _to_recode(self, dataset: DatasetId) -> list[SealedSegment]:

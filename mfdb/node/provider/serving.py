@@ -38,7 +38,7 @@ class Serving:
             AccessDenied: the caller may not read the dataset.
         """
         self._context.demand(Action.SELECT, request.dataset, caller)
-        return self._page(request.dataset, request.after, request.limit_bytes)
+        return self._page(request.dataset, request.after, request.limit_bytes, request.min_hlc)
 
     async def on_follow(self, request: Follow, caller: Address) -> AsyncIterator[LogPage]:
         """Yield pages as the log grows; rights are asked again for every page.
@@ -117,19 +117,20 @@ class Serving:
                 size += len(item.data)
         return Copies(items=tuple(items))
 
-    def _page(self, dataset: DatasetId, after: int, limit_bytes: int) -> LogPage:
+    def _page(self, dataset: DatasetId, after: int, limit_bytes: int, min_hlc: int = 0) -> LogPage:
         limit = min(limit_bytes, PAGE_BYTES)
         items: list[LogItem] = []
         size = 0
         with self._context.store.snapshot() as view:
-            last = shelf.tip(view, dataset).number
-            number = after
+            tip = shelf.tip(view, dataset)
+            last, number = tip.number, after
             while number < last and len(items) < PAGE_ITEMS and size < limit:
                 number += 1
                 id_ = shelf.log_entry(view, dataset, number)
                 items.append(item := self._item(view, dataset, number, id_))
                 size += len(item.data)
-        return LogPage(items=tuple(items), more=number < last)
+        behind = tip.newest if tip.newest < min_hlc else None
+        return LogPage(items=tuple(items), more=number < last, behind=behind)
 
     def _item(self, view: View, dataset: DatasetId, number: int, id_: ChangesetId) -> LogItem:
         data = shelf.changeset_data(view, dataset, id_)
