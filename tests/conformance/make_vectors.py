@@ -22,7 +22,17 @@ from mfdb.dataset.ledger.format import (
     root_of,
 )
 from mfdb.kernel.codec import encode
-from mfdb.kernel.ids import ZERO_HASH, AgreementId, CaseId, ChangesetId, Hash, RowId, SegmentId, Wei
+from mfdb.kernel.ids import (
+    ZERO_HASH,
+    AgreementId,
+    CaseId,
+    ChangesetId,
+    Hash,
+    RowId,
+    SegmentId,
+    VersionId,
+    Wei,
+)
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE, Seed
 from mfdb.kernel.typed_data import word
 from mfdb.net.frames import Kind, encode_credit, encode_frame
@@ -41,17 +51,19 @@ from mfdb.rules.evidence import EMBEDDED, AckBatch, subject_of
 from mfdb.rules.manifest import dataset_id
 from mfdb.rules.merkle import leaf_hash, unit_of, unit_tree
 from mfdb.rules.receipt import FIRST_LOG_HEAD, Promised, acknowledge, log_head, sign_batch
+from mfdb.rules.row_tree import grow, prove, row_leaf
 from mfdb.rules.signing import digest_of, sign
 from replication.audit import unit_of_draw
 from replication.codec import Codec
-from replication.reconcile import ItemSet, open_message
+from replication.reconcile import ItemSet, open_message, respond
 from replication.segment import build_segment, certify, ids_root, segment_root, shards_root
 from tests import factories as made
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mfdb.kernel.account import Account
+    from mfdb.rules.row_tree import RowLeaf
     from mfdb.rules.signing import Signable
 
 DIRECTORY = Path(__file__).parent / "vectors"
@@ -431,12 +443,39 @@ def segments() -> list[Vector]:
         shown_all(
             name="first message of a reconciliation",
             items=[[at, shown(made.hash_of(f"item {at}"))] for at in range(40)],
-            bytes=encode(
-                open_message(
-                    ItemSet((at, ChangesetId(made.token(f"item {at}"))) for at in range(40))
-                )
-            ),
+            bytes=encode(open_message(_items(40))),
         ),
+        shown_all(
+            name="answer of whoever lacks the last of these items",
+            items=[[at, shown(made.hash_of(f"item {at}"))] for at in range(39)],
+            bytes=encode(respond(_items(39), open_message(_items(40))).reply),
+        ),
+    ]
+
+
+def _items(count: int) -> ItemSet:
+    return ItemSet((at, ChangesetId(made.token(f"item {at}"))) for at in range(count))
+
+
+def rows() -> list[Vector]:
+    leaves = [
+        row_leaf(made.token(f"row {at}"), [VersionId(made.hash_of(f"version {at}"))])
+        for at in range(40)
+    ]
+    leaves.sort(key=lambda leaf: leaf.place)
+
+    def scan(first: bytes, last: bytes) -> Iterator[RowLeaf]:
+        return (leaf for leaf in leaves if first <= leaf.place <= last)
+
+    tree, place = grow(scan), leaves[7].place
+    return [
+        shown_all(
+            name="a tree of rows",
+            leaves=[[shown(leaf.place), [shown(head) for head in leaf.heads]] for leaf in leaves],
+            root=tree.hash,
+            span=[shown(place), shown(place)],
+            bytes=encode(prove(tree, [(place, place)], scan)),
+        )
     ]
 
 
@@ -456,6 +495,11 @@ def wire() -> list[Vector]:
         messages.GetDataset(dataset=made.DATASET),
         messages.PutChangeset(data=encode(made.changeset()), entry=key_entry),
         messages.ReadLog(dataset=made.DATASET, after=-1, limit_bytes=65_536),
+        messages.GetRows(
+            dataset=made.DATASET,
+            spans=((bytes(16), b"\xff" * 16),),
+            nonce=made.hash_of("nonce"),
+        ),
         messages.Shred(dataset=made.DATASET, salts=((made.changeset().id, 1),)),
         messages.Audit(receipt=made.store_receipt(), beacon=made.hash_of("beacon")),
         messages.PayCheque(
@@ -509,6 +553,7 @@ GROUPS: dict[str, Callable[[], list[Vector]]] = {
     "payments": payments,
     "merkle": merkle,
     "segments": segments,
+    "rows": rows,
     "wire": wire,
 }
 
