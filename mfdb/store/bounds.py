@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import InterfaceError, ValueTooLarge
-from mfdb.store.port import KEY_BYTES
+from mfdb.store.port import KEY_BYTES, OWN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ def check_batch(batch: Sequence[Write]) -> int:
 
     Raises:
         ValueTooLarge: a key or value is over its limit.
-        InterfaceError: a key is empty.
+        InterfaceError: a key is empty, or the store's own.
     """
     if not batch:
         return 0
@@ -31,14 +31,14 @@ def check_batch(batch: Sequence[Write]) -> int:
         size, plain = 0, True
         for key, value in batch:
             size += len(key) + len(value or b"")
-            plain = plain and 0 < len(key) <= KEY_BYTES
+            plain = plain and 0 < len(key) <= KEY_BYTES and key != OWN_KEY
         if plain and size <= VALUE_BYTES:
             return size
     keys, values = zip(*batch, strict=True)
     key_sizes, value_sizes = list(map(len, keys)), list(map(len, filter(None, values)))
     longest, largest = max(key_sizes), max(value_sizes, default=0)
-    if not min(key_sizes):
-        raise InterfaceError("a key has at least one byte")
+    if not min(key_sizes) or OWN_KEY in keys:
+        raise InterfaceError("a key has at least one byte, and is not the byte 0")
     if longest > KEY_BYTES:
         raise ValueTooLarge(f"a key of {longest} bytes is over the limit of {KEY_BYTES}")
     if largest > VALUE_BYTES:

@@ -16,6 +16,9 @@ BLAKE2b under the file's own random key, so that no stored value passes for a re
 from that key too, so that none makes us hash what follows it at every byte. A last record that was
 cut off was never acknowledged, and counts for nothing; one that is damaged though others follow it,
 or that follows a state of LMDB which is not there, is told.
+
+LMDB's file holds the name of its log, which follows from the key: the log of another store, whose
+transactions have the same numbers, is told too. Version 2 of the file had no name.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from mfdb.kernel.errors import CorruptRecord, MfdbError, WrongVersion
 from mfdb.store.files import sync_directory, sync_each_write, sync_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mfdb.store.port import Write
@@ -42,7 +45,8 @@ LOG_BYTES = 2**20
 LARGEST_BYTES = 2**16
 """A commit of more goes to LMDB at once: it would write nearly as much in either place."""
 
-_VERSION = 2
+_VERSION = 3
+_NAMELESS = 2
 _FIRST = 4096
 _FILE_HEAD = Struct(">8sI16s")
 _FILE_MARK = b"mfdb-log"
@@ -51,6 +55,7 @@ _MARK_BYTES = 4
 _CHECKSUM_BYTES = 16
 _BODY_AT = _HEAD.size + _CHECKSUM_BYTES
 _WRITES = tuple[tuple[bytes, bytes | None], ...]
+_RESTORE_HINT = "restore the directory from a copy, all files of the same moment"
 
 
 class _Record(NamedTuple):
@@ -73,6 +78,7 @@ class CommitLog:
         self._path = path
         self._fd = -1
         self._syncs = False
+        self._version = _VERSION
         self._key = self._mark = b""
         self._base = 0
         self._number = 0
@@ -85,37 +91,47 @@ class CommitLog:
         """Whether there is a file to write to."""
         return self._fd >= 0
 
-    def start(self) -> None:
+    @property
+    def is_nameless(self) -> bool:
+        """Whether the file is of the version before names; it is to be removed when it is read."""
+        return self._version == _NAMELESS
+
+    def start(self, tie: Callable[[bytes], None]) -> None:
         """Make the file, full of zeros, so that no later commit makes it grow.
+
+        `tie` is given its name first, to keep it durably with the data that the log is to go on
+        from; what it raises is raised.
 
         Raises:
             OSError: the disk takes no such file.
         """
         draft = self._path.with_name("log.new")
         key = os.urandom(_CHECKSUM_BYTES)  # noqa: TID251 - a real disk is never simulated
-        head = _FILE_HEAD.pack(_FILE_MARK, _VERSION, key)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            _write_all(descriptor, head + bytes(LOG_BYTES - len(head)))
-            sync_file(descriptor)
-        except OSError:
-            draft.unlink()  # a full disk has no room for it
+            _make(draft, _FILE_HEAD.pack(_FILE_MARK, _VERSION, key))
+            tie(_name(key))
+            draft.rename(self._path)
+        except BaseException:
+            draft.unlink(missing_ok=True)  # a full disk has no room for it
             raise
-        finally:
-            os.close(descriptor)
-        draft.rename(self._path)
         sync_directory(self._path.parent)
         self._open()
 
-    def replay(self, base: int) -> list[Sequence[Write]]:
+    def replay(self, base: int, named: bytes | None) -> list[Sequence[Write]]:
         """Return the commits that came after a state of LMDB, oldest first; go on behind them.
 
+        `named` is the name of the log that LMDB's file belongs to.
+
         Raises:
-            CorruptRecord: some that were acknowledged are damaged, or missing.
+            CorruptRecord: some that were acknowledged are damaged, or missing, or of another store.
         """
         self.restart(base)
         if not self.is_there:
             return []
+        if named != (None if self.is_nameless else _name(self._key)):
+            raise CorruptRecord(
+                f"{self._path} is not the log of the data.mdb beside it", hint=_RESTORE_HINT
+            )
         data = os.pread(self._fd, LOG_BYTES, 0)
         found: list[Sequence[Write]] = []
         while (record := self._read(data, self._end)) is not None:
@@ -190,9 +206,9 @@ class CommitLog:
             head = os.pread(descriptor, _FILE_HEAD.size, 0)
             if len(head) < _FILE_HEAD.size or not head.startswith(_FILE_MARK):
                 raise CorruptRecord(f"{self._path} is damaged, or no log of a store")
-            _, version, self._key = _FILE_HEAD.unpack(head)
-            if version != _VERSION:
-                raise WrongVersion(f"{self._path} has version {version}, not {_VERSION}")
+            _, self._version, self._key = _FILE_HEAD.unpack(head)
+            if self._version not in (_NAMELESS, _VERSION):
+                raise WrongVersion(f"{self._path} has version {self._version}, not {_VERSION}")
             if os.fstat(descriptor).st_size != LOG_BYTES:
                 raise CorruptRecord(f"{self._path} was cut off")
         except MfdbError:
@@ -226,12 +242,21 @@ class CommitLog:
             if record is not None and (record.base, record.number) >= (self._base, self._number):
                 raise CorruptRecord(
                     f"{self._path} does not go on where data.mdb ends: commits are missing",
-                    hint="restore the directory from a copy, all files of the same moment",
+                    hint=_RESTORE_HINT,
                 )
             at = data.find(self._mark, at + 1)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    """Write at the start of a new file; a disk with less room takes a part, without any error."""
-    if os.write(descriptor, data) != len(data):
-        raise OSError("the disk took a part only")
+def _name(key: bytes) -> bytes:
+    return blake2b(b"name", digest_size=_CHECKSUM_BYTES, key=key).digest()
+
+
+def _make(file: Path, head: bytes) -> None:
+    """Write a new file; a disk with less room takes a part, without any error."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        if os.write(descriptor, head + bytes(LOG_BYTES - len(head))) != LOG_BYTES:
+            raise OSError("the disk took a part only")
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)

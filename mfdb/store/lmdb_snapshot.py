@@ -9,7 +9,7 @@ import lmdb
 from mfdb.kernel.errors import InterfaceError, MfdbError, OperationalError
 from mfdb.store.disk_errors import disk_failed
 from mfdb.store.ordered import prefix_end
-from mfdb.store.port import KEY_BYTES
+from mfdb.store.port import FIRST_KEY, KEY_BYTES, OWN_KEY
 from mfdb.store.recent import over
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class LmdbSnapshot:
             version = self._recent.find(key, self._number)
             if version is not None and not self._done:
                 return version[1]
-        if not 0 < len(key) <= KEY_BYTES:
+        if not 0 < len(key) <= KEY_BYTES or key == OWN_KEY:
             return None
         try:
             return cast("bytes | None", self._txn.get(key))
@@ -123,7 +123,7 @@ class LmdbSnapshot:
             pair = cast("tuple[bytes, bytes]", cursor.item())
         except lmdb.Error as error:
             raise self._failed(error) from error
-        return pair if pair[0] >= start else None
+        return pair if pair[0] >= max(start, FIRST_KEY) else None
 
     def follow(self, start: bytes, stop: bytes | None, prefix: bytes) -> Iterator[bytes | None]:
         """Yield what stands under prefix + value for each pair of a range, as an index needs it."""
@@ -144,7 +144,7 @@ class LmdbSnapshot:
         self._txn.abort()
 
     def _pairs(self, start: bytes, end: bytes | None, *, reverse: bool) -> _Pairs:
-        cursor = self._txn.cursor()
+        cursor, start = self._txn.cursor(), max(start, FIRST_KEY)
         found = _backwards(cursor, start, end) if reverse else _forwards(cursor, start, end)
         recent = self._recent
         if recent is None or not recent.touches(start, end):
@@ -172,7 +172,7 @@ class LmdbSnapshot:
 
 
 def _forwards(cursor: lmdb.Cursor, start: bytes, end: bytes | None) -> _Pairs:
-    if not (cursor.set_range(start) if start else cursor.first()):
+    if not cursor.set_range(start):
         return
     for key, value in cast("_Pairs", cursor.iternext()):
         if end is not None and key >= end:

@@ -9,14 +9,16 @@ SIGBUS (measured, data-path.md section 4).
 
     state = what LMDB transaction n left + the commits in memory whose base is n
 
-`n` names both, so that a snapshot is whole whichever of the two moves while it is taken.
+`n` names both, so that a snapshot is whole whichever of the two moves while it is taken. LMDB keeps
+the name of the log that belongs to it under `OWN_KEY`.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
+from contextlib import ExitStack
+from io import FileIO
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -39,6 +41,7 @@ from mfdb.store.disk_errors import commit_failed, disk_failed
 from mfdb.store.files import FULL_HINT, check_format, sync_directory, sync_file, take_directory
 from mfdb.store.lmdb_snapshot import LmdbSnapshot
 from mfdb.store.ordered import prefix_end
+from mfdb.store.port import FIRST_KEY, OWN_KEY
 from mfdb.store.recent import Recent
 
 if TYPE_CHECKING:
@@ -58,8 +61,6 @@ _LEFT_BYTES = 2**16
 _CHECK_COMMITS = 1_000
 """After how many commits the table of readers is cleared of processes that died."""
 _READERS = 1024
-_ANY_KEY = b"\0"
-"""Written as it is, or put and taken back, where LMDB must count a transaction without effect."""
 
 
 class LmdbStore:
@@ -92,20 +93,31 @@ class LmdbStore:
         self.commits = 0
         """How many commits there were; writers that wait for each other share one."""
         self._writing = threading.Lock()
-        self._lock_fd = take_directory(self._path)
-        try:
-            check_format(self._path)
-            self._env = _open_environment(self._path, map_bytes)
-            self._log, self._recent = self._open_log()
-        except BaseException:
-            os.close(self._lock_fd)
-            raise
-        self._is_settled = True
         self._queue = CommitQueue(self._commit)
         # A collected snapshot may call `left` from inside any allocation here: hence re-entrant.
         self._state = threading.RLock()
         self._snapshots = 0
         self._closed = False
+        self._failure = ""
+        """Why nothing more is written before the store is opened anew, if so."""
+        self._is_settled = True
+        with ExitStack() as opened:
+            self._lock_file = opened.enter_context(FileIO(take_directory(self._path)))
+            check_format(self._path)
+            self._env = opened.enter_context(_open_environment(self._path, map_bytes))
+            self._open_log(opened)
+            opened.pop_all()
+
+    def _open_log(self, opened: ExitStack) -> None:
+        try:
+            self._log = CommitLog(self._path / "log")
+            opened.callback(self._log.close)
+            self._recent = _replayed(self._log, self._env)
+            if self._log.is_there and self._log.is_nameless:
+                self._bring_up()
+                self._log.remove()
+        except (lmdb.Error, OSError) as error:
+            raise disk_failed(error) from error
 
     def snapshot(self) -> LmdbSnapshot:
         """Return a context that holds one committed state; never blocks a writer."""
@@ -136,7 +148,7 @@ class LmdbStore:
                     return next((value for _, value in snapshot.scan(prefix)), None)
             try:
                 with self._env.begin() as txn, txn.cursor() as cursor:
-                    if not cursor.set_range(prefix):
+                    if not cursor.set_range(max(prefix, FIRST_KEY)):
                         return None
                     key, value = cursor.item()
             except lmdb.Error as error:
@@ -173,25 +185,40 @@ class LmdbStore:
             except (lmdb.Error, OSError) as error:
                 shutil.rmtree(draft, ignore_errors=True)
                 raise commit_failed(self._path, before, error) from error
-            self._env.close()
-            (draft / "data.mdb").replace(data)
-            sync_directory(self._path)
-            shutil.rmtree(draft, ignore_errors=True)
-            self._env = _open_environment(self._path, self._map_bytes)
-            self._begin_anew(_last_transaction(self._env))
+            self._replace(draft)
             return before, data.stat().st_size
+
+    def _replace(self, draft: Path) -> None:
+        """Let the file of a draft take the place of LMDB's; go on with it, or with the old one."""
+        self._env.close()
+        try:
+            (draft / "data.mdb").replace(self._path / "data.mdb")
+            sync_directory(self._path)
+        except OSError as error:
+            raise disk_failed(error) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            self._reopen()
+
+    def _reopen(self) -> None:
+        self._failure = "the store could not be opened again after it was compacted"
+        self._env = _open_environment(self._path, self._map_bytes)
+        self._begin_anew(_last_transaction(self._env))
+        self._failure = ""
 
     def close(self) -> None:
         """Wait for writes under way and give the directory back; calling it again is harmless."""
         self._queue.close()
         with self._state:
-            already, self._closed = self._closed, True
-            if already:
+            self._closed = True
+            if self._lock_file.closed:
                 return
-            if self._recent.size_bytes > _LEFT_BYTES and self._is_settled:
-                self._leave_log_short()
-            if self._snapshots == 0:
-                self._release()
+            try:
+                if self._recent.size_bytes > _LEFT_BYTES and self._is_settled:
+                    self._leave_log_short()
+            finally:  # whoever is interrupted (Ctrl-C) keeps the directory from nobody
+                if self._snapshots == 0:
+                    self._release()
 
     def left(self, snapshot: LmdbSnapshot) -> None:
         """Take note that a snapshot of this store was left (called by the snapshot)."""
@@ -204,12 +231,14 @@ class LmdbStore:
     def _release(self) -> None:
         self._env.close()
         self._log.close()
-        os.close(self._lock_fd)
+        self._lock_file.close()
 
     # ---- commits: one thread at a time
 
     def _commit(self, group: Sequence[Sequence[Write]], size_bytes: int) -> None:
         with self._writing:
+            if self._failure:
+                raise OperationalError(self._failure, hint="close the store and open it again")
             if not self._is_settled:
                 self._recover()
             self._is_settled = False
@@ -228,21 +257,28 @@ class LmdbStore:
 
     def _to_log(self, group: Sequence[Sequence[Write]], size_bytes: int) -> bool:
         """Commit to the log, or return False: it has no room, or the disk refused."""
-        log, recent = self._log, self._recent
+        log = self._log
         try:
             if not log.is_there:
                 if self.commits < self._log_after:
                     return False
-                log.start()
+                log.start(self._tie)
+                self._begin_anew(_last_transaction(self._env))
             if not log.append(group):
                 return False
-        except OSError:  # LMDB tries next, and says what is wrong
+        except (lmdb.Error, OSError):  # LMDB tries next, and says what is wrong
             log.spoil()
             return False
+        recent = self._recent
         recent.put(group, size_bytes)
         log.advance()
         recent.publish()
         return True
+
+    def _tie(self, log_name: bytes) -> None:
+        """Let LMDB name its log, which goes on behind this transaction."""
+        with self._env.begin(write=True) as txn:
+            txn.put(OWN_KEY, log_name)
 
     def _to_lmdb(self, group: Sequence[Sequence[Write]], size_bytes: int) -> None:
         """Commit to LMDB, together with all that came since it was brought up to date."""
@@ -254,8 +290,7 @@ class LmdbStore:
         except lmdb.MapFullError as error:
             raise StoreFull("the store reached the size of its map", hint=FULL_HINT) from error
         except lmdb.Error as error:
-            size_bytes += recent.size_bytes
-            raise commit_failed(self._path, size_bytes, error) from error
+            raise self._refused(size_bytes + recent.size_bytes, error) from error
         if recent.number and _last_transaction(self._env) == recent.base:
             self._take_number()
         base = _last_transaction(self._env)
@@ -270,14 +305,24 @@ class LmdbStore:
         """
         try:
             with self._env.begin(write=True) as txn:
-                was = txn.get(_ANY_KEY)
-                txn.put(_ANY_KEY, b"" if was is None else was)
-                if was is None:
-                    txn.delete(_ANY_KEY)
+                txn.put(OWN_KEY, txn.get(OWN_KEY, b""))
         except lmdb.MapFullError as error:
             raise StoreFull("the store reached the size of its map", hint=FULL_HINT) from error
         except lmdb.Error as error:
-            raise commit_failed(self._path, 0, error) from error
+            raise self._refused(0, error) from error
+
+    def _refused(self, size_bytes: int, error: lmdb.Error) -> MfdbError:
+        """Return why LMDB took nothing; one that could not write its root takes nothing any more.
+
+        The log might, but nobody could read it before the store is opened anew.
+        """
+        try:
+            self._env.begin().abort()
+        except lmdb.PanicError:
+            self._failure = f"the disk failed before: {error}"
+        except lmdb.ReadersFullError:
+            pass  # it is alive
+        return commit_failed(self._path, size_bytes, error)
 
     def _begin_anew(self, base: int) -> None:
         """Forget the commits that LMDB has taken in."""
@@ -298,26 +343,11 @@ class LmdbStore:
         except OperationalError:
             return  # everything acknowledged is durable where it is
 
-    # ---- what the log says
-
-    def _open_log(self) -> tuple[CommitLog, Recent]:
-        log = None
-        try:
-            log = CommitLog(self._path / "log")
-            return log, _replayed(log, self._env)
-        except (MfdbError, OSError) as error:
-            self._env.close()
-            if log is not None:
-                log.close()
-            if isinstance(error, OSError):
-                raise disk_failed(error) from error
-            raise
-
     def _recover(self) -> None:
         """Read again what was committed: somebody was interrupted (Ctrl-C) inside a commit."""
         try:
             self._recent = _replayed(self._log, self._env)
-        except OSError as error:
+        except (lmdb.Error, OSError) as error:
             raise disk_failed(error) from error
 
 
@@ -327,7 +357,9 @@ _first = itemgetter(0)
 def _replayed(log: CommitLog, env: lmdb.Environment) -> Recent:
     """Return what the log says that LMDB does not have yet."""
     recent = Recent(_last_transaction(env))
-    for batch in log.replay(recent.base):
+    with env.begin() as txn:
+        named = txn.get(OWN_KEY) or None
+    for batch in log.replay(recent.base, named):
         recent.put((batch,), check_batch(batch))
         recent.publish()
     return recent
@@ -369,6 +401,10 @@ def _open_environment(path: Path, map_bytes: int) -> lmdb.Environment:
         if "already open" in str(error):
             raise StoreLocked(f"this process has {path} open already") from error
         raise commit_failed(path, 0, error) from error
-    env.reader_check()
-    sync_directory(path)
+    try:
+        env.reader_check()
+        sync_directory(path)
+    except (lmdb.Error, OSError) as error:
+        env.close()
+        raise disk_failed(error) from error
     return env

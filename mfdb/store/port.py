@@ -1,9 +1,10 @@
 """The store port: an ordered key/value map with snapshots and durable transactions.
 
-Keys are 1..511 bytes, values up to 64 MiB. `write` applies all of a batch or nothing and returns
-only when it would survive the loss of power (SIGKILL, a crash) - the acknowledgement rule of
-DESIGN 6. A snapshot sees one committed state for its whole life; a store may give one up that was
-held while very much was written, and then says so (OperationalError) instead of showing another.
+Keys are 1..511 bytes (but not the single byte 0, which is the store's own), values up to 64 MiB.
+`write` applies all of a batch or nothing and returns only when it would survive the loss of power
+(SIGKILL, a crash) - the acknowledgement rule of DESIGN 6. A snapshot sees one committed state for
+its whole life; a store may give one up that was held while very much was written, and then says so
+(OperationalError) instead of showing another.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ Write = tuple[bytes, bytes | None]
 """A key and its new value; `None` deletes the key."""
 
 KEY_BYTES = 511
+OWN_KEY = b"\0"
+"""The first of all keys, under which a store may keep something for itself."""
+FIRST_KEY = OWN_KEY + b"\0"
+"""The first key that others may use."""
 
 
 class Snapshot(Protocol):

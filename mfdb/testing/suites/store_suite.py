@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mfdb.kernel.errors import InterfaceError, StoreLocked, ValueTooLarge
-from mfdb.store.port import KEY_BYTES
+from mfdb.store.port import KEY_BYTES, OWN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,10 +95,13 @@ class StoreSuite:
             store.write([(b"kept?", b"1"), (b"k", bytes(64 * 2**20 + 1))])
         assert _all(store) == []
 
-    def test_an_empty_key_refuses_the_whole_batch(self, store: Store) -> None:
+    @pytest.mark.parametrize("key", [b"", OWN_KEY])
+    def test_a_key_that_is_none_refuses_the_whole_batch(self, store: Store, key: bytes) -> None:
         with pytest.raises(InterfaceError):
-            store.write([(b"kept?", b"1"), (b"", b"2")])
+            store.write([(b"kept?", b"1"), (key, b"2")])
         assert _all(store) == []
+        with store.snapshot() as snapshot:
+            assert snapshot.get(key) is None
 
     def test_a_large_value_comes_back_whole(self, store: Store) -> None:
         value = bytes(range(256)) * (8 * 4096) + b"end"

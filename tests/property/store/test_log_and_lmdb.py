@@ -13,11 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mfdb.store import commit_log
 from mfdb.store.lmdb_store import LmdbStore
+from mfdb.store.port import OWN_KEY
 
 if TYPE_CHECKING:
     from mfdb.store.lmdb_snapshot import LmdbSnapshot
 
-KEYS = st.binary(min_size=1, max_size=2)
+KEYS = st.binary(min_size=1, max_size=2).filter(lambda key: key != OWN_KEY)
 VALUES = st.none() | st.binary(max_size=3) | st.integers(0, 400).map(bytes)
 BATCHES = st.lists(st.tuples(KEYS, VALUES), max_size=6)
 State = dict[bytes, bytes]

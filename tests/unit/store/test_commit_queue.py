@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mfdb.kernel.errors import InterfaceError, OperationalError, StoreFull
+from mfdb.kernel.errors import InterfaceError, StoreFull
 from mfdb.store.commit_queue import CommitQueue
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def queued(queue: CommitQueue, count: int) -> None:
     """Wait until so many batches stand behind the one being committed."""
     done = threading.Event()
     for _ in range(3000):
-        if len(queue._queue) == count:
+        if len(queue._queue) == 1 + count:
             return
         done.wait(0.01)
     raise AssertionError("the writers never arrived")
@@ -63,7 +64,7 @@ def test_batches_that_wait_share_the_next_commit_and_each_gets_its_own_error() -
     assert disk.groups == [[b"first"], [b"a", b"poison", b"b"], [b"a"], [b"poison"], [b"b"]]
 
 
-def test_an_interrupted_leader_leaves_nobody_waiting() -> None:
+def test_an_interrupted_leader_leaves_nobody_waiting_and_nothing_undone() -> None:
     disk = Disk()
     queue = CommitQueue(disk.commit)
     with ThreadPoolExecutor(8) as pool:
@@ -77,10 +78,35 @@ def test_an_interrupted_leader_leaves_nobody_waiting() -> None:
         first.result(30)
         with pytest.raises(KeyboardInterrupt):
             leader.result(30)
-        with pytest.raises(OperationalError, match="may or may not"):
-            follower.result(30)
+        follower.result(30)
+    assert disk.groups == [[b"first"], [b"ctrl-c", b"a"], [b"a"]]
     queue.write([(b"later", b"")], 5)
     assert disk.groups[-1] == [b"later"]
+    queue.close()
+
+
+def ctrl_c(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_anywhere_in_a_write_leaves_the_queue_in_order() -> None:
+    """Wherever it strikes: before, inside and after the commit, and while it is left."""
+    queue = CommitQueue(lambda *_: None)
+    before = signal.signal(signal.SIGALRM, ctrl_c)
+    struck = 0
+    try:
+        for attempt in range(1_000):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + attempt % 50))
+                queue.write([(b"k", b"")], 5)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                struck += 1
+            assert not queue._queue
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert struck
     queue.close()
 
 
