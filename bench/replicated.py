@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from bench.replicated_limits import commit_s, echo_s
 from bench.replicated_town import Town, open_town
 from bench.report import Result, add_options, bounded, finish
+from mfdb.net import loops
 from mfdb.node.messages import Follow
 from mfdb.store.lmdb_store import LmdbStore
 
@@ -341,7 +342,7 @@ def main() -> None:
     for name in (THREE, SIX):
         (directory / name).mkdir()
     try:
-        results = asyncio.run(run_all(directory, QUICK if given.quick else Plan()))
+        results = loops.run(run_all(directory, QUICK if given.quick else Plan()))
     finally:
         shutil.rmtree(directory)
     finish("replicated", results, given)

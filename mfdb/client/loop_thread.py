@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mfdb.kernel.errors import InterfaceError, StatementCancelled
+from mfdb.net import loops
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,7 +20,7 @@ class LoopThread:
     """Runs what is given to it, until it is closed."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = loops.loop_factory()()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="mfdb event loop", daemon=True
         )

@@ -249,6 +249,17 @@ class ListHot(Record, frozen=True, tag="hot?"):
     number: int
 
 
+class PrepareSeal(Record, frozen=True, tag="prepare"):
+    """The leader asks a replica to compute a segment that it is about to propose. Answered `Done`.
+
+    Both compute it at the same time, and the replica signs what it finds to be the same.
+    """
+
+    dataset: DatasetId
+    number: int
+    changesets: tuple[ChangesetId, ...]
+
+
 class ProposeSeal(Record, frozen=True, tag="certify?"):
     """A replica asks another to sign a seal certificate over these changesets.
 
@@ -486,6 +497,7 @@ Request = (
     | PutCopies
     | PutReleases
     | ListHot
+    | PrepareSeal
     | ProposeSeal
     | PutShard
     | PutSealed

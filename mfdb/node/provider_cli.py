@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import InterfaceError
 from mfdb.kernel.ids import show, show_mft
+from mfdb.net import loops
 from mfdb.node.keystore import Keystore, read_passphrase_file
 from mfdb.node.log_format import FORMATS, set_up_log
 from mfdb.node.network_file import NetworkFile
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.action == "run":
         set_up_log(arguments.log_format)
-        asyncio.run(_serve(arguments))
+        loops.run(_serve(arguments))
         return 0
     if arguments.action == "drain":
         from mfdb.node.provider_drain import drain
@@ -120,6 +121,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             loop.add_signal_handler(number, stop.set)
         try:
             bound = await node.start(arguments.listen, announce=arguments.announce)
+            loops.settle_garbage()
             async with contextlib.AsyncExitStack() as stack:
                 if arguments.metrics is not None:
                     await stack.enter_async_context(_metrics(arguments.metrics, node))

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from mfdb.chain.web3_chain import Web3Chain
+from mfdb.net import loops
 from mfdb.net.tls_transport import TlsTransport
 from mfdb.node.client.node import start_client
 from mfdb.node.network_file import NetworkFile
@@ -98,6 +99,7 @@ async def build_remote(
     """
     network = NetworkFile.load(network_file)
     ports = await build_ports(network, store, clock or SystemClock(), entropy or SystemEntropy())
+    loops.settle_garbage()
     return await start_client(keys, ports, node=network.node, settings=network.client)
 
 

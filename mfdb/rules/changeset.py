@@ -116,6 +116,24 @@ class Changeset(Record, frozen=True):
         )
 
 
+class _PlainOperation(Record, frozen=True, gc=False):
+    """An operation without clear values, as nearly all are."""
+
+    kind: OperationKind
+    row: RowId
+    parent: bytes
+    sealed: bytes
+    clear: tuple[()]
+    salt_commitment: Hash
+    commitment: Hash
+
+
+class _PlainChangeset(Record, frozen=True):
+    header: Header
+    signature: bytes
+    operations: tuple[_PlainOperation, ...]
+
+
 def operations_root(operations: tuple[Operation, ...]) -> Hash:
     """Return the Merkle root over the encoded operations."""
     return MerkleTree([leaf_hash(encode(operation)) for operation in operations]).root
@@ -160,7 +178,7 @@ def open_changeset(data: bytes) -> Changeset:
     Raises:
         ValueTooLarge, MalformedMessage: they encode none.
     """
-    return decode(Changeset, data, limit_bytes=CHANGESET_BYTES)
+    return decode(Changeset, data, limit_bytes=CHANGESET_BYTES, usual=_PlainChangeset)
 
 
 def is_changeset(id_: ChangesetId, data: bytes) -> bool:

@@ -10,6 +10,7 @@ are fixed and an inner node can never pass for a leaf.
 from __future__ import annotations
 
 from hashlib import sha256
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import BadProof
@@ -18,6 +19,10 @@ from mfdb.kernel.limits import MERKLE_DEPTH, UNIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+_PAIR = Struct("64s")
+_UNIT = Struct(f"{UNIT_BYTES}s")
 
 
 def leaf_hash(data: bytes) -> Hash:
@@ -56,8 +61,8 @@ class MerkleTree:
                 level = [*level, _padding(height)]
             # `node_hash`, without a call for every node.
             level = [
-                Hash(sha256(b"\x01" + left + right).digest())
-                for left, right in zip(level[::2], level[1::2], strict=True)
+                Hash(sha256(b"\x01" + pair).digest())
+                for (pair,) in _PAIR.iter_unpack(b"".join(level))
             ]
             self._levels.append(level)
 
@@ -119,9 +124,7 @@ def unit_tree(data: bytes) -> MerkleTree:
     """Return the tree over the 512-byte units of the data."""
     # `leaf_hash` of `unit_of`, without two calls for every unit; only the last one is padded.
     last = (unit_count(len(data)) - 1) * UNIT_BYTES
-    leaves = [
-        Hash(sha256(b"\x00" + data[at : at + UNIT_BYTES]).digest())
-        for at in range(0, last, UNIT_BYTES)
-    ]
+    units = _UNIT.iter_unpack(memoryview(data)[:last])
+    leaves = [Hash(sha256(b"\x00" + unit).digest()) for (unit,) in units]
     leaves.append(leaf_hash(unit_of(data, last // UNIT_BYTES)))
     return MerkleTree(leaves)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mfdb.node.commit import Transaction
     from mfdb.node.provider.context import Context
     from mfdb.rules.evidence import Network
-    from mfdb.rules.placement import Placement
+    from mfdb.rules.placement import Placement, SignedAgreement
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,20 @@ class Bundles:
             AccessDenied: this provider is not to hold that shard.
         """
         await self._verify(request.dataset, request.bundle)
+        agreement = self._placed(request)
+        if not is_shard(request.bundle, request.shard, request.data):
+            raise BadProof("the bytes are not those of the certified shard")
+        return await self._promise(request, agreement)
+
+    async def put_own_shard(self, request: PutShard) -> Stored:
+        """Keep and promise a shard that this replica made itself, whose hashes it knows.
+
+        Raises:
+            AccessDenied: this provider is not to hold that shard.
+        """
+        return await self._promise(request, self._placed(request))
+
+    def _placed(self, request: PutShard) -> SignedAgreement:
         placement = self._context.placement(request.dataset)
         agreement = placement.agreements.get(self._context.me)
         with self._context.store.snapshot() as view:
@@ -58,8 +72,9 @@ class Bundles:
                 raise AccessDenied("the owner has released everybody from that segment")
         if agreement is None or placement.shards.get(request.shard) != self._context.me:
             raise AccessDenied(f"shard {request.shard} is not placed on this provider")
-        if not is_shard(request.bundle, request.shard, request.data):
-            raise BadProof("the bytes are not those of the certified shard")
+        return agreement
+
+    async def _promise(self, request: PutShard, agreement: SignedAgreement) -> Stored:
         receipt = StoreReceipt(
             agreement=agreement.agreement.id,
             segment=request.bundle.certificate.segment,

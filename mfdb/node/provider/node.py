@@ -322,6 +322,7 @@ def _writing(
         messages.PutPlacement: lambda request, _: duties.on_put_placement(request),
         messages.SealNow: sealing.on_seal_now,
         messages.ListHot: sealing.on_list_hot,
+        messages.PrepareSeal: sealing.on_prepare_seal,
         messages.ProposeSeal: sealing.on_propose_seal,
         messages.PutShard: lambda request, _: sealing.on_put_shard(request),
         messages.PutSealed: lambda request, _: sealing.on_put_sealed(request),

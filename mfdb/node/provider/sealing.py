@@ -24,6 +24,7 @@ from mfdb.node.messages import (
     Done,
     HotList,
     ListHot,
+    PrepareSeal,
     ProposeSeal,
     PutSealed,
     PutShard,
@@ -146,13 +147,16 @@ class Sealing(Bundles):
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, dataset)
         placement, ids = self._context.placement(dataset), tuple(sorted(held))
-        certificate, shards, roots = await self._make(dataset, number, held, ids)
+        quorum = manifest.profile.write_quorum
+        asked = self._signing_order(placement, begun)[:quorum]
+        (certificate, shards, roots), _ = await asyncio.gather(
+            self._make(dataset, number, held, ids),
+            self._have_prepared(PrepareSeal(dataset, number, ids), asked),
+        )
         proposal = ProposeSeal(
             dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots, begun=b""
         )
-        signatures = await self._signatures(
-            proposal, placement, manifest.profile.write_quorum, begun, held
-        )
+        signatures = await self._signatures(proposal, placement, quorum, begun, held)
         bundle = SealedSegment(certificate, ids, roots, signatures, ())
         bundle = await self._spread(dataset, bundle, shards, placement)
         await self.hand_round(dataset, bundle, placement)
@@ -162,6 +166,22 @@ class Sealing(Bundles):
             bytes=certificate.length_bytes,
             receipts=len(bundle.receipts),
         )
+
+    def _signing_order(self, placement: Placement, begun: set[Address]) -> list[Address]:
+        me = self._context.me
+        return sorted(placement.replica_set, key=lambda who: (who not in begun, who != me))
+
+    async def _have_prepared(self, request: PrepareSeal, replicas: Sequence[Address]) -> None:
+        """Let replicas compute what they will be asked to sign; else they do so when asked."""
+        others = [who for who in replicas if who != self._context.me]
+        await asyncio.gather(*(self._prepare(request, who) for who in others))
+
+    async def _prepare(self, request: PrepareSeal, replica: Address) -> None:
+        try:
+            correspondent = await self._context.directory.reach(replica)
+            await correspondent.ask(request, Done)
+        except MfdbError as error:
+            log.info("no segment prepared replica=0x%s %s", replica.hex(), error)
 
     async def _make(
         self,
@@ -219,8 +239,7 @@ class Sealing(Bundles):
 
         Those are asked first who have begun; theirs shows the others that nothing else can come.
         """
-        me = self._context.me
-        left = sorted(placement.replica_set, key=lambda who: (who not in begun, who != me))
+        left = self._signing_order(placement, begun)
         signatures: list[bytes] = []
         while left and len(signatures) < quorum:
             count = 1 if begun else quorum - len(signatures)
@@ -264,7 +283,9 @@ class Sealing(Bundles):
         """Return the bundle with the store receipts of all holders that took their shard."""
         stored = await asyncio.gather(
             *(
-                self.store_at(placement.shards[slot], dataset, bundle, slot, shards[slot])
+                self.store_at(
+                    placement.shards[slot], dataset, bundle, slot, shards[slot], made_here=True
+                )
                 for slot in sorted(placement.shards)
                 if slot < bundle.certificate.n
             )
@@ -275,13 +296,24 @@ class Sealing(Bundles):
         return msgspec.structs.replace(bundle, receipts=receipts)
 
     async def store_at(
-        self, holder: Address, dataset: DatasetId, bundle: SealedSegment, slot: int, shard: bytes
+        self,
+        holder: Address,
+        dataset: DatasetId,
+        bundle: SealedSegment,
+        slot: int,
+        shard: bytes,
+        *,
+        made_here: bool = False,
     ) -> SignedStoreReceipt | None:
-        """Return the receipt of a holder that took its shard, or None."""
+        """Return the receipt of a holder that took its shard, or None.
+
+        `made_here` says that the shard's hashes were computed here for this very bundle.
+        """
         request = PutShard(dataset=dataset, bundle=bundle, shard=slot, data=shard)
         try:
             if holder == self._context.me:
-                stored = await self.on_put_shard(request)
+                keep = self.put_own_shard if made_here else self.on_put_shard
+                stored = await keep(request)
             else:
                 correspondent = await self._context.directory.reach(holder)
                 stored = await correspondent.ask(request, Stored)
@@ -350,14 +382,42 @@ class Sealing(Bundles):
             AccessDenied, BadProof: it may not be signed.
         """
         self._demand_replica(request.dataset, caller)
-        dataset, ids = request.dataset, request.changesets
-        held = await self.copies.fetch(dataset, ids, [caller])
-        held |= await self.unpacked(dataset, missing(ids, held.keys()))
-        with self._context.store.snapshot() as view:
-            number = shelf.next_segment(view, dataset)
-        if held.keys() >= set(ids) and number == request.certificate.number:
-            await self._make(dataset, number, held, ids)
+        dataset, certificate = request.dataset, request.certificate
+        held = await self._had(dataset, request.changesets, caller)
+        if self._made.get(dataset) != certificate:
+            await self._make_own(dataset, certificate.number, held, request.changesets)
         return Signed(signature=await self.certify(request, held))
+
+    async def on_prepare_seal(self, request: PrepareSeal, caller: Address) -> Done:
+        """Compute a segment that will be proposed, so that nobody waits for it then.
+
+        Raises:
+            AccessDenied: the caller is no replica of the dataset.
+        """
+        self._demand_replica(request.dataset, caller)
+        held = await self._had(request.dataset, request.changesets, caller)
+        await self._make_own(request.dataset, request.number, held, request.changesets)
+        return Done()
+
+    async def _had(
+        self, dataset: DatasetId, ids: tuple[ChangesetId, ...], source: Address
+    ) -> dict[ChangesetId, bytes]:
+        """Return the listed changesets, as far as they can be had."""
+        held = await self.copies.fetch(dataset, ids, [source])
+        return held | await self.unpacked(dataset, missing(ids, held.keys()))
+
+    async def _make_own(
+        self,
+        dataset: DatasetId,
+        number: int,
+        held: Mapping[ChangesetId, bytes],
+        ids: tuple[ChangesetId, ...],
+    ) -> None:
+        """Make the certificate of the next segment, if all of it is here."""
+        with self._context.store.snapshot() as view:
+            is_next = number == shelf.next_segment(view, dataset)
+        if is_next and held.keys() >= set(ids):
+            await self._make(dataset, number, held, ids)
 
     async def unpacked(
         self, dataset: DatasetId, ids: Iterable[ChangesetId]

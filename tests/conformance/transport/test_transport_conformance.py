@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mfdb.net import loops
 from mfdb.net.tls_transport import TlsTransport
 from mfdb.testing.memory_transport import MemoryNetwork, MemoryTransport
 from mfdb.testing.sim_clock import SeededEntropy
@@ -29,6 +31,12 @@ class TestTlsTransport(TransportSuite):
         assert isinstance(transport, TlsTransport)
         transport._table.drop()
         await transport.close()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="uvloop is not installed")
+class TestTlsTransportOnUvloop(TestTlsTransport):
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        loops.run(main)
 
 
 class TestMemoryTransport(TransportSuite):
