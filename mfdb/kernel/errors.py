@@ -400,7 +400,7 @@ class PeerUnreachable(NetworkError):
 
 
 class PeerBusy(NetworkError):
-    """The peer has as many of our requests under way as it takes at once."""
+    """The peer takes no more of our requests at once, or none yet: it is starting."""
 
     sqlstate = "53400"
     retryable = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mfdb.chain.port import RecordKind
@@ -28,7 +29,7 @@ from mfdb.rules.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from mfdb.chain.port import Chain
     from mfdb.kernel.ids import Address
@@ -54,12 +55,14 @@ class Correspondent:
         *,
         accounts: Accounts,
         timeout_s: float,
+        redial: Callable[[], Awaitable[Correspondent]],
     ) -> None:
         self.peer = peer
         self.record = record
         self.offer = offer
         self._accounts = accounts
         self._timeout_s = timeout_s
+        self._redial = redial
 
     @property
     def identity(self) -> Address:
@@ -84,6 +87,19 @@ class Correspondent:
             reply = await self.peer.request(body, timeout_s=timeout_s or self._timeout_s)
             bill.answered(len(reply))
         return open_answer(answer, reply)
+
+    async def read(self, request: Request, answer: type[A]) -> A:
+        """Return the answer to a request that changes nothing; see `ask`.
+
+        If the connection ends meanwhile it is asked once more over a new one: the peer was started
+        again, or another process of this identity connected to it.
+        """
+        try:
+            return await self.ask(request, answer)
+        except PeerUnreachable:
+            if self.is_open:
+                raise
+        return await (await self._redial()).ask(request, answer)
 
     async def pay(self, body: bytes) -> None:
         """Send a payment, which is itself free of charge."""
@@ -256,6 +272,7 @@ class Directory:
             welcome.offer,
             accounts=self._accounts,
             timeout_s=self._settings.request_timeout_s,
+            redial=partial(self.reach, found.identity),
         )
 
     async def _hello(self, peer: Peer) -> Welcome:

@@ -54,12 +54,12 @@ async def whole_state(correspondent: Correspondent, dataset: DatasetId) -> Datas
         BadProof: its pages run in circles.
         MfdbError: it refuses.
     """
-    state = await correspondent.ask(GetDataset(dataset=dataset), DatasetState)
+    state = await correspondent.read(GetDataset(dataset=dataset), DatasetState)
     segments, page = list(state.segments), state.segments
     while page and sum(len(encode(bundle)) for bundle in page) >= SEGMENTS_BYTES:
         last = page[-1].certificate.segment
         request = GetSegments(dataset=dataset, after=last)
-        page = (await correspondent.ask(request, Segments)).bundles
+        page = (await correspondent.read(request, Segments)).bundles
         if page and page[0].certificate.segment <= last:
             raise BadProof("the pages of a provider's segments do not ascend")
         segments += page

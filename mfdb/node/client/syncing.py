@@ -150,7 +150,7 @@ class Syncing:
             while ids:
                 asked = ids[:KEYS_AT_ONCE]
                 request = GetKeys(dataset=dataset, changesets=asked)
-                told = (await correspondent.ask(request, Keys)).entries
+                told = (await correspondent.read(request, Keys)).entries
                 entries += told
                 # An answer holds as much as fits; what follows its last entry is asked again.
                 last = told[-1].changeset if told else asked[-1]
@@ -201,7 +201,7 @@ class Syncing:
         correspondent = await self._context.directory.reach(provider)
         while True:
             request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES, min_hlc=seen)
-            page = await correspondent.ask(request, LogPage)
+            page = await correspondent.read(request, LogPage)
             _check_order(page, after)
             applied += len(self._take(replica, dataset, page.items))
             is_complete &= all(
@@ -228,7 +228,7 @@ class Syncing:
             try:
                 correspondent = await self._context.directory.reach(provider)
                 request = ReadLog(dataset=dataset, after=after, limit_bytes=PAGE_BYTES)
-                page = await correspondent.ask(request, LogPage)
+                page = await correspondent.read(request, LogPage)
             except MfdbError as error:
                 reasons.append(error)
                 continue

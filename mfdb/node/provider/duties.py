@@ -51,8 +51,6 @@ class Duties:
     def __init__(self, context: Context, offering: Offering) -> None:
         self._context = context
         self._offering = offering
-        self.outranked: dict[tuple[Address, DatasetId], None] = {}
-        """Whose take-over stood in which placement log and no longer does, until they are told."""
 
     def offer(self) -> Offer:
         """Return what this provider asks for storage and requests."""
@@ -225,7 +223,7 @@ class Duties:
             shelf.drop_placement(transaction, gone)
             for made in gone.entry.agreements:
                 if made.agreement.provider != self._context.me:
-                    self.outranked[made.agreement.provider, manifest.dataset] = None
+                    shelf.put_outranked(transaction, manifest.dataset, made.agreement.provider)
         for signed in stands[shared:]:
             shelf.put_placement(transaction, signed)
             for made in signed.entry.agreements:

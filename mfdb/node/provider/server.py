@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.codec import Record, encode
-from mfdb.kernel.errors import MalformedMessage, MfdbError, NotSupportedError
+from mfdb.kernel.errors import MalformedMessage, MfdbError, PeerBusy
 from mfdb.kernel.ids import Address
 from mfdb.node.messages import (
     VERSION,
@@ -112,7 +112,7 @@ class Server:
 
     def _on_hello(self, peer: Peer, request: Hello) -> Welcome:
         if self._me is None or self._offer is None:
-            raise NotSupportedError("this node does not serve yet", hint="try again in a moment")
+            raise PeerBusy("this node does not serve yet", hint="try again in a moment")
         caller = self._sessions.admit(peer, request.version, request.record)
         self.on_arrival(caller.identity)
         standing = self._accounts.standing(caller.identity)

@@ -79,8 +79,8 @@ class LogTip(Record, frozen=True):
 
 K = TypeVar("K", bound=Record)
 _OF_DATASET = (
-    *(b"M", b"P", b"L", b"N", b"H", b"X", b"h", b"K", b"R"),
-    *(b"V", b"S", b"k", b"c", b"i", b"u", b"y", b"d", b"r"),
+    *(b"M", b"P", b"L", b"N", b"H", b"X", b"O", b"o", b"h", b"K", b"R"),
+    *(b"V", b"S", b"k", b"c", b"i", b"u", b"v", b"y", b"d", b"r"),
 )
 _ROWS_DATASET_BYTES = 12
 ADDRESS_BYTES = 20
@@ -567,3 +567,19 @@ def drop_take_over(transaction: Transaction, case: CaseId) -> None:
     """Forget a take-over that cannot be finished, or whose agreement has ended."""
     transaction.delete(b"t" + case)
     transaction.delete(b"w" + case)
+
+
+def put_outranked(transaction: Transaction, dataset: DatasetId, provider: Address) -> None:
+    """Remember whose take-over stood in a placement log and no longer does, until it is told."""
+    transaction.put(b"v" + dataset + provider, b"")
+
+
+def outranked(view: View) -> tuple[tuple[DatasetId, Address], ...]:
+    """Return whose take-overs no longer stand, and who has not been told so."""
+    keys = (key for key, _ in view.scan(b"v"))
+    return tuple((DatasetId(Hash(key[1:33])), Address(key[33:])) for key in keys)
+
+
+def drop_outranked(transaction: Transaction, dataset: DatasetId, provider: Address) -> None:
+    """Take note that a provider was told."""
+    transaction.delete(b"v" + dataset + provider)

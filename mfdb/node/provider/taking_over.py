@@ -112,12 +112,13 @@ class TakingOver:
 
     async def _tell_outranked(self) -> None:
         """Let those whose take-over no longer stands know what does, so that they follow it."""
-        for provider, dataset in list(self._duties.outranked):
-            with self._context.store.snapshot() as view:
-                entries = shelf.placements(view, dataset)
+        with self._context.store.snapshot() as view:
+            untold = [(*one, shelf.placements(view, one[0])) for one in shelf.outranked(view)]
+        for dataset, provider, entries in untold:
             message = PutPlacement(dataset=dataset, entries=entries)
             if await self._ask(provider, message, PlacementLog) is not None:
-                self._duties.outranked.pop((provider, dataset), None)
+                told = partial(shelf.drop_outranked, dataset=dataset, provider=provider)
+                await self._context.committer.submit(told)
 
     async def _revive(self) -> None:
         """Begin again what was finished and then outranked; forget what has ended."""

@@ -367,6 +367,25 @@ async def test_two_take_overs_at_once_follow_each_other(town: Town) -> None:
 
 
 @in_town
+async def test_who_was_outranked_is_told_though_the_teller_was_started_again(town: Town) -> None:
+    _, dataset, segment = await sealed_town(town, 8)
+    cases = {slot: await convict(town, dataset, segment, slot) for slot in (4, LOST)}
+    requests = {slot: asked(town, dataset, segment, cases[slot], slot) for slot in cases}
+    outranking, outranked = sorted(cases, key=lambda slot: cases[slot])
+    first, second = town.stands[6], town.stands[7]
+    await first.taking_over.on_take_over(requests[outranked], town.stands[0].me)
+    await second.taking_over.on_take_over(requests[outranking], town.stands[0].me)
+    assert first.context.placement(dataset).shards[outranked] == first.me
+    teller = await town.stands[0].crash()
+    await teller.taking_over.look()
+    told = first.context.placement(dataset).shards
+    assert told == teller.context.placement(dataset).shards
+    assert told[outranking] == second.me
+    with teller.store.snapshot() as view:
+        assert shelf.outranked(view) == ()
+
+
+@in_town
 async def test_a_spare_takes_over_once_and_leaves_the_second_loss_to_another(town: Town) -> None:
     _, dataset, segment = await sealed_town(town, 8)
     cases = {slot: await convict(town, dataset, segment, slot) for slot in (4, LOST)}

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mfdb.chain.port import CaseOpened, OpenCase, RecordBeacon
+from mfdb.kernel.errors import NetworkError
 from mfdb.node.messages import SealNow
 from mfdb.node.provider import shelf
 from mfdb.node.provider.court import REORG_BLOCKS
+from mfdb.node.provider.server import Server
+from mfdb.node.sessions import Sessions
 from mfdb.testing.memory_store import MemorySnapshot
 from tests.fixtures.node_town import TERMS, Stand, Town, in_town, mailbox_town, run, sealed_town
 
@@ -106,6 +109,19 @@ async def accuse(town: Town, dataset: DatasetId) -> None:
     signed = bundle.receipts[-1]
     call = OpenCase(receipt=signed.receipt, signature=signed.signature, epoch=epoch, draw=0)
     await stand.chain.send(call, stand.keys.account)
+
+
+@in_town
+async def test_a_provider_that_does_not_serve_yet_is_asked_again(town: Town) -> None:
+    """Whoever writes pushes on, and whoever audits does not accuse."""
+    bob, _ = await mailbox_town(town)
+    server = town.stands[0].node._server
+    starting = Server(Sessions(town.world.network.id), town.stands[0].accounts)
+    remote = await bob.remote()
+    server.on_request = starting.on_request  # type: ignore[method-assign]  # as at its start
+    with pytest.raises(NetworkError, match="does not serve yet") as told:
+        await remote.context.directory.reach(town.stands[0].me)
+    assert told.value.retryable
 
 
 @in_town

@@ -200,6 +200,29 @@ async def test_what_came_from_the_future_is_read_once_it_is_past(town: Town) -> 
 
 
 @in_town
+async def test_another_process_of_the_reader_takes_no_answer_away(town: Town) -> None:
+    """Its connection replaces ours, at all replicas at once, while they are asked."""
+    bob, dataset = await mailbox_town(town)
+    await written(town, bob, dataset, "one")
+    (reading, one), (_, other) = await reader(town), await reader(town)
+    for stand in town.stands[:3]:
+        tell = stand.duties.on_get_dataset
+        answer(stand, GetDataset, interrupted_once(other, stand, tell))
+    assert await read(town, reading, one, dataset) == {"one"}
+
+
+def interrupted_once(other: NodeRemote, stand: Stand, tell: Any) -> Any:
+    left = [stand.me]
+
+    async def interrupted(request: GetDataset, caller: Any) -> DatasetState:
+        if left:
+            await other.context.directory.reach(left.pop())
+        return tell(request, caller)  # type: ignore[no-any-return]  # what the stand tells
+
+    return interrupted
+
+
+@in_town
 async def test_log_entries_that_never_were_do_not_stop_the_reader(town: Town) -> None:
     bob, dataset = await mailbox_town(town)
     await written(town, bob, dataset, "one", "two")
