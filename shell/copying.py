@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from mfdb.kernel.errors import OperationalError, SqlSyntax
 from mfdb.sql.scanner import tokenise
+from mfdb.sql.text_literals import unquote
 from shell.literals import quoted_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def copy_of(text: str) -> Copy | None:
     if place is None:
         return None
     file = tokens[place + 1]
-    path = file.text[1:-1].replace("''", "'") if file.kind == "STRING" else None
+    path = unquote(file.text) if file.kind == "STRING" else None
     return Copy(tokens[place].kind == "FROM", path)
 
 

@@ -38,7 +38,6 @@ _HABITS: tuple[tuple[str, str, str], ...] = (
     (r"set\s+autocommit\b.*", "", "every statement is kept at once; BEGIN starts a batch"),
     (r"delimiter\b.*", "", "a statement ends in ; and texts with ; go in quotes"),
     (r"pragma\b.*", "", "SHOW SETTINGS; lists the settings, SET changes one"),
-    (r"table\s+" + _NAME, "", "SELECT * FROM name; shows every row of a dataset"),
     (
         r"create\s+(?:(?:global|local)\s+)?temp(?:orary)?\b.*",
         "",
@@ -50,17 +49,10 @@ _HABITS: tuple[tuple[str, str, str], ...] = (
         "nothing to gather: EXPLAIN ANALYZE shows how one ran",
     ),
     (
-        r"select\s+(?:current_user|session_user|user|current_role)\b.*",
-        "",
-        "SELECT CURRENT_IDENTITY; says who you are, \\conninfo where",
-    ),
-    (
         r"create\s+(?:or\s+replace\s+)?(?:function|procedure|trigger|sequence)\b.*",
         "",
         "there are none: GENERATED ... AS IDENTITY counts, CHECK and POLICY guard rows",
     ),
-    (r"set\s+time\s?zone\b.*", "", "times are shown in UTC: x AT TIME ZONE 'Asia/Tokyo' moves one"),
-    (r"set\s+search_path\b.*", "", "there are no schemas: owner.name is somebody else's dataset"),
     (
         r"select\b.*\binto\s+" + _NAME + r"\s+from\b.*",
         "",

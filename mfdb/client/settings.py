@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client.options import parse_interval_s
-from mfdb.kernel.errors import InvalidDefinition
+from mfdb.kernel.errors import InvalidDefinition, NotSupportedError
 from mfdb.sql.allowance import MEMORY_LIMIT_BYTES, UNITS, shown_bytes
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class SessionSettings:
     `memory_limit`: bytes that one statement may hold, on either route.
     `wait`: how many blocks, its own counted, must hold a transaction before a statement about
     money returns.
+    What PostgreSQL's drivers and tools set besides has one value here, the one that holds.
     """
 
     freshness: str = "latest"
@@ -41,6 +42,10 @@ class SessionSettings:
     route: str = "auto"
     memory_limit: int = MEMORY_LIMIT_BYTES
     wait: int = 1
+    timezone: str = "UTC"
+    search_path: str = "public"
+    client_encoding: str = "UTF8"
+    standard_conforming_strings: bool = True
 
     def rows(self) -> list[tuple[object, ...]]:
         """Return name, value and default of each setting."""
@@ -115,12 +120,49 @@ def _blocks(option: SetOption) -> int:
     return value
 
 
+def _zone(option: SetOption) -> str:
+    if str(option.value).strip().lower() in ("utc", "gmt", "z", "etc/utc", "default"):
+        return "UTC"
+    raise NotSupportedError(
+        f"times are shown in UTC, not in {option.value!r}",
+        hint="x AT TIME ZONE 'Asia/Tokyo' tells what clocks show there",
+        position=option.position,
+    )
+
+
+def _path(option: SetOption) -> str:
+    names = {name.strip().strip('"').lower() for name in str(option.value).split(",")}
+    if names <= {"public", "$user", "pg_catalog"}:
+        return "public"
+    raise NotSupportedError(
+        "there are no schemas to search",
+        hint="owner.name is somebody else's dataset; a directory is a database",
+        position=option.position,
+    )
+
+
+def _encoding(option: SetOption) -> str:
+    if str(option.value).strip().lower().replace("-", "") in ("utf8", "unicode"):
+        return "UTF8"
+    raise _wrong(option, "'UTF8'")
+
+
+def _conforming(option: SetOption) -> bool:
+    if not _truth(option):
+        raise _wrong(option, "on; E'...' has backslashes")
+    return True
+
+
 _CHECKS: dict[str, Callable[[SetOption], object]] = {
+    "client_encoding": _encoding,
     "freshness": _freshness,
     "memory_limit": _memory,
     "route": _route,
+    "search_path": _path,
     "sealed_sender": _truth,
     "wait": _blocks,
+    "standard_conforming_strings": _conforming,
+    "timezone": _zone,
 }
 
 

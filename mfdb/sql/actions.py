@@ -365,10 +365,36 @@ def _describe(children: Children, position: int) -> st.Describe:
     return st.Describe(position=position, table=children[0])
 
 
+def _fetch(children: Children, position: int) -> st.Expression:
+    """FETCH FIRST ROW ONLY is LIMIT 1."""
+    first, count = children
+    if first.text.upper() not in ("FIRST", "NEXT"):
+        raise SqlSyntax("FETCH is followed by FIRST or NEXT", position=first.position)
+    return count or st.Constant(position=position, kind="integer", value=1)
+
+
 def _set(children: Children, position: int) -> st.SetOption:
-    named, value = children
-    plain = value.value if isinstance(value, st.Constant) else value
-    return st.SetOption(position=position, name=named.text, value=plain)
+    named, *values = children
+    plain = [value.value if isinstance(value, st.Constant) else value for value in values]
+    value = plain[0] if len(plain) == 1 else ", ".join(map(str, plain))
+    return st.SetOption(position=position, name=named.text, value=value)
+
+
+def _set_zone(children: Children, position: int) -> st.SetOption:
+    return _set([st.Name(position=position, text="timezone"), *children], position)
+
+
+def _of_session(action: Callable[[Children, int], Any]) -> Callable[[Children, int], Any]:
+    def build(children: Children, position: int) -> Any:
+        if children[0].text.upper() != "SESSION":
+            raise SqlSyntax(
+                f"a setting lasts for the session, not for {children[0].text}",
+                hint="SET name = value",
+                position=children[0].position,
+            )
+        return action(children[1:], position)
+
+    return build
 
 
 def _set_on(_children: Children, position: int) -> st.Constant:
@@ -406,6 +432,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "limit_offset": listed,
     "offset_limit": _offset_limit,
     "no_limit": _no_limit,
+    "fetch": _fetch,
     "create_dataset": _create(mailbox=False),
     "create_mailbox": _create(mailbox=True),
     "create_identity": _create_identity,
@@ -467,6 +494,10 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "revoke": _revoke,
     "describe": _describe,
     "set": _set,
+    "set_session": _of_session(_set),
+    "set_zone": _set_zone,
+    "set_session_zone": _of_session(_set_zone),
+    "first_word": word,
     "set_on": _set_on,
     "set_default": _default_values,
     "begin": _simple(st.Begin),

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql import statement as st
+from mfdb.sql import text_literals
 from mfdb.sql.scanner import fold
+from mfdb.sql.similar import regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,12 +28,12 @@ Children = list[Any]
 
 
 def unquote(token: Token) -> str:
-    """Return the value of a string token, '…' or $tag$…$tag$."""
-    text = token.text
-    if text[0] == "$":
-        tag = text.index("$", 1) + 1
-        return text[tag:-tag]
-    return text[1:-1].replace("''", "'")
+    """Return the value of a string token.
+
+    Raises:
+        SqlSyntax: an escape in it is none.
+    """
+    return text_literals.unquote(token.text, token.position)
 
 
 def name(children: Children, position: int) -> st.Name:
@@ -158,8 +160,23 @@ def _is_word(child: Any, kind: str) -> bool:
     return getattr(child, "kind", "") == kind
 
 
-def between(children: Children, position: int) -> st.Between:
-    """X [NOT] BETWEEN low AND high."""
+def between(children: Children, position: int) -> st.Expression:
+    """X [NOT] BETWEEN low AND high; with SYMMETRIC the lesser of them is the lower end."""
+    operand, negated, kind, first, second = children
+    plain = _between([operand, negated, first, second], position)
+    if kind != "SYMMETRIC":
+        return plain
+    either = [plain, _between([operand, negated, second, first], position)]
+    return _logical("OR" if negated is None else "AND")(either, position)
+
+
+def between_word(children: Children, _position: int) -> str:
+    """BETWEEN, or the word behind it."""
+    found: str = [child for child in children if child is not None][-1].text.upper()
+    return found
+
+
+def _between(children: Children, position: int) -> st.Between:
     operand, negated, low, high = children
     depth = deeper(position, (operand, low, high))
     return st.Between(
@@ -172,9 +189,35 @@ def between(children: Children, position: int) -> st.Between:
     )
 
 
-def like(children: Children, position: int) -> st.Like:
-    """X [NOT] LIKE|ILIKE pattern [ESCAPE e]."""
+def _similar(children: Children, position: int) -> st.Expression:
+    """X [NOT] SIMILAR TO pattern [ESCAPE e], where the pattern is a literal."""
+    operand, negated, _, pattern, escape = children
+    if not all(one is None or _is_text(one) for one in (pattern, escape)):
+        raise SqlSyntax(
+            "SIMILAR TO takes a pattern that is written out",
+            hint="x ~ pattern takes any regular expression, x LIKE pattern any other one",
+            position=pattern.position,
+        )
+    made = regular(pattern.value, "\\" if escape is None else escape.value)
+    wanted = st.Constant(position=pattern.position, kind="string", value=made)
+    return st.Binary(
+        position=position,
+        sign="~" if negated is None else "!~",
+        left=operand,
+        right=wanted,
+        depth=deeper(position, (operand,)),
+    )
+
+
+def _is_text(node: st.Expression) -> bool:
+    return isinstance(node, st.Constant) and node.kind == "string"
+
+
+def like(children: Children, position: int) -> st.Expression:
+    """X [NOT] LIKE|ILIKE|SIMILAR TO pattern [ESCAPE e]."""
     operand, negated, mark, pattern, escape = children
+    if mark.kind == "SIMILAR":
+        return _similar(children, position)
     return st.Like(
         position=position,
         operand=operand,
@@ -359,6 +402,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "is_distinct": is_distinct,
     "between": between,
     "like": like,
+    "between_word": between_word,
     "in_list": in_list,
     "call": call,
     "call_star": call_star,

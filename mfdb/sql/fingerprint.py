@@ -34,7 +34,8 @@ _UNFIT = re.compile(r"--|/\*|[$?]|(?<!:):(?!:)")
 """Comments, parameters and $-quoted texts: nothing is gained there."""
 _LITERAL = re.compile(
     r"""(
-    [xX]?'(?:[^']|'')*'
+    (?<![\w$])[eE]'(?s:[^'\\]|''|\\.)*'
+  | [xX]?'(?:[^']|'')*'
   | "(?:[^"]|"")*"
   | (?<![\w.])\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?![\w.])
     )""",
@@ -96,11 +97,11 @@ class Lifter:
 
 
 def _mark(literal: str) -> str:
-    """Return the kind of a literal; quoted names and bytes stand for themselves."""
+    """Return the kind of a literal; quoted names, bytes and E'' stand for themselves."""
     first = literal[0]
     if first == "'":
         return "s"
-    if first in '"xX':
+    if first in '"xXeE':
         return literal
     if not literal.isdigit():
         return "d"

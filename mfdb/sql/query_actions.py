@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Children = list[Any]
+_LOCK = re.compile(
+    r"(?:(?:NO KEY )?UPDATE|(?:KEY )?SHARE)(?: OF \S+(?: , \S+)*)?(?: NOWAIT| SKIP LOCKED)?\Z",
+    re.IGNORECASE,
+)
 LEVEL = 5
 """What one query inside another costs of the depth that expressions may have."""
 
@@ -88,6 +93,26 @@ def _core_on(children: Children, position: int) -> qu.SelectCore:
     _, keys, *rest = children
     core = _core([None, *rest], position)
     return msgspec.structs.replace(core, distinct_on=tuple(keys))
+
+
+def _whole_table(children: Children, position: int) -> qu.SelectCore:
+    source = qu.TableSource(position=position, table=children[0])
+    return qu.SelectCore(position=position, items=(st.Star(position=position),), sources=(source,))
+
+
+def _locked(children: Children, position: int) -> None:
+    """Check `FOR UPDATE` and the like, which lock nothing: a batch is judged when it commits."""
+    if not _LOCK.match(" ".join(token.text for token in children)):
+        raise SqlSyntax(
+            "FOR is followed by UPDATE or SHARE, perhaps OF a dataset, NOWAIT or SKIP LOCKED",
+            hint="FOR UPDATE",
+            position=position,
+        )
+
+
+def _ending(children: Children, _position: int) -> Any:
+    """LIMIT and OFFSET, without a lock behind them."""
+    return children[0]
 
 
 def _values(children: Children, position: int) -> qu.Values:
@@ -319,6 +344,10 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "core": _core,
     "core_on": _core_on,
     "values": _values,
+    "whole_table": _whole_table,
+    "locked": _locked,
+    "lock_word": word,
+    "ending": _ending,
     "windows": listed,
     "window": _named_window,
     "from_clause": listed,

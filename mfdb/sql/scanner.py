@@ -1,7 +1,8 @@
 """From text to tokens by one regular expression; keywords come from a dictionary.
 
 PostgreSQL's rules: unquoted names fold to lower case (ASCII letters only), `"` quotes names, `'`
-strings, `$tag$` longer strings; comments are `--` to the end of the line and `/* */`, which nest.
+strings, `E'` those with backslashes, `$tag$` longer ones; comments are `--` to the end of the line
+and `/* */`, which nest.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ RESERVED = frozenset(
     TRAILING TRUE UNION UNIQUE USER USING VARIADIC VERBOSE WHEN WHERE WINDOW WITH""".split()  # noqa: SIM905 - 78 quoted words read worse
 )
 """PostgreSQL 15's reserved words: no names unless quoted, even where the grammar has no use yet."""
+_WHO = ("CURRENT_USER", "CURRENT_ROLE", "SESSION_USER", "USER")
+"""PostgreSQL's words for who asks: here all of them are the identity."""
 
 _SPACE = re.compile(r"(?:\s+|--[^\n]*)+")
 _TOKEN = re.compile(
     r"""
     (?P<BLOB>[xX]'[0-9a-fA-F]*')
-  | (?P<NAME>[^\W\d]\w*)
+  | (?P<ESCAPED>[eE]'(?s:[^'\\]|''|\\.)*')
+  | (?P<NAME>(?![eE]')[^\W\d]\w*)
   | (?P<DECIMAL>\d+\.(?!\.)\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)
   | (?P<INTEGER>\d+)
   | (?P<STRING>'(?:[^']|'')*')
@@ -53,6 +57,7 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _OPENERS = {
     "'": "a string is not closed",
     '"': "a quoted name is not closed",
+    **dict.fromkeys("eE", "a string is not closed"),
     "$": "a $-quoted string is not closed",
 }
 _STRANGE = {
@@ -75,6 +80,7 @@ class Piece(NamedTuple):
 def _words() -> dict[str, str]:
     known = {word: word for word in RESERVED}
     known.update({word: word for word in keywords()})
+    known.update(dict.fromkeys(_WHO, "CURRENT_IDENTITY"))
     return known
 
 
@@ -116,7 +122,7 @@ def tokenise(text: str) -> list[Token]:
                 _join_zone(tokens)
         elif kind == "MARK":
             add(Token(word, word, place))
-        elif kind == "TAGGED":
+        elif kind in ("TAGGED", "ESCAPED"):
             add(Token("STRING", word, place))
         else:
             add(Token(kind or "", word, place))
@@ -184,7 +190,7 @@ def no_token(text: str, place: int) -> SqlSyntax:
     if letter == '"' and text.startswith('""', place):
         return SqlSyntax("a quoted name is empty", hint="put a name in it", position=place)
     if letter in _OPENERS:
-        closing = letter if letter != "$" else "the same $tag$"
+        closing = {"$": "the same $tag$", "e": "'", "E": "'"}.get(letter, letter)
         return SqlSyntax(_OPENERS[letter], hint=f"close it with {closing}", position=place)
     hint = _STRANGE.get(letter, "")
     return SqlSyntax(f"unexpected character {letter!r}", hint=hint, position=place)

@@ -130,8 +130,10 @@ def _misspelt(token: Token, words: frozenset[str]) -> str | None:
     if len(token.text) > LONGEST_KEYWORD:
         return None
     candidates = sorted(word for word in words if word[0].isalpha() and word not in CLASSES)
-    near = difflib.get_close_matches(token.text.upper(), candidates, n=1, cutoff=0.7)
-    return near[0] if near and near[0] != token.text.upper() else None
+    written = token.text.upper()
+    swapped = [word for word in candidates if sorted(word) == sorted(written)]  # FORM, not FOR
+    near = swapped or difflib.get_close_matches(written, candidates, n=1, cutoff=0.7)
+    return near[0] if near and near[0] != written else None
 
 
 def _misspelt_before(tokens: Sequence[Token], index: int) -> tuple[Token, str] | None:

@@ -116,11 +116,10 @@ NUMBERS: Final = ("integer", "decimal", "float")
 TIMES: Final = ("date", "timestamp", "timestamptz")
 
 _PREFIXES = {
-    "e": "there are no E'...' strings: '...' may hold line breaks, '' is a quote, chr(9) a tab",
     "b": "there are no bit strings: x'ff' is a BYTEA",
     "n": "every text is Unicode: write '...' without the N",
 }
-"""Letters before a string that say nothing here, and read as a type: `E'a'` as `DATE '...'`."""
+"""Letters before a string that say nothing here, and read as a type: `N'a'` as `DATE '...'`."""
 
 
 def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = None) -> SqlType:

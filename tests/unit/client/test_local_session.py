@@ -348,6 +348,10 @@ def test_settings_are_set_shown_and_checked(local: User) -> None:
         ("route", "auto", "auto"),
         ("memory_limit", "1GB", "1GB"),
         ("wait", "1", "1"),
+        ("timezone", "UTC", "UTC"),
+        ("search_path", "public", "public"),
+        ("client_encoding", "UTF8", "UTF8"),
+        ("standard_conforming_strings", "on", "on"),
     ]
     local.now("SET freshness = DEFAULT")
     assert rows(local, "SHOW SETTINGS")[0][1] == "latest"

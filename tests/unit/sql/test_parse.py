@@ -288,8 +288,8 @@ def test_other_dialects_ways_of_writing_are_told_ours(text: str, hint: str) -> N
 
 def test_strings_with_a_prefix_are_told_ours() -> None:
     with pytest.raises(UnknownObject) as caught:
-        make_type("e")
-    assert "E'...'" in caught.value.hint
+        make_type("n")
+    assert "without the N" in caught.value.hint
 
 
 def test_the_caret_stands_under_wide_letters_and_far_right() -> None:

@@ -1,0 +1,114 @@
+r"""What PostgreSQL's applications write, on both routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import mfdb
+from mfdb.kernel.errors import MfdbError, NotSupportedError, SqlSyntax
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mfdb.client.dbapi import Connection
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Connection]:
+    with mfdb.connect(":memory:", autocommit=True) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+        connection.execute(
+            r"INSERT INTO t VALUES (1, E'it\'s\n'), (2, 'b.c'), (3, 'abc'), (4, NULL)"
+        )
+        yield connection
+
+
+@pytest.fixture(params=["auto", "relational"])
+def database(opened: Connection, request: pytest.FixtureRequest) -> Iterator[Connection]:
+    opened.execute(f"SET route = {request.param}")
+    yield opened
+    opened.execute("SET route = DEFAULT")
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        (r"SELECT id FROM t WHERE a = E'it\'s\u000a'", [1]),
+        (r"SELECT id FROM t WHERE a = E'\x62\x2E\143'", [2]),
+        (r"SELECT id FROM t WHERE a = 'a' || E'b\c'", [3]),
+        ("SELECT id FROM t ORDER BY id FETCH FIRST ROW ONLY", [1]),
+        ("SELECT id FROM t ORDER BY id OFFSET 1 ROW FETCH NEXT 2 ROWS ONLY", [2, 3]),
+        ("SELECT id FROM t ORDER BY id FETCH FIRST (1 + 1) ROWS ONLY OFFSET 2 ROWS", [3, 4]),
+        ("SELECT id FROM t WHERE id > 2 ORDER BY id LIMIT 1 FOR UPDATE", [3]),
+        ("SELECT id FROM t WHERE id = 2 FOR NO KEY UPDATE OF t SKIP LOCKED", [2]),
+        ("SELECT id FROM t WHERE id BETWEEN SYMMETRIC 3 AND 2 ORDER BY id", [2, 3]),
+        ("SELECT id FROM t WHERE id NOT BETWEEN SYMMETRIC 3 AND 2 ORDER BY id", [1, 4]),
+        ("SELECT id FROM t WHERE id BETWEEN SYMMETRIC NULL AND 2 ORDER BY id", []),
+        ("SELECT id FROM t WHERE id NOT BETWEEN SYMMETRIC NULL AND 2 ORDER BY id", []),
+        ("SELECT id FROM t WHERE a SIMILAR TO '(a|b)%' ORDER BY id", [2, 3]),
+        ("SELECT id FROM t WHERE a SIMILAR TO 'b.c'", [2]),
+        ("SELECT id FROM t WHERE a SIMILAR TO 'a_c' OR a SIMILAR TO '[a-b]x.c' ESCAPE 'x'", [2, 3]),
+        ("SELECT id FROM t WHERE a NOT SIMILAR TO '%c' ORDER BY id", [1]),
+        ("SELECT 7 WHERE current_user = current_identity AND session_user = user", [7]),
+        ("SELECT id FROM (TABLE t) AS x WHERE id < 3 ORDER BY id", [1, 2]),
+        ("SELECT id FROM t WHERE id IN (SELECT id FROM t ORDER BY id FETCH FIRST 1 ROW ONLY)", [1]),
+    ],
+)  # fmt: skip
+def test_forms_of_queries(database: Connection, text: str, ids: list[int]) -> None:
+    assert [row[0] for row in database.execute(text)] == ids
+
+
+def test_a_table_is_a_query(database: Connection) -> None:
+    assert len(database.execute("TABLE t").fetchall()) == 4
+    assert database.execute("TABLE t ORDER BY id DESC LIMIT 1").fetchall() == [(4, None)]
+
+
+@pytest.mark.parametrize(
+    "text", ["SET timezone = 'UTC'", "SET TIME ZONE 'utc'", "SET SESSION TIME ZONE DEFAULT",
+             "SET search_path TO public, pg_catalog", 'SET search_path = "$user", public',
+             "SET client_encoding TO 'utf-8'", "SET standard_conforming_strings = on"]
+)  # fmt: skip
+def test_settings_may_be_what_they_are(opened: Connection, text: str) -> None:
+    before = opened.execute("SHOW SETTINGS").fetchall()
+    opened.execute(text)
+    assert opened.execute("SHOW SETTINGS").fetchall() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("SET TIME ZONE 'Asia/Tokyo'", "AT TIME ZONE"),
+        ("SET search_path = app", "owner.name"),
+        ("SET standard_conforming_strings = off", "backslashes"),
+        ("SET client_encoding = 'latin1'", "UTF8"),
+    ],
+)
+def test_settings_may_not_be_others(opened: Connection, text: str, hint: str) -> None:
+    with pytest.raises(MfdbError) as caught:
+        opened.execute(text)
+    assert hint in str(caught.value.hint)
+    assert caught.value.position is not None
+    assert isinstance(caught.value, NotSupportedError) or caught.value.sqlstate == "42P16"
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (r"SELECT E'a\u00g1'", 10),
+        (r"SELECT E'\xff'", 7),
+        (r"SELECT E'\ud83d'", 7),
+        (r"SELECT E'\U00110000'", 9),
+        ("SELECT 1, E'abc", 10),
+        (r"SELECT E'abc\'", 7),
+        ("SELECT id FROM t WHERE a SIMILAR TO a", 36),
+        ("SELECT id FROM t FOR UPDATE NOW", 17),
+        ("SELECT id FROM t FETCH LAST ROW ONLY", 23),
+    ],
+)
+def test_errors_of_such_forms_have_their_place(opened: Connection, text: str, at: int) -> None:
+    with pytest.raises(SqlSyntax) as caught:
+        opened.execute(text)
+    assert caught.value.position == at
+    assert caught.value.hint
