@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address
     from mfdb.rules.placement import Placement
+    from replication.segment import SealedSegment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +79,16 @@ def leaving(placement: Placement, target: Target) -> tuple[Assignment, ...]:
             if slot not in target.shards
         ),
     )
+
+
+def to_recode(segments: Sequence[SealedSegment], k: int, n: int) -> list[SealedSegment]:
+    """Return the segments of another code that hold what no segment of this code has."""
+    done = {
+        id_ for bundle in segments if not is_other_code(bundle, k, n) for id_ in bundle.changesets
+    }
+    return [bundle for bundle in segments if not done.issuperset(bundle.changesets)]
+
+
+def is_other_code(bundle: SealedSegment, k: int, n: int) -> bool:
+    """Return whether a segment is of another code."""
+    return (bundle.certificate.k, bundle.certificate.n) != (k, n)

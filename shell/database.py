@@ -100,6 +100,11 @@ class Connection(Protocol):
     """An open database."""
 
     @property
+    def doing(self) -> str:
+        """What a long statement is at just now, or empty."""
+        ...
+
+    @property
     def identity(self) -> str:
         """Who we are here."""
         ...

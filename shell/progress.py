@@ -22,7 +22,7 @@ _ERASE = "\r\x1b[K"
 class Progress:
     """Shows that something is being worked on, from one second after `with` until its end.
 
-    `fraction` tells how much is done, 0 to 1, or None where nobody knows.
+    `fraction` tells how much is done, 0 to 1, or None where nobody knows; `doing` in words.
     """
 
     def __init__(
@@ -30,12 +30,14 @@ class Progress:
         now: Callable[[], float],
         *,
         fraction: Callable[[], float | None] = lambda: None,
+        doing: Callable[[], str] = lambda: "",
         stream: TextIO | None = None,
         is_shown: Callable[[], bool] = lambda: True,
         after_s: float = AFTER_S,
     ) -> None:
         self._now = now
         self._fraction = fraction
+        self._doing = doing
         self._stream = stream or sys.stderr
         self._is_shown = is_shown
         self._after_s = after_s
@@ -56,7 +58,7 @@ class Progress:
             return
         while True:
             if self._is_shown():
-                line = line_of(self._now() - self._started_s, self._fraction())
+                line = line_of(self._now() - self._started_s, self._fraction(), self._doing())
                 self._stream.write(_ERASE + line)
                 self._stream.flush()
             if self._ended.wait(EVERY_S):
@@ -65,16 +67,19 @@ class Progress:
         self._stream.flush()
 
 
-def line_of(taken_s: float, fraction: float | None) -> str:
+def line_of(taken_s: float, fraction: float | None, doing: str = "") -> str:
     """Return the line.
 
     >>> line_of(3.2, None)
     'running 3 s (Ctrl-C cancels)'
+    >>> line_of(3.2, None, "3 of 12 segments are coded once more")
+    'running 3 s: 3 of 12 segments are coded once more (Ctrl-C cancels)'
     >>> line_of(10, 0.25)
     '[#######                       ]  25 % 10 s, 30 s left'
     """
     if fraction is None:
-        return f"running {taken_s:.0f} s (Ctrl-C cancels)"
+        said = f": {doing}" if doing else ""
+        return f"running {taken_s:.0f} s{said} (Ctrl-C cancels)"
     done = min(max(fraction, 0.0), 1.0)
     bar = "#" * int(done * _WIDTH)
     left = f", {taken_s / done - taken_s:.0f} s left" if done > 0 else ""

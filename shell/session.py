@@ -205,6 +205,7 @@ class Session:
         return Progress(
             self._clock.monotonic_s,
             fraction=fraction or (lambda: None),
+            doing=lambda: self.connection.doing,
             is_shown=lambda: not self.feed.paused,
         )
 

@@ -145,6 +145,11 @@ class Connection:
         """What the person should be told; whoever tells it empties the list."""
         return self._home.notices
 
+    @property
+    def doing(self) -> str:
+        """What a long statement is at just now, empty where nobody says so."""
+        return self._session.state.doing
+
     def parts(self) -> tuple[Session, Home]:
         """Return what stands behind the connection, for another face of it (`dbapi`)."""
         return self._session, self._home

@@ -152,7 +152,10 @@ class Ruling:
             await self._publish(signed)
 
         change = Change(profile=profile, among=among, publish=publish, tell=self._state.tell)
-        moved = await self._remote.move(manifest.dataset, change)
+        try:
+            moved = await self._remote.move(manifest.dataset, change)
+        finally:
+            self._state.tell("")
         if moved.joined or moved.left:
             await self._home.note_again(signed.manifest)
         names = ("joined", "left", "recoded", "released")

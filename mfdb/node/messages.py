@@ -220,9 +220,13 @@ class Heal(Record, frozen=True, tag="heal"):
 
 
 class Recode(Record, frozen=True, tag="recode"):
-    """The owner asks a replica to seal segments of another code than the profile's once more."""
+    """The owner asks a replica to seal segments of another code than the profile's once more.
+
+    So many at most, so that the owner can tell how far it is.
+    """
 
     dataset: DatasetId
+    at_most: int
 
 
 class PutCopies(Record, frozen=True, tag="copies"):

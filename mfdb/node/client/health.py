@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, CompensationPaid
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import show
+from replication.moving import is_other_code, to_recode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,12 @@ class Health:
             NetworkError: no provider of it answers.
         """
         found = await self._lookup.look(dataset)
-        return [await self._reachable(found), _spread(found), await self._repairing(found)]
+        return [
+            await self._reachable(found),
+            _spread(found),
+            _coded(found),
+            await self._repairing(found),
+        ]
 
     async def _reachable(self, found: Whereabouts) -> Reading:
         replicas = found.placement.replica_set
@@ -101,3 +107,14 @@ def _spread(found: Whereabouts) -> Reading:
     value = f"{len(lacking)} of {len(found.segments)} segments"
     hint = "SHOW SEGMENTS tells which; replicas complete them when they reconcile"
     return "under-replicated", bool(lacking), value, "0", hint if lacking else ""
+
+
+def _coded(found: Whereabouts) -> Reading:
+    """Tell how far a change of the code is; no alarm, for what is of another code is as safe."""
+    profile = found.manifest.profile
+    left = len(to_recode(found.segments, profile.k, profile.n))
+    covered = [b for b in found.segments if not is_other_code(b, profile.k, profile.n)]
+    code = f"{profile.k}/{profile.n}"
+    value = f"{len(covered)} of {len(covered) + left} segments in {code}"
+    hint = "ALTER DATASET ... SET (erasure) is under way, or goes on when it is repeated"
+    return "coded", False, value, "all", hint if left else ""

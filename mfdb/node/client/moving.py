@@ -34,7 +34,7 @@ from mfdb.node.messages import (
 from mfdb.rules.evidence import Release, SignedRelease
 from mfdb.rules.placement import PlacementEntry, SignedPlacement
 from mfdb.rules.signing import sign
-from replication.moving import joining, leaving, target_of
+from replication.moving import is_other_code, joining, leaving, target_of, to_recode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PAGE_BYTES = 2**20
 HEAL_TIMEOUT_S = 120
+RECODE_AT_ONCE = 8
+"""Segments that are coded once more by one request."""
 _KEYS = 1_000
 
 
@@ -268,28 +270,35 @@ class Mover:
 
     async def _recode(self, dataset: DatasetId, target: Target, change: Change) -> int:
         """Have every segment of another code sealed once more; return how many were."""
+        left = await self._to_recode(dataset, change)
         recoded = 0
-        while _to_recode(await self._lookup.look(dataset), change.profile):
-            found = await self._lookup.get(dataset)
-            left = len(_to_recode(found, change.profile))
-            change.tell(f"{left} segments are coded once more")
-            leader = found.placement.replica_set[0]
-            answer = await self._ask(
-                leader, Recode(dataset=dataset), SealedReport, timeout_s=HEAL_TIMEOUT_S
-            )
+        while left:
+            change.tell(f"{recoded} of {recoded + left} segments are coded once more")
+            leader = (await self._lookup.get(dataset)).placement.replica_set[0]
+            request = Recode(dataset=dataset, at_most=RECODE_AT_ONCE)
+            answer = await self._ask(leader, request, SealedReport, timeout_s=HEAL_TIMEOUT_S)
             recoded += answer.report.segments
+            before, left = left, await self._to_recode(dataset, change)
+            if left >= before:
+                raise DeadlineExceeded(
+                    f"{left} segments are of another code yet", hint="repeat it to go on"
+                )
+        if recoded:
             await self._complete(dataset, target, change)
         return recoded
+
+    async def _to_recode(self, dataset: DatasetId, change: Change) -> int:
+        found = await self._lookup.look(dataset)
+        return len(to_recode(found.segments, change.profile.k, change.profile.n))
 
     # ---- letting go
 
     async def _release(self, found: Whereabouts, change: Change) -> int:
         """Release providers from segments that others cover, and those who left from all."""
         placement = found.placement
-        uncovered = _to_recode(found, change.profile)
-        covered = (
-            [] if uncovered else [b for b in found.segments if _is_other_code(b, change.profile)]
-        )
+        k, n = change.profile.k, change.profile.n
+        uncovered = to_recode(found.segments, k, n)
+        covered = [] if uncovered else [b for b in found.segments if is_other_code(b, k, n)]
         releases = [
             self._signed(Release(signed.receipt.agreement, bundle.certificate.segment))
             for bundle in covered
@@ -344,18 +353,3 @@ def _unpromised(found: Whereabouts, bundle: SealedSegment) -> list[int]:
         for slot, who in found.placement.shards.items()
         if slot < bundle.certificate.n and (slot, found.placement.agreement_of(who)) not in promised
     ]
-
-
-def _is_other_code(bundle: SealedSegment, profile: Profile) -> bool:
-    return (bundle.certificate.k, bundle.certificate.n) != (profile.k, profile.n)
-
-
-def _to_recode(found: Whereabouts, profile: Profile) -> list[SealedSegment]:
-    """Return the segments of another code that hold what no segment of the profile's has."""
-    done = {
-        id_
-        for bundle in found.segments
-        if not _is_other_code(bundle, profile)
-        for id_ in bundle.changesets
-    }
-    return [bundle for bundle in found.segments if not done.issuperset(bundle.changesets)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -225,15 +226,23 @@ class NodeRemote:
     async def move(self, dataset: DatasetId, change: Change) -> Moved:
         """Return what was moved, once a dataset is where and as its owner wants it.
 
+        Providers that drain are left too, unless it is told who is to hold it.
+
         Raises:
             NoProviders: too few providers would do; nothing has changed.
             DeadlineExceeded: newcomers are not caught up yet; repeated, it goes on.
         """
+        if change.among is None:
+            change = replace(change, leaving=change.leaving | await self._draining())
         moved = await self._mover.move(dataset, change)
         if moved.joined or moved.left:
             found = await self._lookup.get(dataset)
             await self._announce(found.manifests[-1], found)
         return moved
+
+    async def _draining(self) -> frozenset[Address]:
+        records = await self._context.directory.providers()
+        return frozenset(one for one, record in records.items() if record.roles & DRAINING)
 
     async def bring_back(self, dataset: DatasetId, replica: Replica) -> Moved:
         """Bring an own dataset onto other providers as far as its own are lost.
@@ -254,17 +263,15 @@ class NodeRemote:
         One that cannot be moved now is left for the next time.
         """
         moved = 0
-        records = await self._context.directory.providers()
-        drains = frozenset(one for one, record in records.items() if record.roles & DRAINING)
+        drains = await self._draining()
         if not drains:
             return 0
         for dataset in self._lookup.own():
             found = await self._lookup.get(dataset)
             if drains.isdisjoint(found.placement.providers):
                 continue
-            change = Change(profile=found.manifest.profile, leaving=drains)
             try:
-                await self.move(dataset, change)
+                await self.move(dataset, Change(profile=found.manifest.profile, leaving=drains))
                 moved += 1
             except MfdbError as error:
                 log.warning("not moved dataset=0x%s %s", dataset.hex(), error)

@@ -20,6 +20,7 @@ from mfdb.node.messages import Done, Recode, SealedReport, SealReport
 from mfdb.node.provider import shelf
 from mfdb.rules.evidence import check_signer
 from mfdb.rules.manifest import Action
+from replication.moving import to_recode
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
@@ -78,7 +79,7 @@ class Leaving:
         """
         self._demand_owner(request.dataset, caller)
         segments = changesets = size_bytes = receipts = 0
-        for bundle in self._to_recode(request.dataset):
+        for bundle in self._to_recode(request.dataset)[: max(0, request.at_most)]:
             report = await self._sealing.reseal(request.dataset, bundle)
             segments += report.segments
             changesets += report.changesets
@@ -110,15 +111,7 @@ class Leaving:
     def _to_recode(self, dataset: DatasetId) -> list[SealedSegment]:
         with self._context.store.snapshot() as view:
             profile = shelf.manifest(view, dataset).profile
-            bundles = shelf.segments(view, dataset)
-        code = (profile.k, profile.n)
-        done = {
-            id_
-            for bundle in bundles
-            if (bundle.certificate.k, bundle.certificate.n) == code
-            for id_ in bundle.changesets
-        }
-        return [bundle for bundle in bundles if not done.issuperset(bundle.changesets)]
+            return to_recode(shelf.segments(view, dataset), profile.k, profile.n)
 
     def _demand_owner(self, dataset: DatasetId, caller: Address) -> None:
         with self._context.store.snapshot() as view:

@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from mfdb.chain.port import CaseStatus, OpenCase, Unstake
-from mfdb.kernel.errors import NoProviders
+from mfdb.kernel.errors import DeadlineExceeded, NoProviders
 from mfdb.kernel.ids import Wei
+from mfdb.node.client import moving
 from mfdb.node.client.moving import Change
-from mfdb.node.messages import SealNow
+from mfdb.node.messages import Recode, SealedReport, SealNow, SealReport
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Profile
 from mfdb.rules.records import DRAINING
@@ -21,6 +22,8 @@ from tests.fixtures.datasets import signed
 from tests.fixtures.node_town import Person, Stand, Town, in_town, sealed_town
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.client.remote import NodeRemote
 
@@ -144,7 +147,12 @@ async def test_a_move_that_was_cut_off_is_gone_on_with(town: Town) -> None:
 
 
 async def recode(
-    town: Town, bob: Person, remote: NodeRemote, dataset: DatasetId, profile: Profile
+    town: Town,
+    bob: Person,
+    remote: NodeRemote,
+    dataset: DatasetId,
+    profile: Profile,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> None:
     now = bob.replica.known(dataset).manifest
     after = signed(
@@ -155,7 +163,51 @@ async def recode(
         await remote.publish(after)
         bob.replica.add_manifests([after])
 
-    await remote.move(dataset, Change(profile=profile, publish=publish))
+    await remote.move(dataset, Change(profile=profile, publish=publish, tell=tell))
+
+
+@in_town
+async def test_a_move_tells_how_many_segments_are_coded_once_more(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "RECODE_AT_ONCE", 2)
+    bob, dataset, remote = await moving_town(town, 9)
+    for at in range(4):
+        draft = bob.write(dataset, f"later {at}")
+        for stand in town.stands[:3]:
+            await stand.take(draft)
+        await remote.seal(dataset)
+    count = len((await remote._lookup.look(dataset)).segments)
+    told: list[str] = []
+    await recode(town, bob, remote, dataset, Profile(k=3, n=6), told.append)
+    said = [one for one in told if "coded once more" in one]
+    assert said == [f"{at} of {count} segments are coded once more" for at in range(0, count, 2)]
+    readings = await remote.status("health", dataset)
+    (coded,) = [row for row in readings[1] if row[0] == "coded"]
+    assert coded == ("coded", "ok", f"{count} of {count} segments in 3/6", "all", "")
+
+
+@in_town
+async def test_a_provider_that_makes_no_headway_is_not_asked_for_ever(town: Town) -> None:
+    bob, dataset, remote = await moving_town(town, 9)
+    for stand in town.stands:
+        idle = SealedReport(report=SealReport(segments=0, changesets=0, bytes=0, receipts=0))
+        stand.node._server._answering = {
+            **stand.node._server._answering,
+            Recode: lambda *_, idle=idle: idle,
+        }
+    with pytest.raises(DeadlineExceeded, match="segments are of another code yet"):
+        await recode(town, bob, remote, dataset, Profile(k=3, n=6))
+
+
+@in_town
+async def test_a_move_for_another_reason_leaves_who_drains_too(town: Town) -> None:
+    bob, dataset, remote = await moving_town(town, 9)
+    drains = town.stands[1]
+    await drains.node.drain()
+    await recode(town, bob, remote, dataset, Profile(k=3, n=5))
+    found = await remote._lookup.look(dataset)
+    assert drains.me not in found.placement.providers
 
 
 def used(stands: list[Stand], dataset: DatasetId) -> int:

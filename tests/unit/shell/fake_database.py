@@ -68,6 +68,10 @@ class FakeConnection:
         self.heard: asyncio.Queue[FakeNotification] = asyncio.Queue()
 
     @property
+    def doing(self) -> str:
+        return "3 of 12 segments are coded once more"
+
+    @property
     def in_batch(self) -> bool:
         return self._sqlite.in_transaction
 
