@@ -102,7 +102,7 @@ async def _failed(session: Session, error: MfdbError, text: str, place: str) -> 
     """Report a failure; at a prompt, do what somebody meant who typed another shell's words."""
     from shell.habits import habit_of
 
-    habit = habit_of(text) if error.sqlstate.startswith("42") else None
+    habit = habit_of(text) if error.sqlstate[:2] in ("42", "28") else None
     if habit is None:
         session.show_error(error, text, place=place)
         return False

@@ -110,6 +110,11 @@ class Connection(Protocol):
         ...
 
     @property
+    def owner(self) -> str:
+        """Whose datasets names without an owner mean; empty: our own."""
+        ...
+
+    @property
     def notices(self) -> list[str]:
         """What the person should be told; the shell empties it."""
         ...

@@ -28,7 +28,11 @@ _HABITS: tuple[tuple[str, str, str], ...] = (
     (r"(?:describe|desc|d)\s+(?:table\s+)?" + _NAME, "\\d {0}", ""),
     (r"pragma\s+table_(?:x?info|list)\s*\(?\s*'?" + _NAME + r"'?\s*\)?", "\\d {0}", ""),
     (r"(?:source|@)\s*([^\s;]+)", "\\i {0}", ""),
-    (r"use\s+" + _NAME, "", "a directory is a database: \\c DIRECTORY opens another one"),
+    (
+        r"use\s+" + _NAME,
+        "",
+        "a directory is a database: \\c DIRECTORY opens another; USE goes to an owner's datasets",
+    ),
     (r"create\s+(?:database|schema)\b.*", "", "a directory is a database: \\c ./NAME makes one"),
     (r"drop\s+database\b.*", "", "a database is a directory: leave it, then remove that"),
     (r"create\s+(?:user|role)\b.*", "", "people are identities: CREATE IDENTITY name;"),

@@ -92,7 +92,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     suggestions: bool = True
     multi_line: bool = True
     history_size: int = 10_000
-    prompt: str = "%i@mf%b> "
+    prompt: str = "%i@mf%o%b> "
     toolbar: bool = True
     greeting: bool = True
     warn: bool = True
@@ -135,7 +135,7 @@ DECLARED: dict[str, Declared] = {
     "suggestions": Declared(_truth, "show the rest of an earlier statement in grey"),
     "multi_line": Declared(_truth, "Enter starts a new line until a `;`; off: Enter runs (F3)"),
     "history_size": Declared(_whole(0, 1_000_000), "statements kept in the history; 0 keeps none"),
-    "prompt": Declared(_text, "%i identity, %d directory, %n network, %b batch, %% percent"),
+    "prompt": Declared(_text, "%i identity, %d directory, %n network, %o owner in use, %b batch"),
     "toolbar": Declared(_truth, "the line at the bottom"),
     "greeting": Declared(_truth, "the words of welcome"),
     "warn": Declared(_truth, "ask before DROP, ALTER and changes without WHERE"),

@@ -145,6 +145,11 @@ class Connection:
         return show(self._home.keys.address)
 
     @property
+    def owner(self) -> str:
+        """Whose datasets names without an owner mean, as USE said; empty: our own."""
+        return self._session.state.settings.owner
+
+    @property
     def notices(self) -> list[str]:
         """What the person should be told; whoever tells it empties the list."""
         return self._home.notices

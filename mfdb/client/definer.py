@@ -271,7 +271,9 @@ class Definer:
         if address_of(name.owner, self._state.identities) != self._state.me:
             raise AccessDenied(
                 "a dataset belongs to the identity that creates it",
-                hint="leave the owner out of the name",
+                hint="leave the owner out of the name"
+                if not self._state.settings.owner
+                else "USE DEFAULT, to make it among your own",
                 position=name.position,
             )
 

@@ -57,6 +57,11 @@ class Deriving:
         """
         self._defining.refuse_in_batch()
         state, definer = self._ground.state, self._defining.definer
+        if state.settings.owner:
+            raise NotSupportedError(
+                "a view keeps the names of its query as they are written",
+                hint="USE DEFAULT, and write the owners of datasets in the query",
+            )
         before = state.replica.find(state.me, node.table.name) if node.replace else None
         if before is None and not definer.is_free(node.table, if_not_exists=node.if_not_exists):
             return Result(tag="CREATE VIEW")

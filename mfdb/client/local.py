@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from mfdb.client.batches import BATCHES
 from mfdb.client.ground import Ground
+from mfdb.client.names import SCHEMAS, owner_of
 from mfdb.client.plans import Plans
 from mfdb.client.results import Result
 from mfdb.kernel.errors import InterfaceError
+from mfdb.kernel.ids import show
 from mfdb.sql import money as mo
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
@@ -170,6 +172,8 @@ class Local:
                 return self.prepared.run(statement, text)
             case st.Listen() | st.Unlisten() | st.Notify():
                 return self.listening.run(statement, params)
+            case st.Use():
+                return self._use(statement)
             case st.SetOption():
                 self.ground.state.settings.set(statement)
                 return Result(tag="SET")
@@ -177,6 +181,21 @@ class Local:
                 return self.batches.run(statement)
             case _:
                 return self._define(statement, params, text)
+
+    def _use(self, statement: st.Use) -> Result:
+        """Let names without an owner mean somebody's datasets.
+
+        Raises:
+            UnknownIdentity: nobody has that petname.
+        """
+        state = self.ground.state
+        if statement.owner in SCHEMAS:
+            state.settings.owner = statement.owner
+            return Result(tag="USE")
+        owner = st.TableName(position=statement.position, name="", owner=statement.owner)
+        address = owner_of(owner, state.me, state.identities)
+        state.settings.owner = "" if address == state.me else show(address)
+        return Result(tag="USE")
 
     def _define(self, statement: st.Statement, params: Given, text: str) -> Result:
         match statement:

@@ -20,6 +20,7 @@ from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
 from mfdb.sql.bound import BoundSelect
 from mfdb.sql.execute import run_select
+from mfdb.sql.owners import of_owner
 from mfdb.sql.parse import parse
 from mfdb.sql.types import make_type
 
@@ -86,8 +87,9 @@ class Prepared:
                 hint=f"DEALLOCATE {name.text}",
                 position=name.position,
             )
-        inner = text[at:].rstrip().removesuffix(";").rstrip()
-        statement: Any = parse(inner)
+        owner = self._ground.state.settings.owner
+        inner = text[at:].removesuffix(f"\0{owner}").rstrip().removesuffix(";").rstrip()
+        statement: Any = of_owner(parse(inner), owner) if owner else parse(inner)
         if node.types:
             for kind in node.types:
                 make_type(kind.name, kind.numbers, kind.position)
@@ -102,7 +104,7 @@ class Prepared:
             raise WrongParameters(
                 "a prepared statement numbers its parameters", hint="write $1, $2", position=at
             )
-        key = inner if not node.types else f"{inner}\0{node.types}"
+        key = inner if not node.types and not owner else f"{inner}\0{node.types}\0{owner}"
         count = max(bound.parameters.count, len(node.types))
         self._kept[name.text] = Kept(statement, key, count)
 

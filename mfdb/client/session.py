@@ -13,6 +13,7 @@ import msgspec
 
 from mfdb.client.channels import Channels, Ear
 from mfdb.client.local import Local
+from mfdb.client.plans import make_room
 from mfdb.client.state import SessionState
 from mfdb.kernel.errors import (
     InterfaceError,
@@ -23,6 +24,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
+from mfdb.sql.owners import of_owner
 from mfdb.sql.parse import parse
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Session:
         self._networked = _networked(self.state, self._local, remote) if remote else None
         self._is_embedded = self._networked is None
         self._lifter: Lifter | None = None
+        self._owned: dict[str, st.Statement] = {}
         self._last: tuple[str, Ready | None] = ("", None)
         self._open = True
 
@@ -105,7 +108,7 @@ class Session:
 
     def quick(self, text: str, params: Given) -> Result | None:
         """Return the answer to a query that one index answers at once, or None: use `start`."""
-        return self._local.queries.quick(text, params) if self._is_embedded else None
+        return self._local.queries.quick(self._key(text), params) if self._is_embedded else None
 
     def quick_change(self, text: str, params: Given, *, opens: bool) -> Result | None:
         """Return the result of a change that is known to be simple, or None: use `start`.
@@ -114,7 +117,7 @@ class Session:
         """
         if not self._is_embedded:
             return None
-        return self._local.quick_change(text, params, opens=opens)
+        return self._local.quick_change(self._key(text), params, opens=opens)
 
     def commit(self) -> bool:
         """Commit the open batch where that takes this machine only; return False: say COMMIT."""
@@ -153,10 +156,10 @@ class Session:
             found = self._from_template(ready)
             if found is not None:
                 return found
-        statement = parse(text)
+        statement = self._parsed(text)
         if isinstance(statement, st.Execute | st.Explain):
-            return self._start_prepared(statement, params, text)
-        return self._start(statement, params, text)
+            return self._start_prepared(statement, params, self._key(text))
+        return self._start(statement, params, self._key(text))
 
     def read(self, text: str, params: Given = ()) -> st.Statement:
         """Return a statement as parsed; where its literals are lifted, a template of it.
@@ -165,11 +168,11 @@ class Session:
             SqlSyntax: the text is no statement.
         """
         ready = self._lifted(text, params)
-        return parse(text) if ready is None else ready.statement
+        return self._parsed(text) if ready is None else ready.statement
 
     def _lifted(self, text: str, params: Given) -> Ready | None:
         """Return a statement without parameters as a template, if it makes one here."""
-        if params or not self._is_embedded:
+        if params or not self._is_embedded or self.state.settings.owner:
             return None
         if self._last[0] is not text:
             if self._lifter is None:
@@ -199,6 +202,23 @@ class Session:
                 batch.failed = True
             raise
 
+    def _parsed(self, text: str) -> st.Statement:
+        """Return a statement as parsed, with the owner that USE gave to names without one."""
+        owner = self.state.settings.owner
+        if not owner:
+            return parse(text)
+        key = self._key(text)
+        found = self._owned.get(key)
+        if found is None:
+            make_room(self._owned)
+            found = self._owned[key] = of_owner(parse(text), owner)
+        return found
+
+    def _key(self, text: str) -> str:
+        """Return what names a statement among compiled ones: its text, and whom it is about."""
+        owner = self.state.settings.owner
+        return f"{text}\0{owner}" if owner else text
+
     def _start(
         self, statement: st.Statement, params: Given, text: str
     ) -> Result | Awaitable[Result]:
@@ -215,13 +235,13 @@ class Session:
         """
         self._need_open()
         self.state.watch.start()
-        statement = parse(text)
+        statement = self._parsed(text)
         if not isinstance(statement, st.Select | qu.Query):
             return None
         if self._networked is not None and self._networked.is_needed(statement):
             return None
         with self.state.guarded(statement):
-            return self._local.queries.stream(statement, params, text)
+            return self._local.queries.stream(statement, params, self._key(text))
 
     def pull(self, stream: Stream, size: int) -> list[tuple[object, ...]]:
         """Return the next rows of a stream, at most so many.
@@ -269,13 +289,13 @@ class Session:
         """
         self._need_open()
         self.state.watch.start()
-        statement = parse(text)
+        statement = self._parsed(text)
         if not isinstance(statement, st.CopyFrom | st.CopyTo):
             raise ProgrammingError("copy() carries out COPY only", hint="use execute()")
         if self._networked is not None and self._networked.is_needed(statement):
-            return self._networked.copy(statement, params, text, stream, progress)
+            return self._networked.copy(statement, params, self._key(text), stream, progress)
         with self.state.guarded(statement):
-            return self._local.copies.run(statement, params, text, stream, progress)
+            return self._local.copies.run(statement, params, self._key(text), stream, progress)
 
     def start_many(self, text: str, many: Sequence[Given]) -> Result | Awaitable[Result]:
         """Carry out one INSERT, UPDATE or DELETE for each set of parameters, as one changeset.
@@ -285,11 +305,11 @@ class Session:
         """
         self._need_open()
         self.state.watch.start()
-        statement = parse(text)
+        statement = self._parsed(text)
         if self._networked is not None and self._networked.is_needed(statement):
-            return self._networked.run_many(statement, many, text)
+            return self._networked.run_many(statement, many, self._key(text))
         with self.state.guarded(statement):
-            return self._local.changes.run_many(statement, many, text)
+            return self._local.changes.run_many(statement, many, self._key(text))
 
     def subscribe(
         self, text: str, params: Given = (), since: str | None = None
@@ -303,8 +323,8 @@ class Session:
         """
         self._need_open()
         if self._networked is not None:
-            return self._networked.subscribe(parse(text), params, since, text)
-        return self._local.standing.subscribe(parse(text), params, since, text)
+            return self._networked.subscribe(self._parsed(text), params, since, text)
+        return self._local.standing.subscribe(self._parsed(text), params, since, text)
 
     @property
     def is_open(self) -> bool:

@@ -27,6 +27,7 @@ MOST_BLOCKS = 1000
 class SessionSettings:
     """The settings of one session.
 
+    `owner`: whose datasets names without an owner mean, an address that USE sets; empty: our own.
     `freshness`: "latest" asks the network before each read, "cached" reads what is here, an
     interval like "10 seconds" asks if the last time is longer ago. `sealed_sender`: rows inserted
     into somebody else's mailbox name their author to the reader only. `route`: "row" and
@@ -46,6 +47,7 @@ class SessionSettings:
     search_path: str = "public"
     client_encoding: str = "UTF8"
     standard_conforming_strings: bool = True
+    owner: str = ""
 
     def rows(self) -> list[tuple[object, ...]]:
         """Return name, value and default of each setting."""
@@ -64,6 +66,12 @@ class SessionSettings:
             hint = f"did you mean {near[0]}?" if near else "SHOW SETTINGS lists them"
             raise InvalidDefinition(
                 f"there is no setting {option.name}", hint=hint, position=option.position
+            )
+        if option.name == "owner":
+            raise InvalidDefinition(
+                "USE says whose datasets are meant",
+                hint='USE name, USE "0x...", USE DEFAULT',
+                position=option.position,
             )
         value = defaults[option.name] if option.value is None else _CHECKS[option.name](option)
         setattr(self, option.name, value)

@@ -25,6 +25,8 @@ async def show_connection(session: Session, _call: Call) -> None:
     target, connection = session.target, session.connection
     session.write(f"directory   {safe(str(target.data))}\n")
     session.write(f"identity    {safe(session.who)} {safe(connection.identity)}\n")
+    if connection.owner:
+        session.write(f"using       {safe(connection.owner)}\n")
     session.write(f"network     {safe(str(target.network)) if target.network else 'none'}\n")
     session.write(f"batch       {session.batch_state or 'none'}\n")
     session.write(f"version     mfdb {version()}\n")

@@ -201,6 +201,7 @@ class Repl:
             who=session.who,
             directory=str(target.data),
             network=target.network.stem if target.network else "",
+            owner=session.connection.owner,
             batch=session.batch_state,
             held=session.feed.held,
             subscriptions=session.news.subscribed,

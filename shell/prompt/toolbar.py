@@ -24,6 +24,7 @@ class State:
     who: str
     directory: str
     network: str = ""
+    owner: str = ""
     batch: str = ""
     offline: bool = False
     held: int = 0
@@ -34,11 +35,16 @@ class State:
 
 
 def prompt_text(form: str, state: State) -> Fragments:
-    """Return the prompt: `%i` identity, `%d` directory, `%n` network, `%b` batch, `%%` percent."""
+    """Return the prompt.
+
+    `%i` identity, `%d` directory, `%n` network, `%o` the owner that USE chose, `%b` batch,
+    `%%` percent.
+    """
     mark = ("~" if state.offline else "") + _MARKS.get(state.batch, "")
     parts = {
         "i": ("class:who", _short_who(state.who)),
         "d": ("class:where", short_end(state.directory, _WHERE)),
+        "o": ("class:where", _using(state)),
         "n": ("class:where", state.network),
         "b": ("class:failed" if state.batch == "failed" else "class:batch", mark),
         "%": ("", "%"),
@@ -72,7 +78,9 @@ def toolbar_text(state: State) -> Fragments:
         parts.append(("class:warning", "offline"))
     if state.held:
         parts.append(("class:warning", f"{state.held:,} changes held, \\notifications shows them"))
-    parts.append(("", f"{_short_who(state.who)} in {short_end(state.directory, _WHERE)}"))
+    using = f" using {_short_who(state.owner)}" if state.owner else ""
+    where = short_end(state.directory, _WHERE)
+    parts.append(("", f"{_short_who(state.who)} in {where}{using}"))
     if state.network:
         parts.append(("", f"network {state.network}"))
     if state.subscriptions:
@@ -100,6 +108,10 @@ def duration(taken_s: float) -> str:
     if taken_s < 60:
         return f"{taken_s:.1f} s"
     return f"{taken_s // 60:.0f} min {taken_s % 60:.0f} s"
+
+
+def _using(state: State) -> str:
+    return f"/{_short_who(state.owner)}" if state.owner else ""
 
 
 def _short_who(who: str) -> str:

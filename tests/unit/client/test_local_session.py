@@ -352,6 +352,7 @@ def test_settings_are_set_shown_and_checked(local: User) -> None:
         ("search_path", "public", "public"),
         ("client_encoding", "UTF8", "UTF8"),
         ("standard_conforming_strings", "on", "on"),
+        ("owner", "", ""),
     ]
     local.now("SET freshness = DEFAULT")
     assert rows(local, "SHOW SETTINGS")[0][1] == "latest"

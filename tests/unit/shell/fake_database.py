@@ -52,6 +52,7 @@ class FakeNotification:
 @dataclass
 class FakeConnection:
     identity: str = "0x" + "ab" * 20
+    owner: str = ""
     notices: list[str] = field(default_factory=list)
     executed: list[str] = field(default_factory=list)
     closed: bool = False

@@ -22,7 +22,11 @@ def bar(**facts: object) -> str:
 
 
 def test_the_prompt_says_how_the_batch_stands() -> None:
-    form = "%i@mf%b> "
+    form = "%i@mf%o%b> "
+    assert (
+        prompt(form, owner="0x1234567890abcdef" + "00" * 12, batch="open")
+        == "alice@mf/0x12345678*> "
+    )
     assert prompt(form) == "alice@mf> "
     assert prompt(form, batch="open") == "alice@mf*> "
     assert prompt(form, batch="failed") == "alice@mf!> "
