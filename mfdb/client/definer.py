@@ -21,7 +21,7 @@ from mfdb.kernel.ids import Hash, show
 from mfdb.kernel.seed import MAILBOX_NONCE
 from mfdb.rules.clauses import Policy, plain
 from mfdb.rules.evidence import EMBEDDED
-from mfdb.rules.manifest import Action, Grant, Grantee, Manifest, dataset_id
+from mfdb.rules.manifest import Action, Grant, Grantee, Kind, Manifest, dataset_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +55,11 @@ class Definer:
 
         Raises:
             DuplicateDataset: the name is taken.
-            AccessDenied: the name has another owner.
+            AccessDenied: the name, or the mailbox, has another owner.
+            UnknownIdentity: the mailbox is for nobody known.
         """
         node, state = bound.statement, self._state
+        self._check_for(node)
         if not self.is_free(node.table, if_not_exists=node.if_not_exists):
             return None
         manifest = definitions.first_manifest(
@@ -234,7 +236,15 @@ class Definer:
         """
         self.own(manifest)
         options = parse_options(node.options, manifest.profile, creates=False)
-        changes: dict[str, object] = {"profile": options.profile, "revocations": ()}
+        definitions.check_message(options, mailbox=manifest.kind is Kind.MAILBOX)
+        changes: dict[str, object] = {
+            "profile": options.profile,
+            "revocations": (),
+            "options": definitions.kept_options(manifest.options, options),
+        }
+        if options.max_message_kib is not None:
+            # Else whoever has not heard of it could go on by the version that he names.
+            changes["acl_epoch"] = manifest.acl_epoch + 1
         if options.retention_s is not None:
             changes["retention_s"] = options.retention_s
         if options.price_ceiling is not None:
@@ -264,6 +274,24 @@ class Definer:
     def sign(self, manifest: Manifest) -> SignedManifest:
         """Return a manifest with this identity's signature."""
         return definitions.signed(manifest, self._state.keys.account)
+
+    def _check_for(self, node: st.CreateDataset) -> None:
+        """A mailbox is made by whom it is for: its rules are signed by that key."""
+        owner = node.mailbox_of
+        if owner is None:
+            return
+        if owner.kind != "IDENTITY":
+            raise InvalidDefinition(
+                f"a mailbox is for one identity, and {owner.kind} is none",
+                hint="write FOR and a petname, or leave it out: it is yours then",
+                position=owner.position,
+            )
+        if self._identity(owner) != self._state.me:
+            raise AccessDenied(
+                f"only {owner.name} can make a mailbox for {owner.name}: its owner signs its rules",
+                hint=f"USE IDENTITY {owner.name} first, if its keys are here",
+                position=owner.position,
+            )
 
     def _own_name(self, name: st.TableName) -> None:
         if name.owner is None:

@@ -15,6 +15,8 @@ from mfdb.rules.clauses import AnyClause, ForeignKey, Policy, View, plain
 from mfdb.rules.manifest import (
     ALL_ACTIONS,
     FORMAT,
+    LEAST_DEPOSIT,
+    MOST_MESSAGE,
     Action,
     Column,
     Grant,
@@ -74,6 +76,7 @@ def first_manifest(
         ordering = Ordering.FREE if mailbox else Ordering.OWNER
     columns = bound.columns if node.elements or not mailbox else plain_columns(MAILBOX_COLUMNS)
     _check_ordering(columns, ordering, mailbox=mailbox)
+    check_message(options, mailbox=mailbox)
     owner = keyring.address
     dataset = dataset_id(owner, nonce)
     return Manifest(
@@ -98,8 +101,33 @@ def first_manifest(
         salt=salt,
         price_ceiling=options.price_ceiling or Wei(0),
         retention_s=options.retention_s or RETENTION_S,
-        options=(),
+        options=kept_options((), options),
     )
+
+
+def kept_options(
+    before: Sequence[tuple[str, str]], options: DatasetOptions
+) -> tuple[tuple[str, str], ...]:
+    """Return the options that a manifest keeps by name, with those that a statement sets."""
+    kept = dict(before)
+    if options.deposit is not None:
+        kept[LEAST_DEPOSIT] = str(int(options.deposit))
+    if options.max_message_kib is not None:
+        kept[MOST_MESSAGE] = str(options.max_message_kib)
+    return tuple(kept.items())
+
+
+def check_message(options: DatasetOptions, *, mailbox: bool) -> None:
+    """Return quietly if a statement bounds messages of a mailbox only.
+
+    Raises:
+        InvalidDefinition: it is about another dataset.
+    """
+    if options.max_message_kib is not None and not mailbox:
+        raise InvalidDefinition(
+            "max_message bounds the rows that others send to a mailbox",
+            hint="CHECK (length(column) <= ...) bounds those of a dataset",
+        )
 
 
 def view_manifest(

@@ -28,6 +28,7 @@ from mfdb.kernel.errors import (
     NetworkError,
     NotSupportedError,
     QuorumNotReached,
+    SchemaViolation,
     StaleWrite,
     UnknownDataset,
     UnknownIdentity,
@@ -225,18 +226,28 @@ class Networked:
             if known is not None and rows is not None:
                 await self._outbox.write(known.manifest.dataset, rows, sealed_sender=False)
                 return Result(tag=f"INSERT {len(rows)}", count=len(rows))
-            for attempt in range(_ATTEMPTS):
-                batch = Batch()
-                result = self._local.changes.plan(statement, many, text, batch)
-                try:
-                    await self._write(batch)
-                except StaleWrite:
-                    if attempt + 1 == _ATTEMPTS:
-                        raise
-                    await self._refresh(statement.table)
-                    continue
+            return await self._change(statement, many, text)
+
+    async def _change(
+        self, statement: st.Insert | st.Update | st.Delete, many: Sequence[Given], text: str
+    ) -> Result:
+        """Plan a change by what is known here and write it; again if that has become old."""
+        for attempt in range(_ATTEMPTS):
+            batch = Batch()
+            result = self._local.changes.plan(statement, many, text, batch)
+            try:
+                await self._write(batch)
+            except StaleWrite:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                await self._refresh(statement.table)
+            except (AccessDenied, SchemaViolation):
+                known = self._local.ground.known(statement.table)
+                if attempt or not await self._has_new_rules(known.manifest):
+                    raise
+            else:
                 return result
-            raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     async def subscribe(
         self, statement: st.Statement, params: Given, since: str | None, text: str
@@ -327,7 +338,13 @@ class Networked:
         me, manifest = self._state.me, known.manifest
         if manifest.network == EMBEDDED:
             return
-        demand(manifest, action, me)
+        try:
+            demand(manifest, action, me)
+        except AccessDenied:
+            if not await self._has_new_rules(manifest):
+                raise
+            manifest = self._local.ground.known(name).manifest
+            demand(manifest, action, me)
         reads = action is not Action.INSERT or manifest.ordering is Ordering.OWNER
         if reads and action is not Action.SUBSCRIBE and self._is_due(manifest):
             await self._sync(manifest)
@@ -405,6 +422,17 @@ class Networked:
                 position=name.position,
             )
         return manifest.dataset
+
+    async def _has_new_rules(self, manifest: Manifest) -> bool:
+        """Fetch somebody else's rules again; return whether they are other than those known."""
+        if manifest.owner == self._state.me or manifest.network == EMBEDDED:
+            return False
+        try:
+            signed = await self._remote.find(manifest.owner, manifest.name)
+        except (AccessDenied, NetworkError, UnknownDataset):
+            return False  # what the known rules refuse stays refused
+        self._state.replica.add_manifests([signed])
+        return signed.manifest.number > manifest.number
 
     async def _refresh(self, name: st.TableName) -> None:
         """Fetch rules and rows again, because providers say that ours are old."""

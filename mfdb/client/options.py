@@ -10,6 +10,7 @@ import msgspec
 
 from mfdb.kernel.errors import BadType, DataError, InvalidDefinition
 from mfdb.kernel.ids import Address, Wei, parse_address, parse_mft
+from mfdb.kernel.limits import ROW_BYTES
 from mfdb.rules.manifest import Ordering, Profile
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _INTERVAL = re.compile(r"(\d{1,9}) *([a-z]+?)s?\Z")
 _RATIO = re.compile(r"(\d{1,3}) */ *(\d{1,3})\Z")
 _ONLY_AT_CREATION = frozenset({"local", "ordering"})
 _ONLY_LATER = frozenset({"providers"})
+_ALIASES = {"redundancy": "replicas"}
+_MOST_KIB = ROW_BYTES // 1024
 MOVING = frozenset({"replicas", "erasure", "providers"})
 """Options that change who holds what of a dataset on a network."""
 
@@ -44,6 +47,8 @@ class DatasetOptions(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile = msgspec.field(default_factory=Profile)
     retention_s: int | None = None
     price_ceiling: Wei | None = None
+    deposit: Wei | None = None
+    max_message_kib: int | None = None
     providers: tuple[Address, ...] | None = None
 
 
@@ -56,6 +61,7 @@ def parse_options(
         InvalidDefinition: an option is unknown, twice, of a wrong kind, or fixed since creation.
         SchemaViolation: the profile does not keep its promise.
     """
+    options = [_by_its_name(option) for option in options]
     given = {option.name: option for option in options}
     seen: set[str] = set()
     for option in options:
@@ -67,8 +73,15 @@ def parse_options(
         profile=_profile(given, base),
         retention_s=_interval(given["retention"]) if "retention" in given else None,
         price_ceiling=_amount(given["price_ceiling"]) if "price_ceiling" in given else None,
+        deposit=_amount(given["deposit"]) if "deposit" in given else None,
+        max_message_kib=_kib(given["max_message"]) if "max_message" in given else None,
         providers=_addresses(given["providers"]) if "providers" in given else None,
     )
+
+
+def _by_its_name(option: Option) -> Option:
+    """Return an option under the name that it has here."""
+    return msgspec.structs.replace(option, name=_ALIASES.get(option.name, option.name))
 
 
 def parse_interval_s(text: str) -> int | None:
@@ -159,6 +172,13 @@ def _whole(option: Option) -> int:
     return value
 
 
+def _kib(option: Option) -> int:
+    value = _whole(option)
+    if not 1 <= value <= _MOST_KIB:
+        raise _wrong(option, f"64: KiB, from 1 to {_MOST_KIB}")
+    return value
+
+
 def _ratio(option: Option) -> tuple[int, int]:
     match = _RATIO.match(option.value) if isinstance(option.value, str) else None
     if match is None:
@@ -200,6 +220,8 @@ NAMES = (
     "providers",
     "retention",
     "price_ceiling",
+    "deposit",
+    "max_message",
     "ordering",
     "local",
 )

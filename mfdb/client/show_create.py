@@ -8,7 +8,7 @@ from mfdb.client.definitions import RETENTION_S
 from mfdb.client.results import Result, table
 from mfdb.client.show import ACTIONS, ends_at, grantee_name, show_default
 from mfdb.kernel.errors import UnknownDataset
-from mfdb.kernel.ids import MFT, DatasetId, show
+from mfdb.kernel.ids import DatasetId, show, show_mft
 from mfdb.rules.clauses import Check, ForeignKey, Policy, Unique, View
 from mfdb.rules.manifest import (
     ALL_ACTIONS,
@@ -120,8 +120,11 @@ def _options(manifest: Manifest) -> list[str]:
     if manifest.retention_s != RETENTION_S:
         options.append(f"retention = '{manifest.retention_s} seconds'")
     if manifest.price_ceiling:
-        whole, part = divmod(manifest.price_ceiling, MFT)
-        options.append(f"price_ceiling = {whole}.{part:018d} MFT")
+        options.append(f"price_ceiling = {show_mft(manifest.price_ceiling)} MFT")
+    if manifest.least_deposit:
+        options.append(f"deposit = {show_mft(manifest.least_deposit)} MFT")
+    if manifest.most_row_bytes:
+        options.append(f"max_message = {manifest.most_row_bytes // 1024}")
     return options
 
 

@@ -20,7 +20,7 @@ import msgspec
 
 from mfdb.dataset.visibility import unconditional
 from mfdb.kernel.clock import Hlc, hlc_seconds
-from mfdb.kernel.codec import Record
+from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import AccessDenied, BadProof, ReplicaBehind, SchemaViolation, StaleWrite
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, ChangesetId, Hash, RowId, VersionId
 from mfdb.kernel.limits import HLC_AHEAD_S
@@ -182,6 +182,7 @@ def admit(changeset: Changeset, known: Knowledge) -> Accepted | Parked:
     if manifest is None:
         return Parked((header.manifest,))
     _check_header(changeset, manifest)
+    _check_sizes(changeset, manifest)
     unknown = _outside_frontier(changeset, manifest, known)
     if unknown:
         return Parked(unknown)
@@ -250,6 +251,25 @@ def _check_header(changeset: Changeset, manifest: Manifest) -> None:
             f"writes to {manifest.name} are ordered by its owner's node",
             hint="send the write to the owner's node, or create the dataset with ordering = 'free'",
         )
+
+
+def _check_sizes(changeset: Changeset, manifest: Manifest) -> None:
+    most = manifest.most_row_bytes
+    if not most:
+        return
+    for operation in changeset.operations:
+        size = len(operation.sealed) + len(encode(operation.clear))
+        if size > most:
+            raise too_long(manifest, size)
+
+
+def too_long(manifest: Manifest, size: int) -> SchemaViolation:
+    """Return what to raise of a row that is longer than its dataset takes."""
+    return SchemaViolation(
+        f"a row of {manifest.name} takes {manifest.most_row_bytes // 1024} KiB at most, "
+        f"this one would take {-(-size // 1024)}",
+        hint="send less at a time, or a link; its owner may ALTER ... SET (max_message = ...)",
+    )
 
 
 def _outside_frontier(changeset: Changeset, named: Manifest, known: Knowledge) -> tuple[Hash, ...]:

@@ -49,6 +49,14 @@ SPECIAL_DEFAULTS = (DEFAULT_NOW, DEFAULT_UUID, DEFAULT_NEXT, DEFAULT_ALWAYS_NEXT
 greatest value so far (an identity column; `always` refuses other values)."""
 
 
+LEAST_DEPOSIT = "deposit"
+"""Option of a manifest: wei that each of its providers earmarks for it at least."""
+MOST_MESSAGE = "max_message"
+"""Option of a manifest: KiB that a row of it takes at most, as it is sent."""
+_NUMBERS = (LEAST_DEPOSIT, MOST_MESSAGE)
+_DIGITS = 39
+
+
 class Action(IntFlag):
     """What a grant allows."""
 
@@ -257,6 +265,19 @@ class Manifest(Record, frozen=True):
         count = len(self.columns)
         return Layout(count, tuple(range(count)), (None,) * count)
 
+    @property
+    def least_deposit(self) -> Wei:
+        """What each provider earmarks for the dataset at least; 0: as it offers."""
+        return Wei(self._number(LEAST_DEPOSIT))
+
+    @property
+    def most_row_bytes(self) -> int:
+        """What a row may take as it is sent; 0: no bound of this dataset's own."""
+        return self._number(MOST_MESSAGE) * 1024 if self.options else 0
+
+    def _number(self, name: str) -> int:
+        return next((int(value) for key, value in self.options if key == name), 0)
+
     def column(self, name: str) -> Column:
         """Return a column by name.
 
@@ -338,7 +359,15 @@ def _check_schema(manifest: Manifest) -> None:
     if manifest.kind is Kind.VIEW and manifest.format == 1:
         raise SchemaViolation("a manifest of format 1 describes no view")
     _check_expressions(manifest)
+    _check_options(manifest)
     manifest.profile.check()
+
+
+def _check_options(manifest: Manifest) -> None:
+    for name, value in manifest.options:
+        is_number = value.isascii() and value.isdigit() and len(value) <= _DIGITS
+        if name in _NUMBERS and not is_number:
+            raise SchemaViolation(f"option {name} of {manifest.name} is no number")
 
 
 def _check_expressions(manifest: Manifest) -> None:

@@ -80,9 +80,10 @@ def _default_values(_children: Children, _position: int) -> None:
 
 def _create(*, mailbox: bool) -> Callable[[Children, int], st.CreateDataset]:
     def build(children: Children, position: int) -> st.CreateDataset:
-        if_not_exists, table, elements, options = children
+        if_not_exists, table, elements, *owner, options = children
         return st.CreateDataset(
             position=position,
+            mailbox_of=owner[0] if owner else None,
             table=table,
             elements=tuple(elements or ()),
             if_not_exists=bool(if_not_exists),
@@ -340,7 +341,7 @@ def _grantee_name(children: Children, position: int) -> st.Grantee:
 
 
 def _grant(children: Children, position: int) -> st.Grant:
-    privileges, table, condition, grantees, until = children
+    privileges, table, condition, grantees, until, _ = children
     return st.Grant(
         position=position,
         table=table,
@@ -351,8 +352,16 @@ def _grant(children: Children, position: int) -> st.Grant:
     )
 
 
+def _grant_option(_children: Children, position: int) -> None:
+    raise NotSupportedError(
+        "a right cannot be passed on: only a dataset's owner signs its rules",
+        hint="whoever should have it asks the owner, who runs GRANT; docs/sql says why",
+        position=position,
+    )
+
+
 def _revoke(children: Children, position: int) -> st.Revoke:
-    privileges, table, grantees = children
+    _, privileges, table, grantees = children
     return st.Revoke(
         position=position, table=table, privileges=tuple(privileges), grantees=tuple(grantees)
     )
@@ -491,6 +500,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "grantee_text": _grantee_text,
     "grantee_name": _grantee_name,
     "grant": _grant,
+    "grant_option": _grant_option,
     "revoke": _revoke,
     "describe": _describe,
     "set": _set,

@@ -92,6 +92,7 @@ class CreateDataset(Node, frozen=True, kw_only=True):
     if_not_exists: bool
     options: tuple[Option, ...]
     mailbox: bool = False
+    mailbox_of: Grantee | None = None
 
 
 class CreateIdentity(Node, frozen=True, kw_only=True):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from mfdb.dataset.acceptance import too_long
 from mfdb.dataset.visibility import unconditional
+from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied
 from mfdb.rules.authorise import Denied, RowView, authorise
 from mfdb.rules.manifest import Action
@@ -23,9 +25,11 @@ def check_allowed(manifest: Manifest, pending: Pending, identity: Address, now_s
 
     Raises:
         AccessDenied: it may not, with the reason.
+        SchemaViolation: a row takes more than the dataset's rules let it.
     """
     if identity != manifest.owner:
         raise AccessDenied(f"only its owner writes {manifest.name}, which lives on one machine")
+    _check_sizes(manifest, pending)
     live = manifest.at(now_s)
     if _is_unconditional(live):
         return
@@ -47,7 +51,17 @@ def check_allowed(manifest: Manifest, pending: Pending, identity: Address, now_s
 
 def allows_everything(manifest: Manifest) -> bool:
     """Return whether the owner may make any change at any time, so that nothing need be asked."""
-    return _is_unconditional(manifest.at(math.inf))
+    return not manifest.options and _is_unconditional(manifest.at(math.inf))
+
+
+def _check_sizes(manifest: Manifest, pending: Pending) -> None:
+    most = manifest.most_row_bytes
+    if not most:
+        return
+    for values in pending.after.values():
+        size = 0 if values is None else len(encode(values))
+        if size > most:
+            raise too_long(manifest, size)
 
 
 def _is_unconditional(live: Manifest) -> bool:

@@ -18,6 +18,7 @@ from mfdb.node.messages import (
     PutPlacement,
     Signed,
 )
+from mfdb.node.terms import storage_terms
 from mfdb.node.whereabouts import Whereabouts
 from mfdb.rules.evidence import Agreement, RepairMandate
 from mfdb.rules.placement import (
@@ -109,8 +110,11 @@ class Placer:
         asked = [one for one in records if among is None or one in among]
         found = await asyncio.gather(*(self._ask(one) for one in asked if one not in exclude))
         offerings = {o.correspondent.identity: o for o in found if o is not None}
-        mib = -(-self._context.settings.capacity_bytes // MIB)
-        candidates = [_candidate(offering, mib) for offering in offerings.values()]
+        capacity = self._context.settings.capacity_bytes
+        candidates = [
+            _candidate(offering, capacity, manifest.least_deposit)
+            for offering in offerings.values()
+        ]
         # Candidates are priced per GiB, ceilings per MiB.
         ceiling = Wei(1024 * (manifest.price_ceiling or self._context.settings.fee_ceiling_per_mib))
         picked = choose(
@@ -146,19 +150,19 @@ class Placer:
         offer = offering.correspondent.offer
         if offer is None:
             raise NoProviders("the provider has withdrawn its offer")
-        mib = -(-settings.capacity_bytes // MIB)
+        terms = storage_terms(offer, settings.capacity_bytes, manifest.least_deposit)
         start = (await self._context.chain.head()).time_s
         return Agreement(
             subject=manifest.subject,
             client=self._context.me,
             provider=offering.correspondent.identity,
             capacity_bytes=settings.capacity_bytes,
-            fee_per_epoch=Wei(mib * offer.fee_per_mib_epoch),
+            fee_per_epoch=terms.fee,
             epoch_s=settings.epoch_s,
             start=start,
             end=start + settings.term_s,
             tail_s=settings.tail_s,
-            deposit=Wei(mib * offer.deposit_per_mib),
+            deposit=terms.deposit,
             answer_window_s=settings.answer_window_s,
             mandate=ZERO_HASH,
             nonce=Hash(self._context.entropy.token(32)),
@@ -179,9 +183,12 @@ class Placer:
 
     async def _mandate(self, manifest: Manifest, chosen: Sequence[Offering]) -> SignedMandate:
         settings = self._context.settings
-        mib = -(-settings.capacity_bytes // MIB)
         offers = [o.correspondent.offer for o in chosen if o.correspondent.offer is not None]
-        dearest = max(mib * offer.fee_per_mib_epoch for offer in offers)
+        terms = [
+            storage_terms(offer, settings.capacity_bytes, manifest.least_deposit)
+            for offer in offers
+        ]
+        dearest = max(one.fee for one in terms)
         epochs = -(-settings.term_s // settings.epoch_s)
         end = (await self._context.chain.head()).time_s + settings.term_s
         mandate = RepairMandate(
@@ -190,7 +197,7 @@ class Placer:
             fee_cap_per_epoch=Wei(2 * dearest),
             repair_fee=settings.repair_fee,
             budget=Wei(manifest.profile.n * (settings.repair_fee + 2 * dearest * epochs)),
-            min_deposit=Wei(mib * min(offer.deposit_per_mib for offer in offers)),
+            min_deposit=min(one.deposit for one in terms),
             capacity_bytes=settings.capacity_bytes,
             expiry=end,
             nonce=Hash(self._context.entropy.token(32)),
@@ -241,10 +248,11 @@ def _assign(role: Role, providers: Sequence[Address]) -> tuple[Assignment, ...]:
     )
 
 
-def _candidate(offering: Offering, mib: int) -> Candidate:
+def _candidate(offering: Offering, capacity_bytes: int, least_deposit: Wei) -> Candidate:
     offer = offering.correspondent.offer
     assert offer is not None  # only offering providers come here
-    enough = offering.free_deposit >= mib * offer.deposit_per_mib
+    terms = storage_terms(offer, capacity_bytes, least_deposit)
+    enough = offering.free_deposit >= terms.deposit >= least_deposit
     return Candidate(
         provider=offering.correspondent.identity,
         capacity_weight=offer.free_bytes // MIB if enough else 0,

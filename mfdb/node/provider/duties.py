@@ -23,6 +23,7 @@ from mfdb.node.messages import (
     Signed,
 )
 from mfdb.node.provider import agreements, shelf
+from mfdb.node.terms import most_deposit
 from mfdb.node.whereabouts import check_on_chain
 from mfdb.rules.authorise import Allowed, authorise
 from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successor
@@ -113,8 +114,10 @@ class Duties:
             raise AccessDenied(f"only {offer.free_bytes} bytes are free here")
         if agreement.fee_per_epoch < mib * offer.fee_per_mib_epoch:
             raise AccessDenied("the fee is below the offer", hint="ask for the newest offer")
-        if agreement.deposit > mib * offer.deposit_per_mib:
-            raise AccessDenied("the deposit asked for is above the offer")
+        if agreement.deposit > most_deposit(
+            offer, agreement.capacity_bytes, agreement.fee_per_epoch
+        ):
+            raise AccessDenied("the deposit asked for is above what the offer backs for that fee")
         await self._check_times(agreement)
         deposit = await self._context.chain.deposit(self._context.me)
         if deposit.total - deposit.earmarked < agreement.deposit:

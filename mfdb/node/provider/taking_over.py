@@ -25,7 +25,7 @@ from mfdb.kernel.errors import (
     StripeLost,
     TransactionReverted,
 )
-from mfdb.kernel.ids import Hash, Wei
+from mfdb.kernel.ids import Hash
 from mfdb.node.messages import (
     DatasetState,
     Done,
@@ -38,6 +38,7 @@ from mfdb.node.messages import (
     TakeOver,
 )
 from mfdb.node.provider import shelf
+from mfdb.node.terms import storage_terms
 from mfdb.node.whereabouts import verify_state
 from mfdb.rules.evidence import Agreement, StoreReceipt
 from mfdb.rules.merkle import unit_count
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
     from mfdb.node.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
-MIB = 2**20
 ROUNDS = 8
 """How many other take-overs one may have to follow before it waits for its next turn."""
 
@@ -167,18 +167,18 @@ class TakingOver:
         offer = self._duties.offer()
         if lost.capacity_bytes > offer.free_bytes:
             raise AccessDenied(f"only {offer.free_bytes} bytes are free here")
-        mib = -(-lost.capacity_bytes // MIB)
+        terms = storage_terms(offer, lost.capacity_bytes, mandate.mandate.min_deposit)
         agreement = Agreement(
             subject=lost.subject,
             client=lost.client,
             provider=self._context.me,
             capacity_bytes=lost.capacity_bytes,
-            fee_per_epoch=Wei(mib * offer.fee_per_mib_epoch),
+            fee_per_epoch=terms.fee,
             epoch_s=lost.epoch_s,
             start=(await self._context.chain.head()).time_s,
             end=lost.end,
             tail_s=lost.tail_s,
-            deposit=Wei(mib * offer.deposit_per_mib),
+            deposit=terms.deposit,
             answer_window_s=lost.answer_window_s,
             mandate=mandate.mandate.struct_hash(),
             nonce=Hash(self._context.entropy.token(32)),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from mfdb.chain.port import CaseOpened
-from mfdb.client.session import Session
 from mfdb.kernel.errors import (
     BalanceTooSmall,
     ChainUnavailable,
@@ -21,58 +19,18 @@ from mfdb.kernel.errors import (
     InvalidDefinition,
     InvalidParameter,
     InvalidText,
-    MfdbError,
     NotSupportedError,
     UnknownDataset,
     UnknownIdentity,
     UnknownObject,
 )
-from mfdb.kernel.ids import MFT, Address, Wei, show
+from mfdb.kernel.ids import MFT, Wei, show
+from tests.fixtures.customers import customer
 from tests.fixtures.datasets import keys_of
-from tests.fixtures.node_town import PROVIDER_SETTINGS, Person, Town, in_town
-from tests.fixtures.users import Names
-
-if TYPE_CHECKING:
-    from mfdb.client.results import Result
+from tests.fixtures.node_town import PROVIDER_SETTINGS, Town, in_town
 
 BOB = keys_of("bob").address
 DAY_S = 86_400
-
-
-class Customer:
-    """Somebody who types statements on a town's network; has 90 MFT and 10 in the chequebook."""
-
-    def __init__(self, town: Town, person: Person, session: Session) -> None:
-        self.town, self.person, self.session = town, person, session
-        self.chain = town.world.chain()
-
-    async def run(self, text: str) -> Result:
-        found = self.session.start(text)
-        return await found if inspect.isawaitable(found) else found
-
-    async def refused(self, text: str, kind: type[MfdbError], said: str | None = None) -> MfdbError:
-        before = await self.balance()
-        with pytest.raises(kind, match=said) as caught:
-            await self.run(text)
-        assert await self.balance() == before, "what is refused moves nothing"
-        return caught.value
-
-    async def balance(self, of: Address | None = None) -> Decimal:
-        return Decimal(await self.chain.balance(of or self.person.address)) / MFT
-
-
-async def customer(town: Town, name: str = "alice") -> Customer:
-    person = town.person(name)
-    remote = await person.remote()
-    session = Session(
-        person.replica,
-        person.keys,
-        clock=town.clock,
-        entropy=town.entropy.fork(f"session {name}"),
-        identities=Names(),
-        remote=remote,
-    )
-    return Customer(town, person, session)
 
 
 @in_town
