@@ -4,14 +4,19 @@
     mfdb:///data/box                   the directory data/box
     mfdb:////var/lib/box               the directory /var/lib/box
     mfdb://alice@/data/box?timeout=5   as the identity alice; statements may take five seconds
+    mfdb://alice@devnet/data/box       on the development network of this machine
 
 What stands behind `?`: identity, network (the path of a network file), timeout (seconds),
-autocommit (true or false). A text that is no `mfdb://` is the path of a data directory.
+autocommit (true or false). Where other databases have a host stands the name of a network that
+this machine knows (`network_file`): a network has no host and port, its nodes find each other
+through the chain that its file names. A text that is no `mfdb://` is the path of a data directory.
 """
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
 SCHEME = "mfdb://"
 MEMORY = ":memory:"
+_NETWORK = re.compile(r"[a-z0-9_-]{1,64}\Z")
 _OPTIONS = ("identity", "network", "timeout", "autocommit")
 _TRUTHS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
@@ -43,25 +49,57 @@ def locate(text: str) -> Location:
 
     Raises:
         InterfaceError: an option is unknown, twice, or has no such value.
-        NotSupportedError: it names a host; networks are named by their file.
+        NotSupportedError: it names a host or a port instead of a network.
     """
     if not text.startswith(SCHEME):
         return Location(data=text)
     try:
         parts = urlsplit(text)
-        host = parts.hostname
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         raise InterfaceError(f"{text!r} is no connection string: {error}") from error
-    if host:
+    if port is not None or (host and _NETWORK.match(host) is None):
         raise NotSupportedError(
-            f"a connection string cannot name the host {host}",
-            hint="name a directory, and the network by its file: mfdb:///DIR?network=FILE",
+            f"a connection string cannot name the host {parts.netloc.rpartition('@')[2][:80]}",
+            hint="a network is named by its file, mfdb:///DIR?network=FILE, or mfdb://devnet/DIR",
         )
-    return _location(parts)
+    return _location(parts, host)
 
 
-def _location(parts: SplitResult) -> Location:
+def network_file(name: str) -> Path:
+    """Return the file of a network that this machine knows by a name.
+
+    `devnet` is the network that `mfdb devnet up` makes in the user's own data directory; another
+    name is that of a file NAME.json in its directory `networks`.
+
+    Raises:
+        InterfaceError: there is no such file.
+    """
+    import platformdirs
+
+    from mfdb.client.opening import default_directory
+
+    root = default_directory()
+    known = {path.stem: path for path in sorted((root / "networks").glob("*.json"))}
+    for directory in (Path(platformdirs.user_data_dir("mfdb")), root):
+        devnet = directory / "devnet" / "network.json"
+        if devnet.exists():
+            known["devnet"] = devnet
+    if name in known:
+        return known[name]
+    made = f"it would be {root}/networks/{name}.json"
+    if name == "devnet":
+        made = "`mfdb devnet up` makes it"
+    raise InterfaceError(
+        f"there is no network {name} here (known: {', '.join(known) or 'none'})",
+        hint=f"{made}; any network by its file: mfdb:///DIR?network=FILE",
+    )
+
+
+def _location(parts: SplitResult, network: str | None) -> Location:
     found: dict[str, Any] = {"data": unquote(parts.path[1:]) or MEMORY}
+    if network:
+        found["network"] = str(network_file(network))
     if parts.username:
         found["identity"] = unquote(parts.username)
     if parts.password is not None:

@@ -49,6 +49,10 @@ def test_what_a_string_says(text: str, found: Location) -> None:
         ("mfdb://alice@/box?identity=bob", "twice"),
         ("mfdb://alice:secret@/box", "no passphrase"),
         ("mfdb://alice@example.org:4000/bob/inbox", "cannot name the host"),
+        ("mfdb://localhost.localdomain/box", "cannot name the host"),
+        ("mfdb://devnet:4000/box", "cannot name the host devnet:4000"),
+        ("mfdb://[::1]/box", "cannot name the host"),
+        ("mfdb://host:99999999/box", "no connection string"),
         ("mfdb://[half/box", "no connection string"),
     ],
 )
@@ -56,6 +60,29 @@ def test_what_a_string_may_not_say(text: str, says: str) -> None:
     with pytest.raises(mfdb.Error, match=says) as caught:
         locate(text)
     assert "secret" not in str(caught.value)
+
+
+def test_a_network_that_this_machine_knows_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFDB_DATA", str(tmp_path))
+    with pytest.raises(
+        mfdb.InterfaceError, match=r"no network devnet here \(known: none\)"
+    ) as none:
+        locate("mfdb://devnet/box")
+    assert "devnet up" in none.value.hint
+    for name in ("devnet/network.json", "networks/town.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}")
+    found = locate("mfdb://alice@devnet/box?timeout=5")
+    network = str(tmp_path / "devnet" / "network.json")
+    assert found == Location(data="box", identity="alice", network=network, timeout_s=5)
+    assert locate("mfdb://Town/box").network == str(tmp_path / "networks" / "town.json")
+    with pytest.raises(mfdb.InterfaceError, match="known: town, devnet") as other:
+        locate("mfdb://city/box")
+    assert "city.json" in other.value.hint
+    with pytest.raises(mfdb.InterfaceError, match="twice"):
+        locate("mfdb://town/box?network=net.json")
 
 
 @given(st.text(max_size=40))
