@@ -217,9 +217,9 @@ class Mover:
         await self._tell((*replicas[1:], *replicas[:1]), Heal(dataset=dataset))
 
     async def _lacking(self, found: Whereabouts, target: Target) -> str:
-        unpromised = sum(len(_unpromised(found, bundle)) for bundle in found.segments)
-        if unpromised:
-            return f"{unpromised} shards are not promised"
+        owed = sum(len(unpromised(found, bundle)) for bundle in found.segments)
+        if owed:
+            return f"{owed} shards are not promised"
         logs = {}
         for provider in target.replicas:
             try:
@@ -346,7 +346,8 @@ class Mover:
         return done
 
 
-def _unpromised(found: Whereabouts, bundle: SealedSegment) -> list[int]:
+def unpromised(found: Whereabouts, bundle: SealedSegment) -> list[int]:
+    """Return the slots of a segment whose present holder has not promised its shard."""
     promised = {(signed.receipt.shard, signed.receipt.agreement) for signed in bundle.receipts}
     return [
         slot

@@ -29,10 +29,11 @@ from mfdb.node.client.placing import Placer
 from mfdb.node.client.reports import Reports
 from mfdb.node.client.rounds import Rounds
 from mfdb.node.client.syncing import Syncing
+from mfdb.node.client.watching import Watching
 from mfdb.node.client.writing import Push
 from mfdb.node.messages import Done, PutManifest, SealedReport, SealNow, Shred
 from mfdb.rules.manifest import dataset_id
-from mfdb.rules.records import DRAINING, HomeRecord, SignedHomeRecord
+from mfdb.rules.records import HomeRecord, SignedHomeRecord
 from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class NodeRemote:
         self._bringing_back = BringingBack(context, self._lookup, self._mover)
         self._syncing = Syncing(context, self._lookup)
         self._attesting = Attesting(context, self._lookup)
+        self._watching = Watching(context, self._lookup, self.move)
         self._reports = Reports(context, self._lookup, accounts)
         self._rounds = Rounds(context)
         self.money = Money(context, self._lookup, accounts)
@@ -233,16 +235,12 @@ class NodeRemote:
             DeadlineExceeded: newcomers are not caught up yet; repeated, it goes on.
         """
         if change.among is None:
-            change = replace(change, leaving=change.leaving | await self._draining())
+            change = replace(change, leaving=change.leaving | await self._watching.draining())
         moved = await self._mover.move(dataset, change)
         if moved.joined or moved.left:
             found = await self._lookup.get(dataset)
             await self._announce(found.manifests[-1], found)
         return moved
-
-    async def _draining(self) -> frozenset[Address]:
-        records = await self._context.directory.providers()
-        return frozenset(one for one, record in records.items() if record.roles & DRAINING)
 
     async def bring_back(self, dataset: DatasetId, replica: Replica) -> Moved:
         """Bring an own dataset onto other providers as far as its own are lost.
@@ -258,24 +256,8 @@ class NodeRemote:
         return moved
 
     async def look_after(self) -> int:
-        """Move own datasets away from providers that drain; return how many were moved.
-
-        One that cannot be moved now is left for the next time.
-        """
-        moved = 0
-        drains = await self._draining()
-        if not drains:
-            return 0
-        for dataset in self._lookup.own():
-            found = await self._lookup.get(dataset)
-            if drains.isdisjoint(found.placement.providers):
-                continue
-            try:
-                await self.move(dataset, Change(profile=found.manifest.profile, leaving=drains))
-                moved += 1
-            except MfdbError as error:
-                log.warning("not moved dataset=0x%s %s", dataset.hex(), error)
-        return moved
+        """Move own datasets away from who drains, or owes shards; see `Watching.look_after`."""
+        return await self._watching.look_after()
 
     async def remember_providers(self, datasets: Sequence[DatasetId]) -> None:
         """Keep the node records of who keeps these datasets, so that a dump has them."""

@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from mfdb.chain.port import CaseStatus, OpenCase, Unstake
-from mfdb.kernel.errors import DeadlineExceeded, NoProviders
+from mfdb.kernel.errors import DeadlineExceeded, NoProviders, StoreFull
 from mfdb.kernel.ids import Wei
 from mfdb.node.client import moving
 from mfdb.node.client.moving import Change
-from mfdb.node.messages import Recode, SealedReport, SealNow, SealReport
+from mfdb.node.client.watching import SUSPECT_S
+from mfdb.node.messages import PutShard, Recode, SealedReport, SealNow, SealReport
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Profile
 from mfdb.rules.records import DRAINING
@@ -321,3 +322,28 @@ async def test_a_dataset_with_one_replica_left_is_brought_back_from_there(town: 
     replicas, shards = await placed(owner, dataset)
     assert (len(replicas), len(set(shards))) == (3, 6)
     assert await letters(town, dataset, replicas) == ALL
+
+
+@in_town
+async def test_a_holder_that_never_promises_its_shard_is_suspected_and_left(town: Town) -> None:
+    """Nobody can be convicted of it, so the audits do not help."""
+    _, dataset, remote = await moving_town(town, 7)
+    owing = town.stands[5]
+
+    def full(*_: object) -> None:
+        raise StoreFull("the disk is full")
+
+    answering = dict(owing.node._server._answering)
+    owing.node._server._answering = {**answering, PutShard: full}  # type: ignore[dict-item]  # it raises
+    await remote.seal(dataset)
+    found = await remote._lookup.look(dataset)
+    assert min(len(bundle.receipts) for bundle in found.segments) == 5
+    await asyncio.sleep(SUSPECT_S + 100)  # the node looks after its datasets by itself
+    assert owing.me in (await remote._lookup.look(dataset)).placement.providers
+    await asyncio.sleep(SUSPECT_S)
+    found = await remote._lookup.look(dataset)
+    assert owing.me not in found.placement.providers
+    placement = found.placement
+    holders = {(slot, placement.agreement_of(who)) for slot, who in placement.shards.items()}
+    for bundle in found.segments:
+        assert holders <= {(one.receipt.shard, one.receipt.agreement) for one in bundle.receipts}
