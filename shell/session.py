@@ -133,7 +133,10 @@ class Session:
             await self.news.subscribe(text)
             return
         self.is_streamed = False
+        before = self.connection.identity
         result = await self.ask(text)
+        if self.connection.identity != before:
+            await self._became()
         if self.is_streamed:
             return  # its rows are what was to be shown
         await self.show_result(result, _named(text))
@@ -348,6 +351,15 @@ class Session:
         self.target, self.who = target, opened.identity
         await before.close()
         self.show_notices()
+
+    async def _became(self) -> None:
+        """Take note that the connection is somebody else now: USE IDENTITY."""
+        from shell.prompt.names import who_is
+
+        await self.news.end()
+        identity = self.connection.identity
+        self.target = msgspec.structs.replace(self.target, identity=identity)
+        self.who = await who_is(self)
 
     async def close(self) -> None:
         """Stop the subscriptions, give the files back and close the connection."""

@@ -74,6 +74,19 @@ async def connect(
         identity=identity or said.identity,
         passphrase=passphrase,
     )
+    session = await open_session(home, network)
+    connection = Connection(session, home, network, passphrase)
+    connection.row_factory = row_factory
+    connection.timeout_s = said.timeout_s
+    return connection
+
+
+async def open_session(home: Home, network: str | os.PathLike[str] | None) -> Session:
+    """Return a session of an open directory, which is given back if that fails.
+
+    Raises:
+        NetworkError, ChainError: the network is in the way.
+    """
     try:
         remote = None if network is None else await open_remote(home, network)
         session = home.session(remote)
@@ -82,10 +95,7 @@ async def connect(
     except BaseException:
         home.close()
         raise
-    connection = Connection(session, home)
-    connection.row_factory = row_factory
-    connection.timeout_s = said.timeout_s
-    return connection
+    return session
 
 
 async def open_remote(home: Home, network: str | os.PathLike[str]) -> Remote:
@@ -121,9 +131,17 @@ class Connection:
     that is cancelled takes its statement with it. Subscriptions run beside statements.
     """
 
-    def __init__(self, session: Session, home: Home) -> None:
+    def __init__(
+        self,
+        session: Session,
+        home: Home,
+        network: str | os.PathLike[str] | None = None,
+        passphrase: Passphrase = None,
+    ) -> None:
         self._session = session
         self._home = home
+        self._network = network
+        self._passphrase = passphrase
         self._closed = False
         self._turns = Turns()
         self._worker: ThreadPoolExecutor | None = None
@@ -187,7 +205,11 @@ class Connection:
             found = self._session.quick(text, params)
             if found is not None:
                 return found
-            return await self._carried_out(lambda: self._session.start(text, params))
+            result = await self._carried_out(lambda: self._session.start(text, params))
+            identity = self._session.becomes()
+            if identity is not None:
+                await self._become(identity)
+            return result
 
     async def executemany(self, text: str, many: Iterable[Given]) -> Result:
         """Carry out one change for each set of parameters, as one changeset.
@@ -361,6 +383,17 @@ class Connection:
         await self.close()
 
     # ---- inside
+
+    async def _become(self, identity: str) -> None:
+        """Go on as another identity of the directory; what belongs to the session is over."""
+        home = self._home.become(identity, self._passphrase)
+        session = await open_session(home, self._network)
+        before, self._session = self._session, session
+        left, self._home = self._home, home
+        try:
+            await before.close()
+        finally:
+            left.leave_to(home)
 
     async def _carried_out(self, start: Callable[[], Result | Awaitable[Result]]) -> Result:
         """Return what a statement gives, within the time that it may take."""

@@ -74,6 +74,8 @@ def connect(
         autocommit=bool(said.autocommit if autocommit is None else autocommit),
         timeout_s=said.timeout_s if timeout_s is None else timeout_s,
         row_factory=row_factory,
+        network=network,
+        passphrase=passphrase,
     )
     kind = factory or Connection
     if network is None:
@@ -100,6 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     autocommit: bool
     timeout_s: float | None
     row_factory: RowFactory | None
+    network: str | os.PathLike[str] | None = None
+    passphrase: Passphrase = None
 
 
 class Connection:
@@ -128,6 +132,7 @@ class Connection:
         self._home = home
         self._loop = loop
         self._lock = threading.RLock()
+        self._settings = settings
         self._closed = False
         self._depth = 0
         self.autocommit = settings.autocommit
@@ -180,7 +185,10 @@ class Connection:
                 hint="share it between threads: their statements take turns",
             )
         settings = Settings(
-            autocommit=self.autocommit, timeout_s=self.timeout_s, row_factory=self.row_factory
+            autocommit=self.autocommit,
+            timeout_s=self.timeout_s,
+            row_factory=self.row_factory,
+            passphrase=self._settings.passphrase,
         )
         made = type(self)(self._home.share(), self._home, None, settings)
         made.json_loads = self.json_loads
@@ -381,7 +389,11 @@ class Connection:
                 self._say("BEGIN")
             if many is not None:
                 return self.perform(lambda: self._session.start_many(operation, many))
-            return self.perform(lambda: self._session.start(operation, parameters))
+            result = self.perform(lambda: self._session.start(operation, parameters))
+            identity = self._session.becomes()
+            if identity is not None:
+                self._become(identity)
+            return result
 
     def run_copy(
         self, operation: str, stream: Any, parameters: Given, progress: Progress | None
@@ -409,6 +421,28 @@ class Connection:
             return self._session.pull(stream, size)
 
     # ---- inside
+
+    def _become(self, identity: str) -> None:
+        """Go on as another identity of the directory; what belongs to the session is over."""
+        home = self._home.become(identity, self._settings.passphrase)
+        before, left = self._session, self._home
+        if self._loop is None or not before.networks:
+            self._session, self._home = home.session(None), home
+            close = before.close_local
+        else:
+            from mfdb.client import aio
+
+            loop = self._loop
+            self._session = loop.run(aio.open_session(home, self._settings.network))
+            self._home = home
+
+            def close() -> None:
+                loop.run(before.close())
+
+        try:
+            close()
+        finally:
+            left.leave_to(home)
 
     def _say(self, text: str) -> Result:
         return self.perform(lambda: self._session.start(text))

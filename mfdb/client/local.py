@@ -15,7 +15,7 @@ from mfdb.client.ground import Ground
 from mfdb.client.names import SCHEMAS, owner_of
 from mfdb.client.plans import Plans
 from mfdb.client.results import Result
-from mfdb.kernel.errors import InterfaceError
+from mfdb.kernel.errors import InterfaceError, ProgrammingError, UnknownIdentity
 from mfdb.kernel.ids import show
 from mfdb.sql import money as mo
 from mfdb.sql import query as qu
@@ -174,6 +174,8 @@ class Local:
                 return self.listening.run(statement, params)
             case st.Use():
                 return self._use(statement)
+            case st.UseIdentity():
+                return self._use_identity(statement)
             case st.SetOption():
                 self.ground.state.settings.set(statement)
                 return Result(tag="SET")
@@ -196,6 +198,24 @@ class Local:
         address = owner_of(owner, state.me, state.identities)
         state.settings.owner = "" if address == state.me else show(address)
         return Result(tag="USE")
+
+    def _use_identity(self, statement: st.UseIdentity) -> Result:
+        """Note who the connection shall be; it changes identity once the statement is done.
+
+        Raises:
+            ProgrammingError: a batch is open.
+            UnknownIdentity: the keystore has none of that name.
+        """
+        state = self.ground.state
+        if state.batch is not None:
+            raise ProgrammingError("a batch is open", hint="COMMIT or ROLLBACK it first")
+        try:
+            found = state.identities.find(statement.name)
+        except UnknownIdentity as error:
+            error.position = statement.position
+            raise
+        state.becomes = None if found.address == state.me else found.address
+        return Result(tag="USE IDENTITY")
 
     def _define(self, statement: st.Statement, params: Given, text: str) -> Result:
         match statement:

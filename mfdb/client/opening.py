@@ -21,7 +21,7 @@ from mfdb.client.channels import Channels
 from mfdb.client.compaction import Compaction
 from mfdb.client.session import Session
 from mfdb.dataset.replica import Replica
-from mfdb.kernel.errors import InterfaceError, UnknownIdentity
+from mfdb.kernel.errors import InterfaceError, NotSupportedError, UnknownIdentity
 from mfdb.kernel.ids import show
 from mfdb.node.keystore import Keystore, read_passphrase_file
 from mfdb.node.system import SystemClock, SystemEntropy
@@ -105,6 +105,27 @@ class Home(msgspec.Struct):
             self.users += 1
         return self.session(None)
 
+    def become(self, identity: str, passphrase: Passphrase) -> Home:
+        """Return the same data directory with another identity opened; this one stays open.
+
+        Raises:
+            UnknownIdentity, WrongPassphrase: the identity is not there or does not open.
+            StoreLocked: somebody works as it already.
+            NotSupportedError: a temporary directory has other connections.
+        """
+        if self.temporary is not None and self.users > 1:
+            raise NotSupportedError(
+                "a temporary database goes with its last connection",
+                hint="close the other ones first",
+            )
+        entry = self.keystore.find(identity)
+        return _opened(self.keystore, entry, self.directory.parent.parent, passphrase)
+
+    def leave_to(self, other: Home) -> None:
+        """Give the directory back, but not away: `other` goes on in it."""
+        other.temporary, self.temporary = self.temporary, None
+        self.close()
+
     def close(self) -> None:
         """Give the directory back, if nobody else works on it."""
         with self.lock:
@@ -136,18 +157,23 @@ def open_home(
     try:
         keystore = Keystore(root / "keystore", SystemEntropy())
         entry = _entry(keystore, identity, notices)
-        secret = _passphrase(passphrase) if entry.protected else None
-        keys = keystore.unlock(show(entry.address), secret)
-        directory = root / "identities" / show(entry.address)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store = LmdbStore(directory / "replica")
+        home = _opened(keystore, entry, root, passphrase)
     except BaseException:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
         raise
-    if temporary is not None:
-        notices.clear()
-    return Home(keystore, keys, directory, store, notices, temporary)
+    if temporary is None:
+        home.notices.extend(notices)
+    home.temporary = temporary
+    return home
+
+
+def _opened(keystore: Keystore, entry: IdentityEntry, root: Path, passphrase: Passphrase) -> Home:
+    secret = _passphrase(passphrase) if entry.protected else None
+    keys = keystore.unlock(show(entry.address), secret)
+    directory = root / "identities" / show(entry.address)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Home(keystore, keys, directory, LmdbStore(directory / "replica"))
 
 
 def default_directory() -> Path:

@@ -22,6 +22,7 @@ from mfdb.kernel.errors import (
     OperationalError,
     ProgrammingError,
 )
+from mfdb.kernel.ids import show
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.owners import of_owner
@@ -88,6 +89,11 @@ class Session:
     def networks(self) -> tuple[Hash, ...]:
         """The ids of the networks that this session is on, besides this machine."""
         return () if self._networked is None else (self._networked.network,)
+
+    def becomes(self) -> str | None:
+        """Return, once, who the connection shall be from now on; None: nobody else."""
+        found, self.state.becomes = self.state.becomes, None
+        return None if found is None else show(found)
 
     def datasets(self) -> list[Known]:
         """Return the datasets that are known on this machine."""

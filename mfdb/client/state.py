@@ -96,6 +96,9 @@ class SessionState(msgspec.Struct, kw_only=True):
     ear: Ear = msgspec.field(default_factory=lambda: Ear(Channels()))
     watch: Watch = msgspec.field(default_factory=Watch)
 
+    becomes: Address | None = None
+    """Who the connection shall be from now on, as USE IDENTITY said."""
+
     doing: str = ""
     """What a long statement is at just now, for whoever shows how far it is."""
 

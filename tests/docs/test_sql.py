@@ -16,9 +16,8 @@ _NAMES = """Select Query Insert Update Delete CreateDataset CreateIdentity DropD
     AlterOptions Grant Revoke Subscribe Show Describe Explain SetOption Begin Commit Rollback
     Savepoint RollbackTo Release Prepare Execute Deallocate CopyFrom CopyTo
     CreateIndex DropIndex Vacuum CheckDatabase CreateAs CreateView Truncate Alter
-    CreatePolicy DropPolicy Use Unsubscribe Listen Unlisten Notify Stake Unstake OfferService
-    RevokeOffer
-    FundDataset FundChequebook Withdraw Transfer Challenge"""
+    CreatePolicy DropPolicy Use UseIdentity Unsubscribe Listen Unlisten Notify Stake Unstake
+    OfferService RevokeOffer FundDataset FundChequebook Withdraw Transfer Challenge"""
 KINDS = frozenset(_NAMES.split())
 
 

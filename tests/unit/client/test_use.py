@@ -10,19 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as hs
 
 import mfdb
+import mfdb.aio
 from mfdb.kernel.errors import (
     AccessDenied,
     InvalidDefinition,
     NotSupportedError,
     UnknownDataset,
     UnknownIdentity,
+    WrongPassphrase,
 )
+from mfdb.node.keystore import WEAKEST, Keystore
+from mfdb.node.system import SystemEntropy
 from mfdb.sql.owners import of_owner
 from mfdb.sql.parse import parse
 from mfdb.sql.query import tables_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mfdb.client.dbapi import Connection
     from tests.fixtures.users import User
@@ -133,3 +138,67 @@ def test_every_dataset_that_a_statement_names_gets_the_owner(text: str) -> None:
     assert [one.name for one in after] == [one.name for one in before]
     assert [one.owner for one in after] == [one.owner or OWNER for one in before]
     assert of_owner(of_owner(statement, OWNER), "another") == of_owner(statement, OWNER)
+
+
+def test_use_identity_goes_on_as_somebody_else(database: Connection) -> None:
+    database.execute("CREATE IDENTITY carol")
+    me = database.identity
+    database.execute("BEGIN")
+    with pytest.raises(mfdb.ProgrammingError, match="batch"):
+        database.execute("USE IDENTITY carol")
+    database.execute("ROLLBACK")
+    with pytest.raises(UnknownIdentity) as nobody:
+        database.execute("USE IDENTITY nobody")
+    assert nobody.value.position == 13
+    assert database.identity == me
+    changes = database.subscribe("SUBSCRIBE TO t")
+    assert next(changes).new == {"id": 1}
+    database.execute("USE IDENTITY carol")
+    assert list(changes) == [], "the subscription belonged to the session"
+    carol = database.identity
+    assert database.execute("SELECT current_identity()").fetchall() == [(carol,)]
+    assert carol != me
+    with pytest.raises(UnknownDataset):
+        database.execute("SELECT * FROM t")
+    database.execute("CREATE TABLE t (name TEXT)")
+    database.execute("INSERT INTO t VALUES ('mine')")
+    database.execute(f"USE IDENTITY '{me}'")
+    assert database.execute("SELECT * FROM t").fetchall() == [(1,)]
+    database.execute("USE IDENTITY carol")
+    assert database.execute("SELECT * FROM t").fetchall() == [("mine",)]
+    database.execute("USE IDENTITY carol")
+
+
+def test_use_identity_asks_for_the_passphrase(tmp_path: Path) -> None:
+    with mfdb.connect(tmp_path) as database:
+        database.execute("CREATE IDENTITY carol")
+    keystore = Keystore(tmp_path / "keystore", SystemEntropy(), strength=WEAKEST)
+    keystore.protect("carol", "open sesame")
+    asked: list[int] = []
+
+    def passphrase() -> str:
+        asked.append(1)
+        return "open sesame" if len(asked) > 1 else "wrong"
+
+    async def main() -> None:
+        async with await mfdb.aio.connect(tmp_path, identity="me", passphrase=passphrase) as db:
+            me = db.identity
+            with pytest.raises(WrongPassphrase):
+                await db.execute("USE IDENTITY carol")
+            assert (db.identity, await db.fetchval("SELECT 1")) == (me, 1)
+            await db.execute("USE IDENTITY carol")
+            assert db.identity != me
+            assert await db.fetchval("SELECT current_identity()") == db.identity
+
+    asyncio.run(main())
+    assert len(asked) == 2
+
+
+def test_a_temporary_database_of_several_connections_keeps_its_identity(
+    database: Connection,
+) -> None:
+    database.execute("CREATE IDENTITY carol")
+    with database.another() as other:
+        with pytest.raises(NotSupportedError):
+            other.execute("USE IDENTITY carol")
+        assert other.execute("SELECT * FROM t").fetchall() == [(1,)]
