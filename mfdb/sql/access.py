@@ -200,9 +200,12 @@ def _choices(where: Bound) -> dict[int, tuple[Bound, ...]]:
     """Return the values of `column IN (...)`, by the column's place."""
     found: dict[int, tuple[Bound, ...]] = {}
     for part in conjuncts(where):
-        if isinstance(part, Lazy) and part.operator == "in":
+        if isinstance(part, Lazy) and part.operator in ("in", "in_given"):
             subject, *choices = part.operands
             place = _place(subject)
-            if place is not None and all(_comparable(subject, choice) for choice in choices):
+            given = part.operator == "in_given"
+            if place is not None and (
+                given or all(_comparable(subject, choice) for choice in choices)
+            ):
                 found.setdefault(place, tuple(choices))
     return found

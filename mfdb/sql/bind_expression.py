@@ -354,6 +354,13 @@ def _in_list(node: st.InList, scope: Scope) -> Bound:
     return negated(test, when=node.negated)
 
 
+def _in_given(node: st.InGiven, scope: Scope) -> Bound:
+    from mfdb.sql.lists import bind_given
+
+    test = bind_given(node, bind(node.operand, scope), scope.parameters)
+    return negated(test, when=node.negated)
+
+
 def _cast(node: st.Cast, scope: Scope) -> Bound:
     target = make_type(node.type.name, node.type.numbers, node.type.position)
     operand = bind(node.operand, scope)
@@ -486,6 +493,7 @@ _BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
     st.Distinct: _distinct,
     st.Between: _between,
     st.Like: _like,
+    st.InGiven: _in_given,
     st.InList: _in_list,
     st.Cast: _cast,
     st.Case: _case,

@@ -246,6 +246,25 @@ def _in(node: Lazy, operands: list[Compiled]) -> Compiled:
     return member
 
 
+def _in_given(_node: Lazy, operands: list[Compiled]) -> Compiled:
+    subject, given = operands
+
+    def member(values: Values, environment: Environment) -> bool | None:
+        choices = given(values, environment)
+        if choices is None:
+            return None
+        value = subject(values, environment)
+        if value is None:
+            return None if choices else False
+        if value in choices:
+            return True
+        if value != value and any(one != one for one in choices):  # noqa: PLR0124 - NaN equals NaN
+            return True
+        return None if None in choices else False
+
+    return member
+
+
 def _in_constants(subject: Compiled, choices: frozenset[Any]) -> Compiled:
     absent = None if None in choices else False
 
@@ -339,6 +358,7 @@ _LAZY: dict[str, Callable[[Lazy, list[Compiled]], Compiled]] = {
     "is_false": _is(wanted=False),
     "same": _same,
     "in": _in,
+    "in_given": _in_given,
     "case": _case,
     "coalesce": _coalesce,
     "nullif": _nullif,

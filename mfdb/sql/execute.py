@@ -256,7 +256,7 @@ class CompiledAccess:
     def resolve(self, about: Environment) -> Access | None:
         """Return the access; None if a comparison with NULL leaves no row."""
         if self._choices:
-            found = {choice((), about) for choice in self._choices} - {None}
+            found = _chosen([choice((), about) for choice in self._choices])
             keys = tuple((to_storage(value),) for value in sorted(found))
             index = self._part.index
             return KeyLookup(keys) if index is None else IndexRange(index=index, prefixes=keys)
@@ -292,6 +292,17 @@ class CompiledAccess:
             high_open=part.high_open,
             reverse=part.reverse,
         )
+
+
+def _chosen(values: list[Any]) -> set[Any]:
+    """Return the values that are looked for: each, or each of a list; NULL is never equal."""
+    found: set[Any] = set()
+    for value in values:
+        if isinstance(value, frozenset):
+            found |= value
+        else:
+            found.add(value)
+    return found - {None}
 
 
 def _compiled(bound: Bound | None) -> Compiled | None:

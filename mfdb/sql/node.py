@@ -132,6 +132,14 @@ class Like(Expression, frozen=True, kw_only=True):
     negated: bool
 
 
+class InGiven(Expression, frozen=True, kw_only=True):
+    """`x = ANY ($1)`, `x <> ALL ($1)`: the parameter is a list."""
+
+    operand: Expression
+    given: Parameter
+    negated: bool
+
+
 class InList(Expression, frozen=True, kw_only=True):
     """`x [NOT] IN (…)`."""
 

@@ -17,6 +17,7 @@ from mfdb.sql.types import fit
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address
     from mfdb.sql.bound import Parameters
+    from mfdb.sql.types import SqlType
 
 Given = Sequence[object] | Mapping[str, object]
 """Values for `?` and `$1` in order, or for `:name` by name."""
@@ -71,12 +72,20 @@ def slot_value(slot: tuple[int | str, Any, int], given: Given) -> Any:
         plain = str(value)
         return plain if kind.family == "unknown" else parse_text(plain, kind)
     try:
+        if kind.family == "list":
+            return _list(value, kind)
         return fit(to_working(value, kind), kind)
     except MfdbError as error:
         shown = f":{key}" if isinstance(key, str) else f"{key + 1}"
         error.message = f"parameter {shown}: {error.message}"
         error.args = (error.message,)
         raise placed(error, position) from None
+
+
+def _list(value: object, kind: SqlType) -> Any:
+    from mfdb.sql.lists import working_list  # with the first list
+
+    return working_list(value, kind)
 
 
 def _check_given(parameters: Parameters, given: Given) -> None:

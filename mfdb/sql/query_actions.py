@@ -267,6 +267,24 @@ def _in_list(children: Children, position: int) -> st.InList | qu.InQuery:
     return in_list(children, position)
 
 
+def _among_given(children: Children, _position: int) -> st.InGiven:
+    operand, mark, quantifier, given = children
+    every = quantifier.text.upper() == "ALL"
+    if (mark.text, every) not in (("=", False), ("<>", True), ("!=", True)):
+        raise SqlSyntax(
+            f"{mark.text} {quantifier.text} takes a query, no list",
+            hint="= ANY and <> ALL take a list",
+            position=mark.position,
+        )
+    return st.InGiven(
+        position=mark.position,
+        operand=operand,
+        given=given,
+        negated=every,
+        depth=deeper(mark.position, (operand,)),
+    )
+
+
 def _quantified(children: Children, _position: int) -> qu.Quantified:
     operand, mark, quantifier, inner = children
     query, depth = _inner(inner, mark.position, operand)
@@ -363,6 +381,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "alias": _alias,
     "quantifier": word,
     "quantified": _quantified,
+    "among_given": _among_given,
     "in_list": _in_list,
     "in_query": _in_query,
     "exists": _exists,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _TURNED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _SAFE = frozenset({*_TURNED, "not", "like"})
-_SAFE_LAZY = frozenset({"and", "or", "is_null", "is_true", "is_false", "same", "in"})
+_SAFE_LAZY = frozenset({"and", "or", "is_null", "is_true", "is_false", "same", "in", "in_given"})
 _NUMBERS = frozenset({"integer", "float", *TIMES})
 _STRINGS = frozenset({"text", "bytes"})
 _WIDEST = range(-(2**63), 2**63)

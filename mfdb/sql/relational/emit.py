@@ -9,11 +9,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mfdb.kernel.errors import NotSupportedError
 from mfdb.sql.bind_operator import MATCHES
 from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value
 from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, SPREADS
 from mfdb.sql.interval_functions import mean, total
+from mfdb.sql.lists import element_of
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.physical import (
     Phys,
@@ -309,6 +312,18 @@ class ExpressionEmitter:
             whole = f"(CASE WHEN {subject} IS NULL THEN NULL{tests} ELSE {whole} END)"
         return Piece(whole, ph.BOOLEAN)
 
+    def among(self, node: Lazy) -> Piece:
+        """= ANY of a list that was given, which is written out."""
+        subject, slot = node.operands
+        assert isinstance(slot, Slot), "the binder puts a parameter there"
+        given = self.about.parameters[slot.index]
+        if not given:
+            nothing = None if given is None else False
+            return self.value(Value(type=node.type, position=node.position, value=nothing))
+        kind = element_of(slot.type)
+        listed = [Value(type=kind, position=slot.position, value=one) for one in given]
+        return self.membership(msgspec.structs.replace(node, operands=(subject, *listed)))
+
     def case(self, node: Lazy) -> Piece:
         """CASE: conditions and results in turn, then perhaps ELSE."""
         operands = node.operands
@@ -559,6 +574,7 @@ _LAZY: dict[str, Callable[[Any, Lazy], Piece]] = {
     "is_false": _E.test,
     "same": _E.distinct,
     "in": _E.membership,
+    "in_given": _E.among,
     "case": _E.case,
     "coalesce": _E.chosen,
     "greatest": _E.chosen,

@@ -2,6 +2,7 @@ r"""What PostgreSQL's applications write, on both routes."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,56 @@ def database(opened: Connection, request: pytest.FixtureRequest) -> Iterator[Con
 )  # fmt: skip
 def test_forms_of_queries(database: Connection, text: str, ids: list[int]) -> None:
     assert [row[0] for row in database.execute(text)] == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "ids"),
+    [
+        ("id = ANY (?)", [3, 1, 9], [1, 3]),
+        ("id = ANY (?)", [], []),
+        ("id = ANY (?)", None, []),
+        ("id = SOME (?)", {2}, [2]),
+        ("a = ANY (?)", ("abc", None), [3]),
+        ("a <> ALL (?)", ["abc"], [1, 2]),
+        ("a <> ALL (?)", ["abc", None], []),
+        ("a != ALL (?)", [], [1, 2, 3, 4]),
+        ("(id * 1.5) = ANY (?)", [3, Decimal("4.50")], [2, 3]),
+        ("CAST(id AS FLOAT) / 2 = ANY (?)", [0.5, float("nan")], [1]),
+        ("NOT id = ANY (?) AND id = ANY ($1)".replace("?", "$1"), [1], []),
+    ],
+)
+def test_parameters_may_be_lists(
+    database: Connection, text: str, given: object, ids: list[int]
+) -> None:
+    rows = database.execute(f"SELECT id FROM t WHERE {text} ORDER BY id", [given])
+    assert [row[0] for row in rows] == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "said"),
+    [
+        ("id = ANY (?)", "1", "take a list"),
+        ("id = ANY (?)", ["x"], "parameter 1"),
+        ("id = ANY (?)", [2**70], "out of the range"),
+        ("id < ANY (?)", [1], "takes a query"),
+    ],
+)
+def test_what_is_no_list_is_said(database: Connection, text: str, given: object, said: str) -> None:
+    with pytest.raises(MfdbError, match=said) as caught:
+        database.execute(f"SELECT id FROM t WHERE {text}", [given])
+    assert caught.value.position is not None
+
+
+def test_keys_and_indexes_find_the_values_of_a_list(opened: Connection) -> None:
+    opened.execute("CREATE TABLE keyed (id INTEGER PRIMARY KEY, n INTEGER)")
+    opened.execute("CREATE INDEX ON keyed (n)")
+    opened.cursor().executemany("INSERT INTO keyed VALUES (?, ?)", [(n, n % 5) for n in range(50)])
+    for column, kind in (("id", "key look-ups"), ("n", "index look-ups")):
+        plan = opened.execute(f"EXPLAIN SELECT id FROM keyed WHERE {column} = ANY (?)", [[1]])
+        assert any(kind in row[0] for row in plan)
+    changed = opened.execute("UPDATE keyed SET n = 9 WHERE id = ANY (?)", [[4, 5, 99]])
+    assert changed.rowcount == 2
+    assert opened.execute("DELETE FROM keyed WHERE n = ANY ($1)", [[9, 1]]).rowcount == 12
 
 
 def test_a_table_is_a_query(database: Connection) -> None:
