@@ -17,7 +17,7 @@ from replication.moving import is_other_code, to_recode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mfdb.kernel.ids import Address, AgreementId, CaseId, DatasetId
+    from mfdb.kernel.ids import Address, AgreementId, CaseId, DatasetId, SegmentId
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
     from mfdb.node.whereabouts import Whereabouts
@@ -43,7 +43,7 @@ class Health:
         found = await self._lookup.look(dataset)
         return [
             await self._reachable(found),
-            _spread(found),
+            _spread(found, await self.stored(found)),
             _coded(found),
             await self._repairing(found),
         ]
@@ -71,6 +71,24 @@ class Health:
         hint = "SHOW REPAIRS tells which" if waiting else ""
         return "repair lag", lag_s > REPAIR_LAG_S, f"{lag_s} s", f"{REPAIR_LAG_S} s", hint
 
+    async def stored(self, found: Whereabouts) -> Mapping[SegmentId, int]:
+        """Return of each segment how many shards are promised by whoever is to hold them now.
+
+        A shard for which its holder was convicted is lost, whatever it promised.
+        """
+        lost = {
+            (case.receipt.segment, case.receipt.shard, case.receipt.agreement)
+            for case, _ in (await self.repairs(found)).values()
+        }
+        placement = found.placement
+        due = {(slot, placement.agreement_of(who)) for slot, who in placement.shards.items()}
+        stored: dict[SegmentId, int] = {}
+        for bundle in found.segments:
+            segment = bundle.certificate.segment
+            given = {(one.receipt.shard, one.receipt.agreement) for one in bundle.receipts} & due
+            stored[segment] = sum((segment, *one) not in lost for one in given)
+        return stored
+
     async def repairs(
         self, found: Whereabouts
     ) -> Mapping[CaseId, tuple[CaseOpened, CompensationPaid | None]]:
@@ -95,14 +113,12 @@ def _ever_agreed(found: Whereabouts) -> frozenset[AgreementId]:
     )
 
 
-def _spread(found: Whereabouts) -> Reading:
-    """Count the segments of which somebody placed on a shard has not promised it."""
-    placement = found.placement
-    due = {(slot, placement.agreement_of(holder)) for slot, holder in placement.shards.items()}
+def _spread(found: Whereabouts, stored: Mapping[SegmentId, int]) -> Reading:
+    """Count the segments of which somebody placed on a shard has not promised it, or lost it."""
     lacking = [
         bundle
         for bundle in found.segments
-        if due - {(one.receipt.shard, one.receipt.agreement) for one in bundle.receipts}
+        if stored[bundle.certificate.segment] < bundle.certificate.n
     ]
     value = f"{len(lacking)} of {len(found.segments)} segments"
     hint = "SHOW SEGMENTS tells which; replicas complete them when they reconcile"

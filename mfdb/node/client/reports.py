@@ -198,10 +198,10 @@ class Reports:
 
     async def _segments(self, dataset: DatasetId) -> list[Row]:
         found = await self._lookup.look(dataset)
+        stored = await self._health.stored(found)
         rows: list[Row] = []
         for bundle in found.segments:
             certificate = bundle.certificate
-            stored = len({signed.receipt.shard for signed in bundle.receipts})
             rows.append(
                 (
                     show(certificate.segment),
@@ -209,7 +209,7 @@ class Reports:
                     certificate.count,
                     certificate.length_bytes,
                     f"{certificate.k}/{certificate.n}",
-                    stored,
+                    stored[certificate.segment],
                 )
             )
         return rows

@@ -47,7 +47,7 @@ def test_a_dataset_is_coded_once_more_and_leaves_who_drains(
     ]
     (segment,) = bob.rows("SHOW SEGMENTS FOR notes")
     assert (segment["code"], segment["shards_stored"]) == ("3/5", 5)
-    health = {row["check"]: row for row in bob.rows("SHOW HEALTH FOR notes")}
+    health = {row["reading"]: row for row in bob.rows("SHOW HEALTH FOR notes")}
     assert health["coded"]["value"] == "1 of 1 segments in 3/5"
     until(lambda: kept(data) == before - 1)
     assert mfdb(*command, "--cancel").code == 0

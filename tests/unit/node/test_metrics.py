@@ -21,6 +21,7 @@ from tests.unit.node.test_repairing import convict, repaired
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import DatasetId
+    from mfdb.node.client.remote import NodeRemote
     from tests.fixtures.node_town import Person
 
 FIGURES = Figures(
@@ -129,16 +130,26 @@ async def health(town: Town, bob: Person, dataset: DatasetId) -> dict[str, tuple
     return {str(check): (str(state), str(value)) for check, state, value, *_ in rows}
 
 
+async def shards_stored(remote: NodeRemote, dataset: DatasetId) -> list[object]:
+    _, rows = await remote.status("segments", dataset)
+    return [row[-1] for row in rows]
+
+
 @in_town
 async def test_an_owner_is_told_what_is_wrong(town: Town) -> None:
     bob, dataset, segment = await sealed_town(town)
     assert await health(town, bob, dataset) == {
         "replicas reachable": ("ok", "3 of 3"),
         "under-replicated": ("ok", "0 of 1 segments"),
+        "coded": ("ok", "1 of 1 segments in 4/6"),
         "repair lag": ("ok", "0 s"),
     }
-    await convict(town, dataset, segment)
     remote = town.remotes[0]
+    assert await shards_stored(remote, dataset) == [6]
+    await convict(town, dataset, segment)
+    assert await shards_stored(remote, dataset) == [5]
+    lost = (await health(town, bob, dataset))["under-replicated"]
+    assert lost == ("ALARM", "1 of 1 segments")
     _, (row,) = await remote.status("repairs", dataset)
     assert row[3:] == (5, "under way", None)
     await asyncio.sleep(700)
@@ -148,6 +159,8 @@ async def test_an_owner_is_told_what_is_wrong(town: Town) -> None:
     assert row[4] == "repaired"
     assert str(row[5]).startswith("0x")
     assert (await health(town, bob, dataset))["repair lag"] == ("ok", "0 s")
+    assert (await health(town, bob, dataset))["under-replicated"][0] == "ok"
+    assert await shards_stored(remote, dataset) == [6]
     town.stands[1].vanish()
     await asyncio.sleep(30)
     assert (await health(town, bob, dataset))["replicas reachable"] == ("ALARM", "2 of 3")

@@ -338,6 +338,8 @@ async def test_a_holder_that_never_promises_its_shard_is_suspected_and_left(town
     await remote.seal(dataset)
     found = await remote._lookup.look(dataset)
     assert min(len(bundle.receipts) for bundle in found.segments) == 5
+    _, readings = await remote.status("health", dataset)
+    assert ("under-replicated", "ALARM") in [row[:2] for row in readings]
     await asyncio.sleep(SUSPECT_S + 100)  # the node looks after its datasets by itself
     assert owing.me in (await remote._lookup.look(dataset)).placement.providers
     await asyncio.sleep(SUSPECT_S)
