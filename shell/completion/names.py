@@ -47,19 +47,27 @@ def candidates_for(
     return found + list(_words(roles, tokens, cursor, catalogue))
 
 
+_OF_SUBSCRIPTIONS = ("snapshot", "progress", "envelope = 'upsert'")
+"""What WITH takes behind SUBSCRIBE."""
+
+
 def _words(
     roles: frozenset[Role], tokens: Sequence[Token], cursor: int, catalogue: Catalogue
 ) -> Iterator[Candidate]:
     if Role.TYPE in roles:
         yield from (Candidate(name, "type") for name in catalogue.types)
     if Role.OPTION in roles:
-        yield from (Candidate(name, "option") for name in catalogue.options)
+        subscribes = bool(tokens) and tokens[0].kind == "SUBSCRIBE"
+        options = _OF_SUBSCRIPTIONS if subscribes else catalogue.options
+        yield from (Candidate(name, "option") for name in options)
     if Role.SETTING in roles:
         yield from (Candidate(name, "setting", kind) for name, kind in catalogue.settings.items())
     if Role.SHOWN in roles:
         yield from (Candidate(name, "shown") for name in catalogue.shown)
     if Role.GRANTEE in roles:
         yield from (Candidate(name, "identity") for name in ("PUBLIC", "OWNER"))
+        yield from (Candidate(quoted_name(name), "identity") for name in catalogue.identities)
+    if Role.OTHER in roles and cursor and tokens[0].kind == "USE":
         yield from (Candidate(quoted_name(name), "identity") for name in catalogue.identities)
     if Role.OTHER in roles and cursor and _before(tokens, cursor) == "INDEX":
         yield from (Candidate(quoted_name(name), "index") for name in catalogue.indexes)

@@ -51,6 +51,16 @@ def test_keywords_are_written_as_the_person_writes_them() -> None:
     assert [one.text for one in upper] == ["SELECT"]
 
 
+def test_who_can_be_used_and_what_a_subscription_takes() -> None:
+    identities = list(CATALOGUE.identities)
+    assert identities
+    assert texts("USE IDENTITY ", kind="identity") == texts("USE ", kind="identity") == identities
+    assert "DEFAULT" in texts("USE ")
+    assert texts("SUBSCRIBE TO inbox WITH (s", kind="option") == ["snapshot"]
+    assert "snapshot" not in texts("CREATE TABLE t (a INT) WITH (s", kind="option")
+    assert {"REPUTATION", "CHANNELS", "SUBSCRIPTIONS"} <= set(texts("SHOW "))
+
+
 def test_words_that_go_together_come_together() -> None:
     assert texts("SELECT 1 GRO") == ["GROUP BY"]
     assert "PRIMARY KEY" in texts("CREATE TABLE t (id INTEGER ")
