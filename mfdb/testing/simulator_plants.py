@@ -6,18 +6,19 @@ Each stands for a mistake that a hurried change could make in one place.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import PropertyMock, patch
 
 from mfdb.dataset import acceptance
 from mfdb.kernel.errors import ProgrammingError
 from mfdb.node.client.writing import Push
-from mfdb.node.provider import bundles, shelf, taking_over
+from mfdb.node.provider import bundles, healing, shelf, taking_over
 from mfdb.node.provider.auditing import Auditing
 from mfdb.node.provider.healing import Healing
 from mfdb.rules.changeset import OperationKind, open_changeset
 from mfdb.rules.placement import Assignment, PlacementEntry, Role
-from replication.reconcile import ItemSet
+from replication.reconcile import respond
 from replication.seal import Release
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import ChangesetId, DatasetId
     from mfdb.node.commit import Transaction
+    from replication.reconcile import Items, Message, Step
     from replication.segment import SealedSegment
 
 
@@ -42,8 +44,10 @@ async def _do_nothing(*_: Any) -> None:
     """What a forgotten call does."""
 
 
-def _all_but_the_last(self: ItemSet, start: int, stop: int) -> list[ChangesetId]:
-    return [self[at][1] for at in range(start, stop - 1)]
+def _respond_but_the_last(items: Items, message: Message) -> Step:
+    """Leave out the last one of what either side lacks, however often it is asked."""
+    step = respond(items, message)
+    return replace(step, have=step.have[:-1], need=step.need[:-1])
 
 
 _reconcile = Healing._pull  # noqa: SLF001,RUF100 - the very method that the plant replaces
@@ -75,7 +79,7 @@ def _place_beside(**fields: Any) -> PlacementEntry:
 PLANTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "w-counting": lambda: patch.object(Push, "_need", new_callable=PropertyMock, return_value=1),
     "sealing-release": lambda: patch.object(bundles, "may_release", _release_without_all_shards),
-    "reconciliation": lambda: patch.object(ItemSet, "ids", _all_but_the_last),
+    "reconciliation": lambda: patch.object(healing, "respond", _respond_but_the_last),
     "tombstone-grace": lambda: patch.object(Healing, "_pull", _collect_tombstones_first),
     "hlc-bound": lambda: patch.object(acceptance, "HLC_AHEAD_S", 10.0**9),
     "repair-placement": lambda: patch.object(taking_over, "PlacementEntry", _place_beside),
