@@ -142,15 +142,14 @@ def opened(path: str, *, is_load: bool) -> Iterator[IO[bytes]]:
     """Return a context with a file to read or write.
 
     Raises:
-        OperationalError: it cannot be opened.
+        OperationalError: it cannot be opened, or read or written to its end.
     """
     try:
-        file = Path(path).expanduser().open("rb" if is_load else "wb")
+        with Path(path).expanduser().open("rb" if is_load else "wb") as file:
+            yield file
     except OSError as error:
         doing = "read" if is_load else "write"
         raise OperationalError(f"cannot {doing} {path[:200]}: {error.strerror}") from error
-    with file:
-        yield file
 
 
 def header_of(path: str) -> list[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from mfdb.kernel.errors import OperationalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Sink:
@@ -29,17 +33,14 @@ class Sink:
         """Write text.
 
         Raises:
-            OperationalError: the file or command takes no more.
+            OperationalError: the file, command or standard output takes no more.
         """
         if self._stream is None:
-            sys.stdout.write(text)
+            with _written(is_screen=True):
+                sys.stdout.write(text)
             return
-        try:
+        with contextlib.suppress(BrokenPipeError), _written():  # the command has seen enough
             self._stream.write(text)
-        except BrokenPipeError:
-            pass  # the command has seen enough
-        except OSError as error:
-            raise OperationalError(f"cannot write: {error.strerror}") from error
 
     def write_bytes(self, data: bytes) -> None:
         """Write bytes, behind the text written so far; raises as `write`."""
@@ -48,23 +49,39 @@ class Sink:
         if below is None:  # a stream that takes text only
             self.write(data.decode("utf-8", "replace"))
             return
-        stream.flush()
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError), _written(is_screen=self.is_screen):
+            stream.flush()
             below.write(data)
             below.flush()
 
     def flush(self) -> None:
-        """Hand on what is written."""
-        (self._stream or sys.stdout).flush()
+        """Hand on what is written; raises as `write`."""
+        with _written(is_screen=self.is_screen):
+            (self._stream or sys.stdout).flush()
 
     def close(self) -> None:
         """Finish; waits for the command to end."""
         if self._stream is None:
             return
-        with contextlib.suppress(BrokenPipeError):  # as above
+        with contextlib.suppress(BrokenPipeError), _written():  # as above
             self._stream.close()
         if self._process is not None:
             self._process.wait()
+
+
+@contextlib.contextmanager
+def _written(*, is_screen: bool = False) -> Iterator[None]:
+    """Let a full disk be an error of ours; standard output has no second try at the end then."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if is_screen:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OperationalError(
+            f"cannot write: {error.strerror}", hint="make room, or write elsewhere"
+        ) from error
 
 
 def open_sink(name: str) -> Sink:

@@ -43,8 +43,8 @@ def shown(value: object) -> str:
 def exact(value: object) -> str:
     r"""Return the whole value as text, as csv and tsv hold it (NULL is the empty text).
 
-    >>> exact(b"ab"), exact(None), exact(1.5)
-    ('\\x6162', '', '1.5')
+    >>> exact(b"ab"), exact(None), exact(1.5), exact(1024.0)
+    ('\\x6162', '', '1.5', '1024')
     """
     match value:
         case None:
@@ -57,6 +57,8 @@ def exact(value: object) -> str:
             return value.isoformat()
         case dict() | list():
             return json_text(value)
+        case float():
+            return repr(value).removesuffix(".0")
         case _:
             return str(value)
 

@@ -354,6 +354,14 @@ def _in_list(node: st.InList, scope: Scope) -> Bound:
     return negated(test, when=node.negated)
 
 
+def _row(node: st.Row, _scope: Scope) -> Bound:
+    raise NotSupportedError(
+        "a row of values is only compared with another one",
+        hint="(a, b) = (1, 2), (a, b) IN ((1, 2), (3, 4)), (a, b) > (1, 2)",
+        position=node.position,
+    )
+
+
 def _in_given(node: st.InGiven, scope: Scope) -> Bound:
     from mfdb.sql.lists import bind_given
 
@@ -493,6 +501,7 @@ _BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
     st.Distinct: _distinct,
     st.Between: _between,
     st.Like: _like,
+    st.Row: _row,
     st.InGiven: _in_given,
     st.InList: _in_list,
     st.Cast: _cast,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql import statement as st
 from mfdb.sql import text_literals
+from mfdb.sql.row_actions import among_rows, compared_rows
 from mfdb.sql.scanner import fold
 from mfdb.sql.similar import regular
 
@@ -76,6 +77,11 @@ def deeper(position: int, parts: Iterable[st.Expression | None]) -> int:
     return depth
 
 
+def _bounded_depth(made: st.Expression) -> st.Expression:
+    deeper(made.position, (made,))
+    return made
+
+
 def _logical(sign: Any) -> Callable[[Children, int], st.Logical]:
     def build(children: Children, position: int) -> st.Logical:
         operands = tuple(children)
@@ -113,9 +119,18 @@ def sign(children: Children, position: int) -> st.Expression:
     )
 
 
-def binary(children: Children, _position: int) -> st.Binary:
+def row_of_values(children: Children, position: int) -> st.Row:
+    """(a, b, ...)."""
+    items = (children[0], *children[1])
+    return st.Row(position=position, items=items, depth=deeper(position, items))
+
+
+def binary(children: Children, _position: int) -> st.Expression:
     """Two operands and a sign between them."""
     left, mark, right = children
+    if isinstance(left, st.Row) or isinstance(right, st.Row):
+        sign = "<>" if mark.text == "!=" else mark.text
+        return _bounded_depth(compared_rows(sign, left, right, mark.position))
     return st.Binary(
         position=mark.position,
         sign="<>" if mark.text == "!=" else mark.text,
@@ -229,9 +244,12 @@ def like(children: Children, position: int) -> st.Expression:
     )
 
 
-def in_list(children: Children, position: int) -> st.InList:
+def in_list(children: Children, position: int) -> st.Expression:
     """X [NOT] IN (…)."""
     operand, negated, choices = children
+    if isinstance(operand, st.Row):
+        found = _bounded_depth(among_rows(operand, choices, position))
+        return found if negated is None else negation([found], position)
     depth = deeper(position, (operand, *choices))
     return st.InList(
         position=position,
@@ -391,6 +409,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "add_sign": word,
     "multiply_sign": word,
     "power_sign": word,
+    "row_of_values": row_of_values,
     "or_": _logical("OR"),
     "and_": _logical("AND"),
     "not_": negation,

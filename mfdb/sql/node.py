@@ -132,6 +132,12 @@ class Like(Expression, frozen=True, kw_only=True):
     negated: bool
 
 
+class Row(Expression, frozen=True, kw_only=True):
+    """`(a, b)`: several values, which are only compared with as many others."""
+
+    items: tuple[Expression, ...]
+
+
 class InGiven(Expression, frozen=True, kw_only=True):
     """`x = ANY ($1)`, `x <> ALL ($1)`: the parameter is a list."""
 

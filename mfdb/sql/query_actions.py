@@ -259,7 +259,7 @@ def _in_query(children: Children, position: int) -> qu.InQuery:
     )
 
 
-def _in_list(children: Children, position: int) -> st.InList | qu.InQuery:
+def _in_list(children: Children, position: int) -> st.Expression:
     """`x IN ((SELECT ...))` means the rows of the query, as in PostgreSQL."""
     operand, negated, choices = children
     if len(choices) == 1 and isinstance(choices[0], qu.Subquery):

@@ -111,6 +111,51 @@ def test_keys_and_indexes_find_the_values_of_a_list(opened: Connection) -> None:
     assert opened.execute("DELETE FROM keyed WHERE n = ANY ($1)", [[9, 1]]).rowcount == 12
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("(id, a) > (2, 'a')", [2, 3, 4]),
+        ("(id, a) > (2, 'b.c')", [3, 4]),
+        ("(id, a) >= (2, 'b.c')", [2, 3, 4]),
+        ("(id, id, a) <= (3, 2, 'z')", [1, 2]),
+        ("(id, a) < (4, 'x')", [1, 2, 3]),
+        ("(id, a) = (3, 'abc')", [3]),
+        ("(a, id) <> ('abc', 3)", [1, 2, 4]),
+        ("(a, 1) = (NULL, 1) OR (a, id) <> (NULL, 1)", [2, 3, 4]),
+        ("(id, a) IN ((3, 'abc'), (2, 'x'), (4, NULL))", [3]),
+        ("(id, a) NOT IN ((3, 'abc'), (2, 'x'))", [1, 2, 4]),
+    ],
+)
+def test_rows_of_values_are_compared(database: Connection, text: str, ids: list[int]) -> None:
+    rows = database.execute(f"SELECT id FROM t WHERE {text} ORDER BY id")
+    assert [row[0] for row in rows] == ids
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(1, 2)", "(1, 2) = 1", "(1, 2) < (1, 2, 3)", "(1, 2) || (3, 4)", "(1, 2) IN (1)",
+     "(1, 2) IN (SELECT 1, 2)", "(1, (2, 3)) = (1, 2)"],
+)  # fmt: skip
+def test_rows_of_values_are_only_compared(database: Connection, text: str) -> None:
+    with pytest.raises(MfdbError, match="row") as caught:
+        database.execute(f"SELECT {text}")
+    assert caught.value.position is not None
+    assert caught.value.hint
+
+
+def test_keys_find_pages_by_rows_of_values(opened: Connection) -> None:
+    opened.execute("CREATE TABLE pages (a INTEGER, b INTEGER, PRIMARY KEY (a, b))")
+    opened.cursor().executemany("INSERT INTO pages VALUES (?, ?)", [(n // 4, n) for n in range(20)])
+    text = "SELECT a, b FROM pages WHERE (a, b) > (?, ?) ORDER BY a, b LIMIT 3"
+    seen, last = [], (-1, -1)
+    while page := opened.execute(text, last).fetchall():
+        seen += page
+        last = page[-1]
+    assert seen == [(n // 4, n) for n in range(20)]
+    plan = [row[0] for row in opened.execute(f"EXPLAIN {text}", last)]
+    assert any("key range on (a)" in line for line in plan)
+
+
 def test_a_table_is_a_query(database: Connection) -> None:
     assert len(database.execute("TABLE t").fetchall()) == 4
     assert database.execute("TABLE t ORDER BY id DESC LIMIT 1").fetchall() == [(4, None)]
