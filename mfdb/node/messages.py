@@ -107,6 +107,14 @@ class GetDataset(Record, frozen=True, tag="dataset?"):
     dataset: DatasetId
 
 
+class GetHistory(Record, frozen=True, tag="history?"):
+    """Ask for the manifests and placement entries that have these numbers and higher ones."""
+
+    dataset: DatasetId
+    manifests: int
+    placements: int
+
+
 class GetSegments(Record, frozen=True, tag="segments?"):
     """Ask for the sealed segments that follow one, in the order of their ids."""
 
@@ -357,7 +365,10 @@ class Signed(Record, frozen=True, tag="signed"):
 
 
 class DatasetState(Record, frozen=True, tag="dataset"):
-    """All manifest versions, the placement log and a first page of the sealed segments."""
+    """A first page each of the manifest versions, the placement log and the sealed segments.
+
+    In other places all of them: where a node keeps them, and for who takes over.
+    """
 
     manifests: tuple[SignedManifest, ...]
     placements: tuple[SignedPlacement, ...]
@@ -368,6 +379,13 @@ class PlacementLog(Record, frozen=True, tag="placed"):
     """The placement log of a dataset as it stands here, oldest first."""
 
     entries: tuple[SignedPlacement, ...]
+
+
+class History(Record, frozen=True, tag="history"):
+    """Manifests and placement entries; where they fill a page (`SEGMENTS_BYTES`), others follow."""
+
+    manifests: tuple[SignedManifest, ...]
+    placements: tuple[SignedPlacement, ...]
 
 
 class Segments(Record, frozen=True, tag="segments"):
@@ -482,6 +500,7 @@ Request = (
     | PutManifest
     | PutPlacement
     | GetDataset
+    | GetHistory
     | GetSegments
     | PutChangeset
     | PutChangesets
@@ -516,6 +535,7 @@ Answer = (
     | Signed
     | DatasetState
     | PlacementLog
+    | History
     | Segments
     | Acknowledged
     | AllAnswered
@@ -539,7 +559,17 @@ FREE = (Hello, PayCheque)
 """Requests that cost nothing, so that a debtor can always identify itself and pay."""
 
 
-_LARGE = (GetDataset, GetSegments, ReadLog, Follow, GetCopies, GetKeys, GetShard, GetRows)
+_LARGE = (
+    GetDataset,
+    GetHistory,
+    GetSegments,
+    ReadLog,
+    Follow,
+    GetCopies,
+    GetKeys,
+    GetShard,
+    GetRows,
+)
 
 
 def answer_bytes(request: Request) -> int:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mfdb.chain.port import CaseStatus
-from mfdb.kernel.codec import encode
+from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import CaseId, Hash
 from mfdb.node.messages import (
     SEGMENTS_BYTES,
     DatasetState,
     GetDataset,
+    GetHistory,
     GetSegments,
+    History,
     Segments,
 )
 from mfdb.rules.manifest import check_manifest, check_successor
 from mfdb.rules.placement import Placement, Role, extend, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mfdb.chain.port import Chain
     from mfdb.kernel.ids import DatasetId
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from mfdb.rules.manifest import Manifest, SignedManifest
     from mfdb.rules.placement import SignedPlacement
     from replication.segment import SealedSegment
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +59,9 @@ async def whole_state(correspondent: Correspondent, dataset: DatasetId) -> Datas
         MfdbError: it refuses.
     """
     state = await correspondent.read(GetDataset(dataset=dataset), DatasetState)
+    history = await _whole_history(correspondent, dataset, state)
     segments, page = list(state.segments), state.segments
-    while page and sum(len(encode(bundle)) for bundle in page) >= SEGMENTS_BYTES:
+    while is_full(page):
         last = page[-1].certificate.segment
         request = GetSegments(dataset=dataset, after=last)
         page = (await correspondent.read(request, Segments)).bundles
@@ -64,8 +69,46 @@ async def whole_state(correspondent: Correspondent, dataset: DatasetId) -> Datas
             raise BadProof("the pages of a provider's segments do not ascend")
         segments += page
     return DatasetState(
-        manifests=state.manifests, placements=state.placements, segments=tuple(segments)
+        manifests=history.manifests, placements=history.placements, segments=tuple(segments)
     )
+
+
+async def _whole_history(
+    correspondent: Correspondent, dataset: DatasetId, state: DatasetState
+) -> History:
+    manifests, placements = list(state.manifests), list(state.placements)
+    page: DatasetState | History = state
+    while is_full(page.manifests) or is_full(page.placements):
+        request = GetHistory(dataset=dataset, manifests=len(manifests), placements=len(placements))
+        page = await correspondent.read(request, History)
+        numbers = [signed.manifest.number for signed in page.manifests]
+        entries = [signed.entry.number for signed in page.placements]
+        if numbers != _from(len(manifests), numbers) or entries != _from(len(placements), entries):
+            raise BadProof("the pages of a provider's manifests or placements do not ascend")
+        manifests += page.manifests
+        placements += page.placements
+    return History(manifests=tuple(manifests), placements=tuple(placements))
+
+
+def _from(first: int, like: Sequence[int]) -> list[int]:
+    return list(range(first, first + len(like)))
+
+
+def first_page(records: Iterable[R]) -> tuple[R, ...]:
+    """Return records up to the one that brings their bytes to `SEGMENTS_BYTES`."""
+    page: list[R] = []
+    size = 0
+    for record in records:
+        page.append(record)
+        size += len(encode(record))
+        if size >= SEGMENTS_BYTES:
+            break
+    return tuple(page)
+
+
+def is_full(page: Sequence[Record]) -> bool:
+    """Return whether records fill a page, so that others may follow."""
+    return sum(len(encode(record)) for record in page) >= SEGMENTS_BYTES
 
 
 def verify_state(state: DatasetState, dataset: DatasetId, network: Network) -> Whereabouts:

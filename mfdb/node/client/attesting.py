@@ -100,7 +100,7 @@ class Attesting:
         correspondent = await self._context.directory.reach(provider)
         nonce = Hash(self._context.entropy.token(32))
         request = GetRows(dataset=dataset, spans=spans, nonce=nonce)
-        answer = await correspondent.ask(request, Rows)
+        answer = await correspondent.read(request, Rows)
         root = answer.signed.root
         check_signature(root, answer.signed.signature, correspondent.record.signer)
         self._check_named(root, dataset, provider, nonce)
@@ -110,7 +110,7 @@ class Attesting:
         """Hold a replica against its log: it has other rows than are here."""
         correspondent = await self._context.directory.reach(provider)
         nonce = Hash(self._context.entropy.token(32))
-        signed = (await correspondent.ask(GetRoot(dataset=dataset, nonce=nonce), Root)).signed
+        signed = (await correspondent.read(GetRoot(dataset=dataset, nonce=nonce), Root)).signed
         check_signature(signed.root, signed.signature, correspondent.record.signer)
         self._check_named(signed.root, dataset, provider, nonce)
         await self._follow(signed.root, replica)
@@ -133,7 +133,7 @@ class Attesting:
         lacking = 0
         while number < root.number:
             request = ReadLog(dataset=dataset, after=number, limit_bytes=PAGE_BYTES)
-            page = await correspondent.ask(request, LogPage)
+            page = await correspondent.read(request, LogPage)
             if not page.items:
                 raise BadProof(f"replica 0x{provider.hex()} does not show the log that it signs")
             for item in page.items:

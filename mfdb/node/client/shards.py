@@ -73,7 +73,7 @@ async def _shard(
     request = GetShard(dataset=dataset, segment=bundle.certificate.segment, shard=slot)
     try:
         correspondent = await context.directory.reach(holder)
-        data = (await correspondent.ask(request, Shard)).data
+        data = (await correspondent.read(request, Shard)).data
     except MfdbError as error:
         log.info("shard %d not had from=0x%s %s", slot, holder.hex(), error)
         return slot, None

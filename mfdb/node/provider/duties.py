@@ -15,6 +15,7 @@ from mfdb.kernel.ids import ZERO_HASH
 from mfdb.node.messages import (
     DatasetState,
     Done,
+    History,
     Offer,
     PlacementLog,
     PutManifest,
@@ -24,7 +25,7 @@ from mfdb.node.messages import (
 )
 from mfdb.node.provider import agreements, shelf
 from mfdb.node.terms import most_deposit
-from mfdb.node.whereabouts import check_on_chain
+from mfdb.node.whereabouts import check_on_chain, first_page
 from mfdb.rules.authorise import Allowed, authorise
 from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successor
 from mfdb.rules.placement import SignedAgreement, common, fold, merged
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import GetDataset, GetSegments, ProposeAgreement
+    from mfdb.node.messages import GetDataset, GetHistory, GetSegments, ProposeAgreement
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.offering import Offering
     from mfdb.rules.evidence import Agreement
@@ -269,26 +270,56 @@ class Duties:
     def on_get_dataset(self, request: GetDataset, caller: Address) -> DatasetState:
         """Return rules, placement and - to readers and providers - the sealed segments.
 
+        Of each a first page; `on_get_history` and `on_get_segments` tell the others.
+
         Raises:
             UnknownDataset: it is not kept here.
             AccessDenied: the caller has no right at all in it.
         """
+        dataset = request.dataset
+        manifest, serves = self._seen_by(dataset, caller)
         with self._context.store.snapshot() as view:
-            manifest = shelf.manifest(view, request.dataset)
-            placement = shelf.placement(view, request.dataset, self._context.network)
-            segments = shelf.segments_after(view, request.dataset, b"")
-            manifests = shelf.manifests(view, request.dataset)
-            placements = shelf.placements(view, request.dataset)
-        serves = caller in placement.providers
-        manifest = manifest.at(self._context.clock.now_s())
-        if not serves and not _has_any_right(manifest, caller):
-            raise AccessDenied(f"nothing in this dataset is granted to 0x{caller.hex()}")
+            segments = shelf.segments_after(view, dataset, b"")
+            manifests = first_page(shelf.manifests(view, dataset))
+            placements = first_page(shelf.placements(view, dataset))
         reads = serves or isinstance(
             authorise(manifest, Action.SELECT, None, None, caller), Allowed
         )
         return DatasetState(
             manifests=manifests, placements=placements, segments=segments if reads else ()
         )
+
+    def on_get_history(self, request: GetHistory, caller: Address) -> History:
+        """Return a page each of later manifests and placement entries.
+
+        Raises:
+            UnknownDataset: it is not kept here.
+            AccessDenied: the caller has no right at all in it.
+        """
+        self._seen_by(request.dataset, caller)
+        with self._context.store.snapshot() as view:
+            manifests = shelf.manifests(view, request.dataset)
+            placements = shelf.placements(view, request.dataset)
+        return History(
+            manifests=first_page(manifests[max(0, request.manifests) :]),
+            placements=first_page(placements[max(0, request.placements) :]),
+        )
+
+    def _seen_by(self, dataset: DatasetId, caller: Address) -> tuple[Manifest, bool]:
+        """Return the manifest in force for somebody with a right in it, and whether he serves it.
+
+        Raises:
+            UnknownDataset: it is not kept here.
+            AccessDenied: the caller has no right at all in it.
+        """
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+            placement = shelf.placement(view, dataset, self._context.network)
+        serves = caller in placement.providers
+        manifest = manifest.at(self._context.clock.now_s())
+        if not serves and not _has_any_right(manifest, caller):
+            raise AccessDenied(f"nothing in this dataset is granted to 0x{caller.hex()}")
+        return manifest, serves
 
 
 def _has_any_right(manifest: Manifest, identity: Address) -> bool:

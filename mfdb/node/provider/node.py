@@ -287,6 +287,7 @@ def _reading(
 ) -> dict[type[Record], Answering]:
     return {
         messages.GetDataset: duties.on_get_dataset,
+        messages.GetHistory: duties.on_get_history,
         messages.GetSegments: duties.on_get_segments,
         messages.ReadLog: serving.on_read_log,
         messages.GetKeys: serving.on_get_keys,

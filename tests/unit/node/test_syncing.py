@@ -17,9 +17,11 @@ from mfdb.node.messages import (
     DatasetState,
     Follow,
     GetDataset,
+    GetHistory,
     GetKeys,
     GetSegments,
     GetShard,
+    History,
     Keys,
     LogItem,
     LogPage,
@@ -33,13 +35,13 @@ from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.placement import PlacementEntry, SignedPlacement
 from mfdb.rules.signing import digest_of, sign
 from mfdb.testing.sim_clock import SimClock
-from tests.fixtures.datasets import OWNER_ALL, PUBLIC_INSERT, grant
+from tests.fixtures.datasets import OWNER_ALL, PUBLIC_INSERT, grant, signed
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mfdb.kernel.ids import DatasetId
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.client.remote import NodeRemote
 
 
@@ -387,3 +389,32 @@ async def test_segments_come_page_by_page(town: Town, monkeypatch: pytest.Monkey
     )
     with pytest.raises(BadProof, match="do not ascend"):
         await remote._lookup.look(dataset, [liar.me])
+
+
+@in_town
+async def test_a_long_history_of_rules_and_moves_comes_page_by_page(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, dataset, _ = await sealed_town(town)
+    manifest = owner.replica.known(dataset).manifest
+    for number in range(1, 6):
+        manifest = msgspec.structs.replace(manifest, number=number, previous=manifest.hash)
+        for stand in town.stands[:3]:
+            await stand.duties.on_put_manifest(PutManifest(signed=signed(manifest, owner.keys)))
+    monkeypatch.setattr(whereabouts, "SEGMENTS_BYTES", 1_000)
+    first = town.stands[0].duties.on_get_dataset(GetDataset(dataset=dataset), owner.address)
+    assert len(first.manifests) < 6
+    bob, remote = await reader(town)
+    found = await remote._lookup.look(dataset, [town.stands[1].me])
+    assert [one.manifest.number for one in found.manifests] == list(range(6))
+    assert await read(town, bob, remote, dataset) == MESSAGES
+
+    def circling(request: GetHistory, caller: Address) -> History:
+        again = msgspec.structs.replace(request, manifests=0)
+        return town.stands[1].duties.on_get_history(again, caller)
+
+    answer(town.stands[1], GetHistory, circling)
+    late = town.person("bob")
+    fresh = await late.remote()
+    with pytest.raises(BadProof, match="do not ascend"):
+        await fresh._lookup.look(dataset, [town.stands[1].me])
