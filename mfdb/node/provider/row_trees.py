@@ -1,6 +1,6 @@
 """Showing which rows are here: their tree, signed, with a proof of those that are asked for.
 
-The tree of a dataset is made when somebody first asks for it (about 5 us a row) and then follows
+The tree of a dataset is made when somebody first asks for it (7 us a row) and then follows
 the log; only its upper part is kept (`mfdb.rules.row_tree.KEPT`), what is below is read again. So
 writes pay nothing for it, and neither does a start.
 """
