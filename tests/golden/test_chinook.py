@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,5 +105,11 @@ def _report(connection: Connection, block: str) -> str:
     query = f"{block}\n".partition("\n---\n")[0].strip()
     cursor = connection.execute(query)
     names = [column[0] for column in cursor.description or ()]
-    rows = ["|".join("" if value is None else str(value) for value in row) for row in cursor]
+    rows = ["|".join(map(_text, row)) for row in cursor]
     return "\n".join([query, "---", "|".join(names), *rows])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return "" if value is None else str(value)
