@@ -26,7 +26,7 @@ from mfdb.rules.changeset import (
     Header,
     Operation,
     OperationKind,
-    free_row_id,
+    free_row_ids,
     operations_root,
 )
 from mfdb.rules.columns import (
@@ -142,7 +142,8 @@ class ChangesetWriter:
         bare = self._bare_header(manifest, signer, place, data_key)
         author = self._account if sealed_sender else None
         sealing = _Sealing(manifest, bare, bare.seal_context, data_key, author, self._entropy)
-        operations = tuple(sealing.operation(change, at) for at, change in enumerate(changes))
+        fresh = free_row_ids(bare, len(changes))
+        operations = tuple(map(sealing.operation, changes, fresh))
         header = msgspec.structs.replace(
             bare, operation_count=len(operations), operations_root=operations_root(operations)
         )
@@ -159,7 +160,7 @@ class ChangesetWriter:
             envelope=wrap_key(data_key, manifest.read_key.public),
             salts=tuple(sealing.salts),
         )
-        after = Chain(place.run, place.number + 1, Hash(changeset.id), header.hlc)
+        after = Chain(place.run, place.number + 1, Hash(entry.changeset), header.hlc)
         return Draft(
             changeset=changeset,
             data=data,
@@ -212,8 +213,11 @@ class _Sealing:
         self._sealed_of = picker(column.name for column in manifest.sealed_columns)
         self._clear_of = picker(column.name for column in manifest.clear_columns)
 
-    def operation(self, change: RowChange, index: int) -> Operation:
-        """Return the operation of a change, and note its row salt."""
+    def operation(self, change: RowChange, fresh: RowId) -> Operation:
+        """Return the operation of a change, and note its row salt; `fresh` is the id of a new row.
+
+        In owner-ordered datasets a new row has an id already.
+        """
         if isinstance(change, RowDelete):
             self.salts.append(b"")
             return Operation(
@@ -222,10 +226,7 @@ class _Sealing:
         salt = self._token(SALT_BYTES)
         self.salts.append(salt)
         inserts = isinstance(change, RowInsert)
-        row_id = change.row
-        if row_id is None:
-            header = self._header
-            row_id = free_row_id(header.dataset, header.signer, header.nonce, index)
+        row_id = fresh if change.row is None else change.row
         sealed, commitment = seal_row(
             self._sealed_row(change.values),
             row_key(self._data_key, salt),

@@ -45,6 +45,6 @@ def keccak256(data: bytes) -> Hash:
 @cache
 def _keccak() -> Callable[[bytes], bytes]:
     """Loaded on first use: its import costs what a whole `SELECT 1` does, which hashes nothing."""
-    from eth_hash.auto import keccak
+    from mfdb.kernel.keccak import load
 
-    return keccak
+    return load()

@@ -59,9 +59,11 @@ def words(signature: str, *fields: int | bytes) -> bytes:
     """
     found = []
     for kind, value in zip(_field_types(signature), fields, strict=True):
-        # The quick way for what nearly every field of a receipt is.
+        # The quick ways for what nearly every field of a receipt is.
         if kind == "bytes32" and type(value) is bytes and len(value) == 32:
             found.append(value)
+        elif kind == "uint64" and type(value) is int and 0 <= value < 2**64:
+            found.append(value.to_bytes(32, "big"))
         else:
             found.append(_typed_word(kind, value))
     return b"".join(found)
