@@ -28,8 +28,17 @@ class TestDbapi(dbapi20.DatabaseAPI20Test):  # type: ignore[misc] # the suite ha
         self.ddl1 = f"CREATE DATASET {self.table_prefix}booze (name TEXT)"
         self.ddl2 = f"CREATE DATASET {self.table_prefix}barflys (name TEXT, drink TEXT)"
         self.connect_args = (self.directory,)
+        self.opened: list[mfdb.Connection] = []
+
+    def _connect(self) -> mfdb.Connection:
+        """Remember the connection: two tests of the suite leave theirs open."""
+        connection: mfdb.Connection = super()._connect()
+        self.opened.append(connection)
+        return connection
 
     def tearDown(self) -> None:
+        for connection in self.opened:
+            connection.close()
         shutil.rmtree(self.directory)
 
     def test_nextset(self) -> None:
