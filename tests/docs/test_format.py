@@ -49,9 +49,7 @@ def records() -> dict[tuple[str, str], type[Record]]:
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        # A private one is another reading of what a public one writes.
-        is_private = kind is Record or kind.__name__.startswith("_")
-        if not is_private and kind.__module__.startswith(("mfdb.", "replication.")):
+        if kind is not Record and kind.__module__.startswith(("mfdb.", "replication.")):
             found[(kind.__module__, kind.__name__)] = kind
     return {key: kind for key, kind in found.items() if not key[0].startswith(_OUTSIDE)}
 

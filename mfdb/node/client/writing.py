@@ -154,6 +154,7 @@ class Push:
     def _fail(self, error: MfdbError) -> None:
         if not self._result.done():
             self._result.set_exception(error)
+            self._result.exception()  # whoever was to wait for it may have ended: no fault of ours
 
     # ---- what replicas answer
 
