@@ -25,7 +25,7 @@ from bench.replicated_limits import commit_s, echo_s
 from bench.replicated_town import Town, open_town
 from bench.report import Result, add_options, bounded, finish
 from mfdb.net import loops
-from mfdb.node.messages import Follow
+from mfdb.node.requests import Follow
 from mfdb.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:

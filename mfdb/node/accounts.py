@@ -22,7 +22,7 @@ from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.errors import BadSignature, MfdbError, NetworkError, StaleCheque
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, Wei
 from mfdb.kernel.limits import RECORD_BYTES
-from mfdb.node.messages import PayCheque, Standing
+from mfdb.node.dues import PayCheque, Standing
 from mfdb.pay.cheque import CASH_MARGIN_S, ChequeTerms, accept, is_resend, next_cheque, sign_cheque
 from mfdb.pay.ledger import Account, Ledger
 from mfdb.pay.ledger_state import load, save
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.commit import Committer, Transaction
-    from mfdb.node.messages import Offer
+    from mfdb.node.dues import Offer
     from mfdb.rules.evidence import Cheque
     from mfdb.rules.records import NodeRecord
     from mfdb.store.port import Store

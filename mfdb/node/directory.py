@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from mfdb.chain.port import RecordKind
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import BadProof, MfdbError, PeerUnreachable, UnknownIdentity
-from mfdb.node.messages import (
-    VERSION,
-    Follow,
-    Hello,
-    LogPage,
-    Welcome,
-    answer_bytes,
-    open_answer,
-)
+from mfdb.node.answers import LogPage, Welcome, open_answer
+from mfdb.node.requests import VERSION, Follow, Hello, answer_bytes
 from mfdb.rules.records import (
     PROVIDER,
     HomeRecord,
@@ -35,7 +28,8 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address
     from mfdb.net.port import Peer, Transport
     from mfdb.node.accounts import Accounts
-    from mfdb.node.messages import Offer, Request
+    from mfdb.node.dues import Offer
+    from mfdb.node.requests import Request
     from mfdb.node.sessions import Sessions
     from mfdb.node.settings import NodeSettings
 

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, BadProof, WrongVersion
-from mfdb.node.messages import VERSION
+from mfdb.node.requests import VERSION
 from mfdb.rules.records import NodeRecord, SignedNodeRecord, open_record
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from mfdb.kernel.ids import Wei
 from mfdb.rules.records import MIB
 
 if TYPE_CHECKING:
-    from mfdb.node.messages import Offer
+    from mfdb.node.dues import Offer
 
 
 @dataclass(frozen=True, slots=True)

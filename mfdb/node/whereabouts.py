@@ -9,15 +9,8 @@ from mfdb.chain.port import CaseStatus
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import CaseId, Hash
-from mfdb.node.messages import (
-    SEGMENTS_BYTES,
-    DatasetState,
-    GetDataset,
-    GetHistory,
-    GetSegments,
-    History,
-    Segments,
-)
+from mfdb.node.answers import SEGMENTS_BYTES, DatasetState, History, Segments
+from mfdb.node.requests import GetDataset, GetHistory, GetSegments
 from mfdb.rules.manifest import check_manifest, check_successor
 from mfdb.rules.placement import Placement, Role, extend, fold
 

@@ -18,7 +18,7 @@ from mfdb.kernel.codec import decode
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, AgreementId, ChangesetId, DatasetId, SegmentId
 from mfdb.kernel.limits import HLC_AHEAD_S, RECORD_BYTES
-from mfdb.node.messages import PayCheque
+from mfdb.node.dues import PayCheque
 from mfdb.node.provider import shelf
 from mfdb.rules.changeset import is_changeset
 from mfdb.rules.receipt import check_write_receipt

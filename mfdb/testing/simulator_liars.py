@@ -14,32 +14,34 @@ import msgspec
 from mfdb.kernel.codec import Record, decode, encode
 from mfdb.kernel.ids import ZERO_HASH
 from mfdb.kernel.limits import FRAME_BYTES
-from mfdb.node.messages import (
+from mfdb.node.answers import (
     Acknowledged,
     AllAnswered,
     Answered,
     Copies,
     DatasetState,
+    HotList,
+    Keys,
+    LogPage,
+    Receipts,
+    Reconciled,
+    Signed,
+    Stored,
+)
+from mfdb.node.dues import PayCheque
+from mfdb.node.requests import (
     GetCopies,
     GetDataset,
     GetKeys,
     GetReceipts,
     Hello,
-    HotList,
-    Keys,
     ListHot,
-    LogPage,
-    PayCheque,
     ProposeSeal,
     PutChangeset,
     PutChangesets,
     PutShard,
     ReadLog,
-    Receipts,
     Reconcile,
-    Reconciled,
-    Signed,
-    Stored,
     open_request,
 )
 from mfdb.rules.receipt import sign_batch
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
-    from mfdb.node.messages import Request
+    from mfdb.node.requests import Request
     from mfdb.rules.evidence import Network
     from mfdb.rules.receipt import WriteReceipt
     from mfdb.testing.simulator_machine import ProviderMachine

@@ -17,7 +17,7 @@ from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ZERO_HASH, DatasetId, Hash, Wei
 from mfdb.kernel.seed import MAILBOX_NONCE
-from mfdb.node.messages import GetCopies, GetKeys, ReadLog
+from mfdb.node.requests import GetCopies, GetKeys, ReadLog
 from mfdb.rules.manifest import (
     Action,
     Column,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, ChangesetId
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.client.remote import NodeRemote
-    from mfdb.node.messages import Request
+    from mfdb.node.requests import Request
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.receipt import WriteReceipt

@@ -37,7 +37,7 @@ from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE, Seed
 from mfdb.kernel.typed_data import word
 from mfdb.net.frames import Kind, encode_credit, encode_frame
 from mfdb.net.proof import make_hello, make_proof, transport_key
-from mfdb.node import messages
+from mfdb.node import answers, dues, requests
 from mfdb.pay.balance import BalanceState, Invoice, Waiver
 from mfdb.rules.changeset import (
     Changeset,
@@ -491,29 +491,29 @@ def wire() -> list[Vector]:
     client, server = made.token("client seed"), transport_key(made.token("server seed"))
     key_entry = made.key_entry(made.changeset())
     asked: list[msgspec.Struct] = [
-        messages.Hello(version=messages.VERSION, record=made.signed_node_record()),
-        messages.GetDataset(dataset=made.DATASET),
-        messages.PutChangeset(data=encode(made.changeset()), entry=key_entry),
-        messages.ReadLog(dataset=made.DATASET, after=-1, limit_bytes=65_536),
-        messages.GetRows(
+        requests.Hello(version=requests.VERSION, record=made.signed_node_record()),
+        requests.GetDataset(dataset=made.DATASET),
+        requests.PutChangeset(data=encode(made.changeset()), entry=key_entry),
+        requests.ReadLog(dataset=made.DATASET, after=-1, limit_bytes=65_536),
+        requests.GetRows(
             dataset=made.DATASET,
             spans=((bytes(16), b"\xff" * 16),),
             nonce=made.hash_of("nonce"),
         ),
-        messages.Shred(dataset=made.DATASET, salts=((made.changeset().id, 1),)),
-        messages.Audit(receipt=made.store_receipt(), beacon=made.hash_of("beacon")),
-        messages.PayCheque(
+        requests.Shred(dataset=made.DATASET, salts=((made.changeset().id, 1),)),
+        requests.Audit(receipt=made.store_receipt(), beacon=made.hash_of("beacon")),
+        dues.PayCheque(
             cheque=made.cheque(),
             signature=made.OWNER.sign(made.cheque().digest(made.NETWORK.chain_id)),
         ),
-        messages.TakeOver(
+        requests.TakeOver(
             case=CaseId(made.token("case")),
             agreement=AgreementId(made.token("agreement id")),
             segment=SegmentId(made.token("segment id")),
-            state=messages.DatasetState(manifests=(), placements=(), segments=()),
+            state=answers.DatasetState(manifests=(), placements=(), segments=()),
         ),
-        messages.Done(),
-        messages.Signed(signature=made.OWNER.sign(Hash(made.token("x")))),
+        answers.Done(),
+        answers.Signed(signature=made.OWNER.sign(Hash(made.token("x")))),
     ]
     return [
         shown_all(

@@ -19,7 +19,8 @@ from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.net.frames import FrameReader
 from mfdb.net.proof import check_proof, read_hello
-from mfdb.node.messages import Answer, Request
+from mfdb.node.answers import Answer
+from mfdb.node.requests import Request
 from mfdb.rules.changeset import check_changeset, check_free_rows, open_changeset
 from mfdb.rules.evidence import (
     AckBatch,

@@ -20,7 +20,8 @@ from mfdb.kernel import seed
 from mfdb.kernel.codec import Record
 from mfdb.net.certificate import PROTOCOL
 from mfdb.net.frames import Kind
-from mfdb.node.messages import FREE, Answer, Request
+from mfdb.node.answers import Answer
+from mfdb.node.requests import FREE, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import BadProof, MfdbError, ProtocolViolation, QuorumNotReached
 from mfdb.kernel.ids import Hash
-from mfdb.node.messages import SPANS, GetRoot, GetRows, LogPage, ReadLog, Root, Rows
+from mfdb.node.answers import LogPage, Root, Rows
+from mfdb.node.requests import SPANS, GetRoot, GetRows, ReadLog
 from mfdb.rules.receipt import FIRST_LOG_HEAD, log_head
 from mfdb.rules.row_tree import PLACE_BYTES, check_rows
 from mfdb.rules.signing import check_signature

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset
 from mfdb.kernel.ids import ChangesetId
+from mfdb.node.answers import DatasetState, Done, LogItem
 from mfdb.node.client.moving import Change, Moved
-from mfdb.node.messages import DatasetState, Done, GetDataset, LogItem, PutCopies
+from mfdb.node.requests import GetDataset, PutCopies
 from replication.moving import joining, leaving
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import RecordKind
 from mfdb.dataset.dump.parts import NetworkPart, NodePart, PlacementPart, SegmentPart
 from mfdb.kernel.codec import decode_own, encode
-from mfdb.node.messages import DatasetState
+from mfdb.node.answers import DatasetState
 from mfdb.rules.evidence import Network
 from mfdb.rules.records import SignedNodeRecord, open_record
 

@@ -12,7 +12,7 @@ from mfdb.kernel.digest import sha256
 from mfdb.kernel.errors import MfdbError, PeerUnreachable, ProtocolViolation, UnknownDataset
 from mfdb.kernel.ids import DatasetId, Hash
 from mfdb.kernel.limits import FRAME_BYTES
-from mfdb.node.messages import DatasetState
+from mfdb.node.answers import DatasetState
 from mfdb.node.whereabouts import Whereabouts, check_on_chain, verify_state, whole_state
 from mfdb.rules.placement import Placement
 from replication.segment import verify_sealed

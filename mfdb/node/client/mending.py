@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError
-from mfdb.node.messages import Done, LogItem, PutCopies
+from mfdb.node.answers import Done, LogItem
+from mfdb.node.requests import PutCopies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,19 +17,15 @@ from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import AccessDenied, DeadlineExceeded, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import ZERO_HASH, ChangesetId, SegmentId
-from mfdb.node.messages import (
-    Done,
+from mfdb.node.answers import Done, Keys, LogPage, PlacementLog, SealedReport
+from mfdb.node.requests import (
     GetKeys,
     Heal,
-    Keys,
-    LogPage,
-    PlacementLog,
     PutManifest,
     PutPlacement,
     PutReleases,
     ReadLog,
     Recode,
-    SealedReport,
 )
 from mfdb.rules.evidence import Release, SignedRelease
 from mfdb.rules.placement import PlacementEntry, SignedPlacement
@@ -41,10 +37,11 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.codec import Record
     from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.node.answers import A
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
     from mfdb.node.client.placing import Placer
-    from mfdb.node.messages import A, Request
+    from mfdb.node.requests import Request
     from mfdb.node.whereabouts import Whereabouts
     from mfdb.rules.manifest import Profile
     from mfdb.rules.placement import Assignment, SignedAgreement

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from mfdb.kernel.errors import MalformedMessage, MfdbError, NetworkError
 from mfdb.net.refusal import decode_refusal
-from mfdb.node.messages import Acknowledged, AllAnswered, PutChangeset, PutChangesets
+from mfdb.node.answers import Acknowledged, AllAnswered
+from mfdb.node.requests import PutChangeset, PutChangesets
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address

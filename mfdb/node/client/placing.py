@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import RegisterAgreement
 from mfdb.kernel.errors import MfdbError, NoProviders
 from mfdb.kernel.ids import ZERO_HASH, Hash, Wei
-from mfdb.node.messages import (
-    Done,
-    PlacementLog,
-    ProposeAgreement,
-    PutManifest,
-    PutPlacement,
-    Signed,
-)
+from mfdb.node.answers import Done, PlacementLog, Signed
+from mfdb.node.requests import ProposeAgreement, PutManifest, PutPlacement
 from mfdb.node.terms import storage_terms
 from mfdb.node.whereabouts import Whereabouts
 from mfdb.rules.evidence import Agreement, RepairMandate

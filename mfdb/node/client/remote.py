@@ -17,6 +17,7 @@ from mfdb.dataset.outcome import SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
+from mfdb.node.answers import Done, SealedReport
 from mfdb.node.client.accusing import Accusing
 from mfdb.node.client.attesting import Attesting
 from mfdb.node.client.bringing_back import BringingBack
@@ -31,7 +32,7 @@ from mfdb.node.client.rounds import Rounds
 from mfdb.node.client.syncing import Syncing
 from mfdb.node.client.watching import Watching
 from mfdb.node.client.writing import Push
-from mfdb.node.messages import Done, PutManifest, SealedReport, SealNow, Shred
+from mfdb.node.requests import PutManifest, SealNow, Shred
 from mfdb.rules.manifest import dataset_id
 from mfdb.rules.records import HomeRecord, SignedHomeRecord
 from mfdb.rules.signing import sign

@@ -11,8 +11,9 @@ from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, RecordKind
 from mfdb.kernel.digest import sha256
 from mfdb.kernel.errors import MfdbError, NotSupportedError
 from mfdb.kernel.ids import show, show_mft
+from mfdb.node.answers import LogPage, Receipts
 from mfdb.node.client.health import Health
-from mfdb.node.messages import GetReceipts, LogPage, ReadLog, Receipts
+from mfdb.node.requests import GetReceipts, ReadLog
 from mfdb.rules.records import open_offer
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.accounts import Accounts
+    from mfdb.node.answers import LogItem
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
     from mfdb.node.directory import Correspondent
-    from mfdb.node.messages import LogItem
     from mfdb.node.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)

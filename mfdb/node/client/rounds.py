@@ -11,7 +11,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MfdbError
-from mfdb.node.messages import Done, PutReceipts
+from mfdb.node.answers import Done
+from mfdb.node.requests import PutReceipts
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId

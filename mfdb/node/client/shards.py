@@ -12,7 +12,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MfdbError, StripeLost
-from mfdb.node.messages import GetShard, Shard
+from mfdb.node.answers import Shard
+from mfdb.node.requests import GetShard
 from replication.segment import is_shard
 
 if TYPE_CHECKING:

@@ -24,9 +24,10 @@ from mfdb.kernel.errors import (
     QuorumNotReached,
     StripeLost,
 )
+from mfdb.node.answers import Keys, LogPage
 from mfdb.node.client.mending import Mending
 from mfdb.node.client.shards import get_shards
-from mfdb.node.messages import Follow, GetKeys, Keys, LogPage, ReadLog
+from mfdb.node.requests import Follow, GetKeys, ReadLog
 from mfdb.rules.changeset import open_changeset
 from replication.segment import read_segment, verify_sealed
 
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.ids import Address, ChangesetId, DatasetId
+    from mfdb.node.answers import LogItem
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
-    from mfdb.node.messages import LogItem
     from mfdb.node.whereabouts import Whereabouts
     from mfdb.rules.key_log import KeyLogEntry
     from replication.segment import SealedSegment

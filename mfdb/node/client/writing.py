@@ -22,7 +22,7 @@ from mfdb.kernel.errors import (
     QuorumNotReached,
 )
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.messages import PutChangeset
+from mfdb.node.requests import PutChangeset
 from mfdb.rules.receipt import Promised, check_promise
 from replication import quorum
 

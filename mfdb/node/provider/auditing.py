@@ -20,8 +20,9 @@ from mfdb.kernel.errors import (
     UnknownIdentity,
     WrongVersion,
 )
-from mfdb.node.messages import Audit, Proofs
+from mfdb.node.answers import Proofs
 from mfdb.node.provider import shelf
+from mfdb.node.requests import Audit
 from replication.audit import failed_draw
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature
-from mfdb.node.messages import Done, PutSealed, PutShard, Stored
+from mfdb.node.answers import Done, Stored
 from mfdb.node.provider import shelf
+from mfdb.node.requests import PutSealed, PutShard
 from mfdb.rules.evidence import StoreReceipt, check_signer
 from mfdb.rules.merkle import unit_count
 from replication.seal import may_release

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.kernel.errors import MfdbError, StripeLost
-from mfdb.node.messages import GetShard, Shard
+from mfdb.node.answers import Shard
 from mfdb.node.provider import shelf
+from mfdb.node.requests import GetShard
 from replication.codec import Codec
 from replication.segment import SealedSegment, build_segment, is_shard, read_segment
 

@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import BadProof, MfdbError, ProtocolViolation
-from mfdb.node.messages import Copies, GetCopies, PutReceipts
+from mfdb.node.answers import Copies
 from mfdb.node.provider import shelf
+from mfdb.node.requests import GetCopies, PutReceipts
 from mfdb.rules.changeset import open_changeset
 from mfdb.rules.receipt import check_write_receipt
 from replication.seal import missing
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mfdb.kernel.ids import Address, ChangesetId, DatasetId
-    from mfdb.node.messages import LogItem
+    from mfdb.node.answers import LogItem
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
     from mfdb.rules.changeset import Changeset

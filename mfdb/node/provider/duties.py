@@ -12,18 +12,10 @@ from mfdb.kernel.errors import (
     UnknownDataset,
 )
 from mfdb.kernel.ids import ZERO_HASH
-from mfdb.node.messages import (
-    DatasetState,
-    Done,
-    History,
-    Offer,
-    PlacementLog,
-    PutManifest,
-    PutPlacement,
-    Segments,
-    Signed,
-)
+from mfdb.node.answers import DatasetState, Done, History, PlacementLog, Segments, Signed
+from mfdb.node.dues import Offer
 from mfdb.node.provider import agreements, shelf
+from mfdb.node.requests import PutManifest, PutPlacement
 from mfdb.node.terms import most_deposit
 from mfdb.node.whereabouts import check_on_chain, first_page
 from mfdb.rules.authorise import Allowed, authorise
@@ -35,9 +27,9 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import GetDataset, GetHistory, GetSegments, ProposeAgreement
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.offering import Offering
+    from mfdb.node.requests import GetDataset, GetHistory, GetSegments, ProposeAgreement
     from mfdb.rules.evidence import Agreement
     from mfdb.rules.placement import Placement, SignedPlacement
 

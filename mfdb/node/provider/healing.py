@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.messages import (
-    Done,
-    GetKeys,
-    Heal,
-    Keys,
-    LogItem,
-    Reconcile,
-    Reconciled,
-)
+from mfdb.node.answers import Done, Keys, LogItem, Reconciled
 from mfdb.node.provider import shelf
 from mfdb.node.provider.completing import Completing, fetch_shards
 from mfdb.node.provider.hot_index import stored_items
+from mfdb.node.requests import GetKeys, Heal, Reconcile
 from mfdb.node.whereabouts import whole_state
 from replication.reconcile import open_message, read_message, respond
 from replication.segment import SealedSegment, read_segment

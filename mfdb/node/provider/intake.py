@@ -22,7 +22,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.net.refusal import encode_refusal
-from mfdb.node.messages import Acknowledged, AllAnswered, Answered, Done
+from mfdb.node.answers import Acknowledged, AllAnswered, Answered, Done
 from mfdb.node.provider import rows, shelf
 from mfdb.node.provider.soundness import Soundness
 from mfdb.node.provider.standing import Standings
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import PutChangeset, PutChangesets, PutReceipts, Shred
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
     from mfdb.node.provider.shelf import LogTip
+    from mfdb.node.requests import PutChangeset, PutChangesets, PutReceipts, Shred
     from mfdb.rules.changeset import Header
     from mfdb.rules.evidence import Network, WriteAck
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import TerminateAgreement
 from mfdb.kernel.errors import AccessDenied, BadProof, TransactionReverted
 from mfdb.kernel.ids import ZERO_HASH, SegmentId
-from mfdb.node.messages import Done, Recode, SealedReport, SealReport
+from mfdb.node.answers import Done, SealedReport, SealReport
 from mfdb.node.provider import shelf
 from mfdb.rules.evidence import check_signer
 from mfdb.rules.manifest import Action
@@ -25,9 +25,9 @@ from replication.moving import to_recode
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import PutCopies, PutReleases
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.sealing import Sealing
+    from mfdb.node.requests import PutCopies, PutReleases, Recode
     from mfdb.rules.evidence import SignedRelease
     from replication.segment import SealedSegment
 

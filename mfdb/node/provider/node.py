@@ -11,7 +11,7 @@ from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import InterfaceError, MfdbError
 from mfdb.kernel.ids import Wei
 from mfdb.net.address import parse_host_port
-from mfdb.node import messages
+from mfdb.node import requests
 from mfdb.node.accounts import Accounts, price_table
 from mfdb.node.chequebook import open_chequebook
 from mfdb.node.commit import Committer
@@ -286,27 +286,27 @@ def _reading(
     duties: Duties, serving: Serving, shards: Shards, healing: Healing, trees: RowTrees
 ) -> dict[type[Record], Answering]:
     return {
-        messages.GetDataset: duties.on_get_dataset,
-        messages.GetHistory: duties.on_get_history,
-        messages.GetSegments: duties.on_get_segments,
-        messages.ReadLog: serving.on_read_log,
-        messages.GetKeys: serving.on_get_keys,
-        messages.GetRoot: serving.on_get_root,
-        messages.GetRows: trees.on_get_rows,
-        messages.GetReceipts: serving.on_get_receipts,
-        messages.GetCopies: serving.on_get_copies,
-        messages.GetShard: shards.on_get_shard,
-        messages.Audit: lambda request, _: shards.on_audit(request),
-        messages.Reconcile: healing.on_reconcile,
+        requests.GetDataset: duties.on_get_dataset,
+        requests.GetHistory: duties.on_get_history,
+        requests.GetSegments: duties.on_get_segments,
+        requests.ReadLog: serving.on_read_log,
+        requests.GetKeys: serving.on_get_keys,
+        requests.GetRoot: serving.on_get_root,
+        requests.GetRows: trees.on_get_rows,
+        requests.GetReceipts: serving.on_get_receipts,
+        requests.GetCopies: serving.on_get_copies,
+        requests.GetShard: shards.on_get_shard,
+        requests.Audit: lambda request, _: shards.on_audit(request),
+        requests.Reconcile: healing.on_reconcile,
     }
 
 
 def _moving(healing: Healing, leaving: Leaving) -> dict[type[Record], Answering]:
     return {
-        messages.Heal: healing.on_heal,
-        messages.Recode: leaving.on_recode,
-        messages.PutCopies: leaving.on_put_copies,
-        messages.PutReleases: leaving.on_put_releases,
+        requests.Heal: healing.on_heal,
+        requests.Recode: leaving.on_recode,
+        requests.PutCopies: leaving.on_put_copies,
+        requests.PutReleases: leaving.on_put_releases,
     }
 
 
@@ -314,18 +314,18 @@ def _writing(
     duties: Duties, intake: Intake, sealing: Sealing, taking_over: TakingOver
 ) -> dict[type[Record], Answering]:
     return {
-        messages.PutChangeset: lambda request, _: intake.on_put_changeset(request),
-        messages.PutChangesets: lambda request, _: intake.on_put_changesets(request),
-        messages.PutReceipts: lambda request, _: intake.on_put_receipts(request),
-        messages.Shred: intake.on_shred,
-        messages.ProposeAgreement: duties.on_propose_agreement,
-        messages.PutManifest: lambda request, _: duties.on_put_manifest(request),
-        messages.PutPlacement: lambda request, _: duties.on_put_placement(request),
-        messages.SealNow: sealing.on_seal_now,
-        messages.ListHot: sealing.on_list_hot,
-        messages.PrepareSeal: sealing.on_prepare_seal,
-        messages.ProposeSeal: sealing.on_propose_seal,
-        messages.PutShard: lambda request, _: sealing.on_put_shard(request),
-        messages.PutSealed: lambda request, _: sealing.on_put_sealed(request),
-        messages.TakeOver: taking_over.on_take_over,
+        requests.PutChangeset: lambda request, _: intake.on_put_changeset(request),
+        requests.PutChangesets: lambda request, _: intake.on_put_changesets(request),
+        requests.PutReceipts: lambda request, _: intake.on_put_receipts(request),
+        requests.Shred: intake.on_shred,
+        requests.ProposeAgreement: duties.on_propose_agreement,
+        requests.PutManifest: lambda request, _: duties.on_put_manifest(request),
+        requests.PutPlacement: lambda request, _: duties.on_put_placement(request),
+        requests.SealNow: sealing.on_seal_now,
+        requests.ListHot: sealing.on_list_hot,
+        requests.PrepareSeal: sealing.on_prepare_seal,
+        requests.ProposeSeal: sealing.on_propose_seal,
+        requests.PutShard: lambda request, _: sealing.on_put_shard(request),
+        requests.PutSealed: lambda request, _: sealing.on_put_sealed(request),
+        requests.TakeOver: taking_over.on_take_over,
     }

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from mfdb.chain.port import ReleaseCompensation
 from mfdb.kernel.errors import MfdbError, TransactionReverted
-from mfdb.node.messages import DatasetState, Done, TakeOver
+from mfdb.node.answers import DatasetState, Done
 from mfdb.node.provider import shelf
+from mfdb.node.requests import TakeOver
 from replication.placement import Candidate, rank
 
 if TYPE_CHECKING:

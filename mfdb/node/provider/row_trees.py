@@ -13,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MalformedMessage
-from mfdb.node.messages import SPANS, Rows
+from mfdb.node.answers import Rows
 from mfdb.node.provider import rows, shelf
+from mfdb.node.requests import SPANS
 from mfdb.rules.changeset import open_changeset
 from mfdb.rules.manifest import Action
 from mfdb.rules.row_tree import PLACE_BYTES, RowRoot, SignedRowRoot, grow, prove, regrow
@@ -22,9 +23,9 @@ from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId
-    from mfdb.node.messages import GetRows
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.shelf import LogTip
+    from mfdb.node.requests import GetRows
     from mfdb.rules.row_tree import RowProof, RowTree, Scan
     from mfdb.store.port import Snapshot
 

@@ -20,23 +20,12 @@ from mfdb.kernel.account import recover
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.errors import AccessDenied, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.messages import (
-    Done,
-    HotList,
-    ListHot,
-    PrepareSeal,
-    ProposeSeal,
-    PutSealed,
-    PutShard,
-    SealedReport,
-    SealReport,
-    Signed,
-    Stored,
-)
+from mfdb.node.answers import Done, HotList, SealedReport, SealReport, Signed, Stored
 from mfdb.node.provider import shelf
 from mfdb.node.provider.bundles import Bundles, sealed_ids
 from mfdb.node.provider.completing import fetch_shards
 from mfdb.node.provider.copy_desk import CopyDesk
+from mfdb.node.requests import ListHot, PrepareSeal, ProposeSeal, PutSealed, PutShard
 from mfdb.rules.evidence import check_signer
 from replication.seal import (
     HotEntry,
@@ -63,9 +52,9 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Address, DatasetId, Hash
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import SealNow
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
+    from mfdb.node.requests import SealNow
     from mfdb.rules.evidence import SealCertificate
     from mfdb.rules.placement import Placement
 

@@ -10,23 +10,18 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import MalformedMessage, MfdbError, PeerBusy
 from mfdb.kernel.ids import Address
-from mfdb.node.messages import (
-    VERSION,
-    Done,
-    Follow,
-    Hello,
-    PayCheque,
-    Welcome,
-    answer_bytes,
-    open_request,
-)
+from mfdb.node.answers import Done, Welcome
+from mfdb.node.dues import PayCheque
+from mfdb.node.requests import VERSION, Follow, Hello, answer_bytes, open_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mfdb.net.port import Peer
     from mfdb.node.accounts import Accounts
-    from mfdb.node.messages import LogPage, Offer, Request
+    from mfdb.node.answers import LogPage
+    from mfdb.node.dues import Offer
+    from mfdb.node.requests import Request
     from mfdb.node.sessions import Sessions
     from mfdb.rules.records import SignedNodeRecord
 

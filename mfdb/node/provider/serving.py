@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.node.messages import Copies, Keys, LogItem, LogPage, Receipts, Root
+from mfdb.node.answers import Copies, Keys, LogItem, LogPage, Receipts, Root
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Action
 from mfdb.rules.receipt import LogRoot, SignedLogRoot
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mfdb.kernel.ids import Address, ChangesetId, DatasetId
-    from mfdb.node.messages import Follow, GetCopies, GetKeys, GetReceipts, GetRoot, ReadLog
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.feed import Feed
     from mfdb.node.provider.shelf import View
+    from mfdb.node.requests import Follow, GetCopies, GetKeys, GetReceipts, GetRoot, ReadLog
     from mfdb.rules.key_log import KeyLogEntry
 
 PAGE_BYTES = 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import ShardMissing
-from mfdb.node.messages import Proofs, Shard
+from mfdb.node.answers import Proofs, Shard
 from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Action
 from mfdb.rules.placement import SLOTS
@@ -13,8 +13,8 @@ from replication.audit import answer
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, SegmentId
-    from mfdb.node.messages import Audit, GetShard
     from mfdb.node.provider.context import Context
+    from mfdb.node.requests import Audit, GetShard
 
 
 class Shards:

@@ -37,8 +37,9 @@ from mfdb.kernel.ids import (
     SegmentId,
 )
 from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
-from mfdb.node.messages import SEGMENTS_BYTES, TakeOver
+from mfdb.node.answers import SEGMENTS_BYTES
 from mfdb.node.provider import hot_index
+from mfdb.node.requests import TakeOver
 from mfdb.rules.changeset import Header
 from mfdb.rules.evidence import SignedRelease
 from mfdb.rules.key_log import KeyLogEntry

@@ -26,18 +26,9 @@ from mfdb.kernel.errors import (
     TransactionReverted,
 )
 from mfdb.kernel.ids import Hash
-from mfdb.node.messages import (
-    DatasetState,
-    Done,
-    GetShard,
-    PlacementLog,
-    PutManifest,
-    PutPlacement,
-    PutSealed,
-    Shard,
-    TakeOver,
-)
+from mfdb.node.answers import DatasetState, Done, PlacementLog, Shard
 from mfdb.node.provider import shelf
+from mfdb.node.requests import GetShard, PutManifest, PutPlacement, PutSealed, TakeOver
 from mfdb.node.terms import storage_terms
 from mfdb.node.whereabouts import verify_state
 from mfdb.rules.evidence import Agreement, StoreReceipt
@@ -56,11 +47,12 @@ from replication.segment import SealedSegment, SignedStoreReceipt, is_shard
 if TYPE_CHECKING:
     from mfdb.chain.port import CaseState
     from mfdb.kernel.ids import Address, CaseId, DatasetId
+    from mfdb.node.answers import A
     from mfdb.node.commit import Transaction
-    from mfdb.node.messages import A, Request
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.duties import Duties
     from mfdb.node.provider.sealing import Sealing
+    from mfdb.node.requests import Request
     from mfdb.node.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)

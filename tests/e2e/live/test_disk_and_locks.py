@@ -13,7 +13,7 @@ import pytest
 
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import StoreFull
-from mfdb.node.messages import PutChangeset
+from mfdb.node.requests import PutChangeset
 from tests.fixtures.e2e_command import mfdb, start_mfdb
 from tests.fixtures.e2e_mail import Mail
 from tests.fixtures.e2e_stranger import ANSWER_S, stranger

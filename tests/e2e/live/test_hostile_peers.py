@@ -23,7 +23,8 @@ from mfdb.kernel.errors import (
     WrongVersion,
 )
 from mfdb.kernel.ids import ChangesetId, DatasetId, Hash
-from mfdb.node.messages import Acknowledged, GetReceipts, Hello, PutChangeset, open_answer
+from mfdb.node.answers import Acknowledged, open_answer
+from mfdb.node.requests import GetReceipts, Hello, PutChangeset
 from tests.fixtures.e2e_mail import Mail, readdressed
 from tests.fixtures.e2e_stranger import ANSWER_S, Stranger, is_closed, stranger
 

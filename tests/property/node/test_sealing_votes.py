@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfdb.kernel.ids import Address, ChangesetId
-from mfdb.node.messages import HotList
+from mfdb.node.answers import HotList
 from mfdb.node.provider.sealing import _begun
 
 NOTHING: tuple[ChangesetId, ...] = ()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES, RECORD_BYTES
-from mfdb.node.messages import PayCheque, open_request
+from mfdb.node.dues import PayCheque
+from mfdb.node.requests import open_request
 from mfdb.pay.cheque import ChequeTerms, accept
 from mfdb.rules.changeset import check_changeset, check_free_rows, open_changeset
 from mfdb.rules.evidence import check_signer

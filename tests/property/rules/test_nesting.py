@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfdb.kernel.nesting import is_deep, is_untyped
-from mfdb.node.messages import GetDataset, Request
+from mfdb.node.requests import GetDataset, Request
 from mfdb.rules.changeset import Changeset
 from mfdb.rules.evidence import Cheque
 from mfdb.rules.manifest import SignedManifest

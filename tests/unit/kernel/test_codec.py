@@ -120,7 +120,7 @@ def test_deep_nesting_does_not_kill_a_process_whose_recursion_limit_was_raised()
         "import sys; sys.setrecursionlimit(10**6)\n"
         "from mfdb.kernel.errors import MalformedMessage\n"
         "from mfdb.rules.changeset import open_changeset\n"
-        "from mfdb.node.messages import open_request\n"
+        "from mfdb.node.requests import open_request\n"
         "for open_it in open_changeset, open_request:\n"
         "    try: open_it(bytes([0x91]) * 10**6)\n"
         "    except MalformedMessage as error: print(error)\n"

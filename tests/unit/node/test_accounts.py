@@ -13,7 +13,9 @@ from mfdb.chain.port import ChequeCashed, CreateChequebook
 from mfdb.kernel.errors import BadSignature, DebtLimitExceeded, MfdbError, StaleCheque
 from mfdb.kernel.ids import MFT, Address, ChangesetId, Hash, Wei
 from mfdb.kernel.seed import MAILBOX_NONCE
-from mfdb.node.messages import GetDataset, GetReceipts, PayCheque, Receipts, Standing
+from mfdb.node.answers import Receipts
+from mfdb.node.dues import PayCheque, Standing
+from mfdb.node.requests import GetDataset, GetReceipts
 from mfdb.pay.cheque import next_cheque, sign_cheque
 from mfdb.rules.manifest import Profile, dataset_id
 from tests.fixtures.datasets import keys_of

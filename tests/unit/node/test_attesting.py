@@ -11,17 +11,9 @@ from mfdb.dataset.writer import RowDelete
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, BadProof, MalformedMessage, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import Hash, RowId
-from mfdb.node.messages import (
-    SPANS,
-    GetRoot,
-    GetRows,
-    LogPage,
-    ReadLog,
-    Root,
-    Rows,
-    SealNow,
-)
+from mfdb.node.answers import LogPage, Root, Rows
 from mfdb.node.provider import row_trees
+from mfdb.node.requests import SPANS, GetRoot, GetRows, ReadLog, SealNow
 from mfdb.rules.receipt import SignedLogRoot
 from mfdb.rules.row_tree import RowProof, SignedRowRoot
 from mfdb.rules.signing import sign

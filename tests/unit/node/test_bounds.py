@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mfdb.kernel.errors import AccessDenied, CapacityExceeded
-from mfdb.node.messages import GetDataset, ReadLog, SealNow
 from mfdb.node.provider import agreements, shelf
 from mfdb.node.provider.earnings import Earnings
+from mfdb.node.requests import GetDataset, ReadLog, SealNow
 from mfdb.rules.manifest import Action, Grantee
 from tests.fixtures.datasets import OWNER_ALL, grant
 from tests.fixtures.node_town import (

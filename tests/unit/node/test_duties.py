@@ -18,13 +18,8 @@ from mfdb.kernel.errors import (
     UnknownDataset,
 )
 from mfdb.kernel.ids import MFT, ZERO_HASH, Hash, Wei
-from mfdb.node.messages import (
-    GetDataset,
-    ProposeAgreement,
-    PutManifest,
-    PutPlacement,
-)
 from mfdb.node.provider import agreements, shelf
+from mfdb.node.requests import GetDataset, ProposeAgreement, PutManifest, PutPlacement
 from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.placement import Assignment, PlacementEntry, Role, SignedPlacement
 from mfdb.rules.signing import digest_of, sign

@@ -11,9 +11,9 @@ import pytest
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, ReplicaBehind, StoreFull
 from mfdb.kernel.ids import ZERO_HASH, AgreementId
-from mfdb.node.messages import PutChangeset, PutReceipts, Shred
 from mfdb.node.provider import intake as room
 from mfdb.node.provider import shelf
+from mfdb.node.requests import PutChangeset, PutReceipts, Shred
 from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.receipt import (
     Promised,

@@ -10,10 +10,11 @@ import pytest
 
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied
+from mfdb.node.answers import Done, LogItem, Shard
 from mfdb.node.client.mending import MEND_AFTER_S
 from mfdb.node.client.shards import HEDGE_S
-from mfdb.node.messages import Done, GetShard, LogItem, PutCopies, PutReceipts, ReadLog, Shard
 from mfdb.node.provider import shelf
+from mfdb.node.requests import GetShard, PutCopies, PutReceipts, ReadLog
 from mfdb.rules.manifest import Action, Grantee
 from tests.fixtures.datasets import OWNER_ALL, PUBLIC_INSERT, grant
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mfdb.kernel.errors import InterfaceError, PortTaken
 from mfdb.node.log_format import JsonLines
-from mfdb.node.messages import GetDataset
 from mfdb.node.provider.figures import Figures
 from mfdb.node.provider.metrics import serving_metrics
+from mfdb.node.requests import GetDataset
 from tests.fixtures.node_town import Town, in_town, sealed_town
 from tests.unit.node.test_repairing import convict, repaired
 

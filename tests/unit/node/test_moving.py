@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from mfdb.chain.port import CaseStatus, OpenCase, Unstake
 from mfdb.kernel.errors import DeadlineExceeded, NoProviders, StoreFull
 from mfdb.kernel.ids import Wei
+from mfdb.node.answers import SealedReport, SealReport
 from mfdb.node.client import moving
 from mfdb.node.client.moving import Change
 from mfdb.node.client.watching import SUSPECT_S
-from mfdb.node.messages import PutShard, Recode, SealedReport, SealNow, SealReport
 from mfdb.node.provider import shelf
+from mfdb.node.requests import PutShard, Recode, SealNow
 from mfdb.rules.manifest import Profile
 from mfdb.rules.records import DRAINING
 from replication.moving import joining

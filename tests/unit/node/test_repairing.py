@@ -25,8 +25,9 @@ from mfdb.kernel.errors import (
     StripeLost,
     UnknownIdentity,
 )
-from mfdb.node.messages import Audit, DatasetState, Proofs, TakeOver
+from mfdb.node.answers import DatasetState, Proofs
 from mfdb.node.provider import shelf
+from mfdb.node.requests import Audit, TakeOver
 from tests.fixtures.node_town import TERMS, Person, Stand, Town, in_town, sealed_town
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import pytest
 
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, QuorumNotReached
 from mfdb.kernel.ids import ChangesetId, Hash
-from mfdb.node.messages import HotList, ListHot, ProposeSeal, PutSealed, PutShard, SealNow
+from mfdb.node.answers import HotList
 from mfdb.node.provider import shelf
+from mfdb.node.requests import ListHot, ProposeSeal, PutSealed, PutShard, SealNow
 from replication.seal import HotEntry
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
 

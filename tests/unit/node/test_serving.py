@@ -18,9 +18,10 @@ from mfdb.kernel.errors import (
     UnknownDataset,
 )
 from mfdb.kernel.ids import Address, DatasetId
-from mfdb.node.messages import (
+from mfdb.node.answers import Done, LogPage
+from mfdb.node.provider import shelf
+from mfdb.node.requests import (
     Audit,
-    Done,
     Follow,
     GetCopies,
     GetDataset,
@@ -28,14 +29,12 @@ from mfdb.node.messages import (
     GetReceipts,
     GetShard,
     ListHot,
-    LogPage,
     ProposeSeal,
     PutManifest,
     ReadLog,
     Reconcile,
     SealNow,
 )
-from mfdb.node.provider import shelf
 from mfdb.rules.manifest import Action, Grantee
 from replication.reconcile import ItemSet, open_message
 from tests.fixtures.datasets import OWNER_ALL, grant

@@ -10,7 +10,7 @@ import pytest
 
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, WrongNetwork, WrongVersion
 from mfdb.kernel.ids import TransportKey
-from mfdb.node.messages import VERSION
+from mfdb.node.requests import VERSION
 from mfdb.node.sessions import Sessions
 from tests.factories import NETWORK, hash_of, node_record, signed_node_record, token
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from mfdb.kernel.errors import StaleWrite, UnknownDataset
-from mfdb.node.messages import PutManifest
 from mfdb.node.provider import shelf
+from mfdb.node.requests import PutManifest
 from mfdb.node.wiring import BRIEF_S, Briefly
 from tests.fixtures.node_town import Town, in_town, mailbox_town
 

@@ -9,10 +9,10 @@ import pytest
 
 from mfdb.chain.port import CaseOpened, OpenCase, RecordBeacon
 from mfdb.kernel.errors import NetworkError
-from mfdb.node.messages import SealNow
 from mfdb.node.provider import shelf
 from mfdb.node.provider.court import REORG_BLOCKS
 from mfdb.node.provider.server import Server
+from mfdb.node.requests import SealNow
 from mfdb.node.sessions import Sessions
 from mfdb.testing.memory_store import MemorySnapshot
 from tests.fixtures.node_town import TERMS, Stand, Town, in_town, mailbox_town, run, sealed_town

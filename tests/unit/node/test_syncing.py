@@ -12,25 +12,20 @@ from mfdb.kernel.clock import HlcClock
 from mfdb.kernel.errors import AccessDenied, BadProof, MfdbError
 from mfdb.kernel.ids import ChangesetId, Hash, SegmentId
 from mfdb.kernel.limits import HLC_AHEAD_S
-from mfdb.node import messages, whereabouts
-from mfdb.node.messages import (
-    DatasetState,
+from mfdb.node import answers, whereabouts
+from mfdb.node.answers import DatasetState, History, Keys, LogItem, LogPage, Shard
+from mfdb.node.provider import serving, shelf
+from mfdb.node.requests import (
     Follow,
     GetDataset,
     GetHistory,
     GetKeys,
     GetSegments,
     GetShard,
-    History,
-    Keys,
-    LogItem,
-    LogPage,
     PutManifest,
     ReadLog,
     SealNow,
-    Shard,
 )
-from mfdb.node.provider import serving, shelf
 from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.placement import PlacementEntry, SignedPlacement
 from mfdb.rules.signing import digest_of, sign
@@ -365,7 +360,7 @@ async def test_keys_that_do_not_fit_one_answer_come_in_several(
 
 @in_town
 async def test_segments_come_page_by_page(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (messages, shelf, whereabouts):
+    for module in (answers, shelf, whereabouts):
         monkeypatch.setattr(module, "SEGMENTS_BYTES", 3_000)
     owner, dataset, _ = await sealed_town(town)
     for at in range(7):

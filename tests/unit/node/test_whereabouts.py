@@ -9,7 +9,7 @@ import pytest
 
 from mfdb.kernel.errors import BadProof, BadSignature, MfdbError, WrongNetwork
 from mfdb.kernel.ids import ZERO_ADDRESS, ZERO_HASH, DatasetId
-from mfdb.node.messages import DatasetState
+from mfdb.node.answers import DatasetState
 from mfdb.node.whereabouts import verify_state
 from mfdb.rules.evidence import Network
 from mfdb.rules.signing import digest_of

@@ -19,8 +19,9 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import Wei
 from mfdb.net.refusal import decode_refusal
-from mfdb.node.messages import Acknowledged, GetDataset, PutChangeset, PutChangesets
+from mfdb.node.answers import Acknowledged
 from mfdb.node.provider import shelf
+from mfdb.node.requests import GetDataset, PutChangeset, PutChangesets
 from tests.fixtures.node_town import (
     CLIENT_SETTINGS,
     PROVIDER_SETTINGS,

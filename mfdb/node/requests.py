@@ -1,75 +1,27 @@
-"""What nodes say to each other: one record per request, one per answer (docs/format.md).
+"""What nodes ask of each other: one record per request (docs/format.md).
 
-Requests and answers are tagged canonical MessagePack arrays. A request that the dataset's rules
-govern is judged for the identity that said Hello on the connection.
+Requests are tagged canonical MessagePack arrays; their answers are `mfdb.node.answers`. A request
+that the dataset's rules govern is judged for the identity that said Hello on the connection.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from mfdb.kernel.codec import Record, decode
-from mfdb.kernel.errors import MalformedMessage
-from mfdb.kernel.ids import (
-    AgreementId,
-    CaseId,
-    ChangesetId,
-    DatasetId,
-    Hash,
-    SegmentId,
-    Wei,
-)
+from mfdb.kernel.ids import AgreementId, CaseId, ChangesetId, DatasetId, Hash, SegmentId
 from mfdb.kernel.limits import FRAME_BYTES
-from mfdb.rules.evidence import Agreement, Cheque, SealCertificate, SignedRelease, StoreReceipt
+from mfdb.node.answers import DatasetState, LogItem
+from mfdb.node.dues import PayCheque
+from mfdb.rules.evidence import Agreement, SealCertificate, SignedRelease, StoreReceipt
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import SignedManifest
 from mfdb.rules.placement import SignedPlacement
-from mfdb.rules.receipt import SignedLogRoot, WriteReceipt
+from mfdb.rules.receipt import WriteReceipt
 from mfdb.rules.records import SignedNodeRecord
-from mfdb.rules.row_tree import RowProof, SignedRowRoot
-from replication.audit import AuditAnswer
-from replication.seal import HotEntry
 from replication.segment import SealedSegment
 
 VERSION = 1
-SEGMENTS_BYTES = 2**20
-"""Segments whose bytes come to that make a page; the last one of a page may go beyond."""
-
 SPANS = 256
 """Spans of places in a `GetRows`."""
-
-
-class Offer(Record, frozen=True):
-    """What a provider asks: fees per epoch, deposit it backs a byte with, prices of requests."""
-
-    fee_per_mib_epoch: Wei
-    deposit_per_mib: Wei
-    free_bytes: int
-    price_per_request: Wei
-    price_per_kib: Wei
-    payment_threshold: Wei
-
-
-class SealReport(Record, frozen=True):
-    """What one sealing did."""
-
-    segments: int
-    changesets: int
-    bytes: int
-    receipts: int
-
-
-class LogItem(Record, frozen=True):
-    """One entry of a provider's log; `data` is empty once a segment took the changeset over."""
-
-    number: int
-    changeset: ChangesetId
-    data: bytes
-    entry: KeyLogEntry | None
-    receipts: tuple[WriteReceipt, ...]
-
-
-# ---- requests
 
 
 class Hello(Record, frozen=True, tag="hello"):
@@ -325,175 +277,6 @@ class TakeOver(Record, frozen=True, tag="takeover"):
     state: DatasetState
 
 
-class PayCheque(Record, frozen=True, tag="cheque"):
-    """Pay what is owed on this connection; free of charge."""
-
-    cheque: Cheque
-    signature: bytes
-
-
-# ---- answers
-
-
-class Standing(Record, frozen=True):
-    """How the accounts stand, for a peer that has lost its own.
-
-    What it was served so far, and its last cheque, which only it can have signed.
-    """
-
-    served: Wei
-    cheque: PayCheque | None
-
-
-class Welcome(Record, frozen=True, tag="welcome"):
-    """Answer to Hello."""
-
-    version: int
-    record: SignedNodeRecord
-    offer: Offer | None
-    standing: Standing
-
-
-class Done(Record, frozen=True, tag="done"):
-    """It is done, durably."""
-
-
-class Signed(Record, frozen=True, tag="signed"):
-    """A signature that was asked for."""
-
-    signature: bytes
-
-
-class DatasetState(Record, frozen=True, tag="dataset"):
-    """A first page each of the manifest versions, the placement log and the sealed segments.
-
-    In other places all of them: where a node keeps them, and for who takes over.
-    """
-
-    manifests: tuple[SignedManifest, ...]
-    placements: tuple[SignedPlacement, ...]
-    segments: tuple[SealedSegment, ...]
-
-
-class PlacementLog(Record, frozen=True, tag="placed"):
-    """The placement log of a dataset as it stands here, oldest first."""
-
-    entries: tuple[SignedPlacement, ...]
-
-
-class History(Record, frozen=True, tag="history"):
-    """Manifests and placement entries; where they fill a page (`SEGMENTS_BYTES`), others follow."""
-
-    manifests: tuple[SignedManifest, ...]
-    placements: tuple[SignedPlacement, ...]
-
-
-class Segments(Record, frozen=True, tag="segments"):
-    """Sealed segments; if they fill a page (`SEGMENTS_BYTES`), others follow."""
-
-    bundles: tuple[SealedSegment, ...]
-
-
-class Acknowledged(Record, frozen=True, tag="acked"):
-    """A write receipt."""
-
-    receipt: WriteReceipt
-
-
-class Answered(Record, frozen=True):
-    """A write receipt, or the refusal of one changeset among several."""
-
-    receipt: WriteReceipt | None
-    refusal: bytes
-
-
-class AllAnswered(Record, frozen=True, tag="answered"):
-    """What became of several changesets."""
-
-    answers: tuple[Answered, ...]
-
-
-class LogPage(Record, frozen=True, tag="log"):
-    """Log entries in order; `more` says that there are more right now.
-
-    `behind` is the highest HLC of the whole log if that is below the `min_hlc` asked for.
-    """
-
-    items: tuple[LogItem, ...]
-    more: bool
-    behind: int | None = None
-
-
-class Keys(Record, frozen=True, tag="keys"):
-    """Key log entries."""
-
-    entries: tuple[KeyLogEntry, ...]
-
-
-class Root(Record, frozen=True, tag="root"):
-    """Where a replica's log stands, signed."""
-
-    signed: SignedLogRoot
-
-
-class Rows(Record, frozen=True, tag="rows"):
-    """Which rows a replica has, signed, and the proof of those that were asked for."""
-
-    signed: SignedRowRoot
-    proof: RowProof
-
-
-class Receipts(Record, frozen=True, tag="receipts-of"):
-    """Write receipts, the promises of several providers."""
-
-    receipts: tuple[WriteReceipt, ...]
-
-
-class Reconciled(Record, frozen=True, tag="reconciled"):
-    """The next message of a reconciliation, empty when it is over, and what the asker lacks."""
-
-    message: bytes
-    have: tuple[ChangesetId, ...]
-
-
-class Copies(Record, frozen=True, tag="copies"):
-    """Changesets with what opens them and the receipts given for them."""
-
-    items: tuple[LogItem, ...]
-
-
-class SealedReport(Record, frozen=True, tag="sealed-report"):
-    """Answer to SealNow."""
-
-    report: SealReport
-
-
-class Stored(Record, frozen=True, tag="stored"):
-    """A store receipt and its signature."""
-
-    receipt: StoreReceipt
-    signature: bytes
-
-
-class Shard(Record, frozen=True, tag="shard-data"):
-    """A shard's bytes."""
-
-    data: bytes
-
-
-class Proofs(Record, frozen=True, tag="proofs"):
-    """The units asked for."""
-
-    answer: AuditAnswer
-
-
-class HotList(Record, frozen=True, tag="hot"):
-    """What a replica holds unsealed, and what it has signed for that segment already, if any."""
-
-    entries: tuple[HotEntry, ...]
-    signed: tuple[ChangesetId, ...]
-
-
 Request = (
     Hello
     | ProposeAgreement
@@ -529,31 +312,6 @@ Request = (
     | TakeOver
     | PayCheque
 )
-Answer = (
-    Welcome
-    | Done
-    | Signed
-    | DatasetState
-    | PlacementLog
-    | History
-    | Segments
-    | Acknowledged
-    | AllAnswered
-    | LogPage
-    | Keys
-    | Root
-    | Rows
-    | Receipts
-    | Reconciled
-    | Copies
-    | SealedReport
-    | Stored
-    | Shard
-    | Proofs
-    | HotList
-)
-
-A = TypeVar("A", bound=Record)
 
 FREE = (Hello, PayCheque)
 """Requests that cost nothing, so that a debtor can always identify itself and pay."""
@@ -585,15 +343,3 @@ def open_request(body: bytes) -> Request:
     """
     request: Request = decode(Request, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type]  # a union is no type object
     return request
-
-
-def open_answer(kind: type[A], body: bytes) -> A:
-    """Return the answer in a frame, which must be of the kind that was asked for.
-
-    Raises:
-        ValueTooLarge, MalformedMessage: it is not.
-    """
-    answer: Answer = decode(Answer, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type]  # a union is no type object
-    if not isinstance(answer, kind):
-        raise MalformedMessage(f"expected {kind.__name__}, got {type(answer).__name__}")
-    return answer
