@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.sql.bound import Bound, Lazy
-from mfdb.sql.relational.emit import ExpressionEmitter
+from mfdb.sql.relational.emit_group import ExpressionEmitter
 from mfdb.sql.relational.physical import DTEXT, Phys, physical, together
 from mfdb.sql.relational.pieces import Piece, keyed
 from mfdb.sql.relational.risk import is_risky
