@@ -60,7 +60,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     _add_globals(parser, top=True)
-    programs = parser.add_subparsers(dest="program", metavar="COMMAND")
+    programs = parser.add_subparsers(prog="mfdb", dest="program", metavar="COMMAND")
     for name, (module, meaning) in PROGRAMS.items():
         program = programs.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
         if name in argv:  # declaring a program may cost its imports, so only the one that is asked

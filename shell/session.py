@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import shutil
 import sys
 import threading
 from pathlib import Path
@@ -26,6 +25,7 @@ from shell.values import safe
 from shell.variables import expanded
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
@@ -240,7 +240,7 @@ class Session:
             asyncio.to_thread(
                 page,
                 itertools.takewhile(lambda _piece: not stopped.is_set(), pieces),
-                height=1 if is_always else shutil.get_terminal_size().lines - 1,
+                height=1 if is_always else _terminal_size().lines - 1,
                 command=pager_command(self.options.pager),
                 write=sys.stdout.write,
                 owns=self._note_pager,
@@ -332,7 +332,7 @@ class Session:
     def _terminal_columns(self) -> int:
         """Return the width of the screen results go to, 0 if they go elsewhere."""
         is_screen = self.sink.is_screen and sys.stdout.isatty()
-        return shutil.get_terminal_size().columns if is_screen else 0
+        return _terminal_size().columns if is_screen else 0
 
     # ---- the connection
 
@@ -376,6 +376,12 @@ async def standard_input() -> AbstractContextManager[IO[bytes]]:
 def _count(result: Result) -> int:
     word = result.tag.rpartition(" ")[2]
     return int(word) if word.isdecimal() else len(result.rows)
+
+
+def _terminal_size() -> os.terminal_size:
+    import shutil  # slow to load, and results may go elsewhere
+
+    return shutil.get_terminal_size()
 
 
 def _named(text: str) -> str:

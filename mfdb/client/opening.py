@@ -8,8 +8,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -138,7 +136,19 @@ class Home(msgspec.Struct):
         if self.node_store is not None:
             self.node_store.close()
         if self.temporary is not None:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            _remove(self.temporary)
+
+
+def _temporary() -> Path:
+    import tempfile  # slow to load, and most keep what they have
+
+    return Path(tempfile.mkdtemp(prefix="mfdb-"))
+
+
+def _remove(temporary: Path) -> None:
+    import shutil
+
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def open_home(
@@ -151,7 +161,7 @@ def open_home(
         StoreLocked: another process works on it.
         WrongVersion, CorruptRecord: the directory is another release's, or damaged.
     """
-    temporary = Path(tempfile.mkdtemp(prefix="mfdb-")) if data == MEMORY else None
+    temporary = _temporary() if data == MEMORY else None
     root = temporary or Path(data or default_directory())
     notices: list[str] = []
     try:
@@ -160,7 +170,7 @@ def open_home(
         home = _opened(keystore, entry, root, passphrase)
     except BaseException:
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
         raise
     if temporary is None:
         home.notices.extend(notices)

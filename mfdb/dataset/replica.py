@@ -11,7 +11,6 @@ twice changes nothing, and the order of arrival does not matter.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.dataset import catalogue, indexes
@@ -35,7 +34,6 @@ from mfdb.dataset.outcome import Applied, Incoming
 from mfdb.dataset.pending import changed_since, check_current
 from mfdb.dataset.reading import CatalogueCache, Reading
 from mfdb.dataset.replica_sending import INVALID, ReplicaSending
-from mfdb.dataset.row_leaves import heads_at, row_leaves, unknown_in
 from mfdb.dataset.salts import load_entry
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.dataset.writer import split
@@ -46,24 +44,22 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ChangesetId
 from mfdb.kernel.limits import HLC_AHEAD_S
-from mfdb.rules.row_tree import grow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mfdb.dataset.acceptance import VersionMeta
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.check import CheckReport
     from mfdb.dataset.ledger.book import Book
     from mfdb.dataset.ledger.format import LedgerHead
     from mfdb.dataset.pending import Pending
+    from mfdb.dataset.row_leaves import RowLeaves
     from mfdb.dataset.writer import RowChange
-    from mfdb.kernel.ids import Address, DatasetId, VersionId
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.manifest import Manifest, SignedManifest
     from mfdb.rules.receipt import WriteReceipt
-    from mfdb.rules.row_tree import RowLeaf, RowTree
 
     Listener = Callable[[DatasetId], None]
 
@@ -407,20 +403,11 @@ class Replica(ReplicaSending):
         with self._writing() as working:
             self._add_receipts(working, dataset, changeset, receipts)
 
-    def row_tree(self, dataset: DatasetId) -> RowTree:
-        """Return the tree over all rows that are here, deleted ones too; it reads all of them."""
-        with self._store.snapshot() as snapshot:
-            return grow(partial(row_leaves, snapshot, dataset))
+    def leaves(self, dataset: DatasetId) -> RowLeaves:
+        """Return what the tree of rows says of the copy that is here."""
+        from mfdb.dataset import row_leaves  # only networks prove rows
 
-    def heads_at(self, dataset: DatasetId, place: bytes) -> list[VersionMeta]:
-        """Return the heads of the row at a place of the tree of rows."""
-        with self._store.snapshot() as snapshot:
-            return heads_at(snapshot, dataset, place)
-
-    def unknown_in(self, dataset: DatasetId, leaves: Sequence[RowLeaf]) -> list[VersionId]:
-        """Return the versions that leaves of the tree of rows name and that are not here."""
-        with self._store.snapshot() as snapshot:
-            return unknown_in(snapshot, dataset, leaves)
+        return row_leaves.RowLeaves(self._store, dataset)
 
     def mark(self, dataset: DatasetId, name: str) -> bytes | None:
         """Return what the network layer remembered under a name."""

@@ -2,52 +2,64 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.layout import RowState, of_dataset
 from mfdb.dataset.states import version_in
 from mfdb.dataset.working import parse
-from mfdb.rules.row_tree import PLACE_BYTES, row_leaf
+from mfdb.rules.row_tree import PLACE_BYTES, grow, row_leaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mfdb.dataset.acceptance import VersionMeta
     from mfdb.kernel.ids import DatasetId, VersionId
-    from mfdb.rules.row_tree import RowLeaf
-    from mfdb.store.port import Snapshot
+    from mfdb.rules.row_tree import RowLeaf, RowTree
+    from mfdb.store.port import Snapshot, Store
 
 _ABOVE = b"\xff" * PLACE_BYTES + b"\x00"
 """What follows a place in no row's id."""
 
 
-def row_leaves(
-    snapshot: Snapshot, dataset: DatasetId, first: bytes, last: bytes
-) -> Iterator[RowLeaf]:
+class RowLeaves:
+    """The leaves of one dataset: a row each, its place and its heads."""
+
+    def __init__(self, store: Store, dataset: DatasetId) -> None:
+        self._store = store
+        self._dataset = dataset
+
+    def tree(self) -> RowTree:
+        """Return the tree over all rows that are here, deleted ones too; it reads all of them."""
+        with self._store.snapshot() as snapshot:
+            return grow(partial(_leaves, snapshot, self._dataset))
+
+    def heads_at(self, place: bytes) -> list[VersionMeta]:
+        """Return the heads of the row at a place."""
+        with self._store.snapshot() as snapshot:
+            states = _states(snapshot, self._dataset, place, place)
+            return [version for _, state in states for version in state.versions]
+
+    def unknown_in(self, leaves: Iterable[RowLeaf]) -> list[VersionId]:
+        """Return the versions that leaves name and that are not known here."""
+        with self._store.snapshot() as snapshot:
+            return [
+                version for leaf in leaves for version in _unknown(snapshot, self._dataset, leaf)
+            ]
+
+
+def _leaves(snapshot: Snapshot, dataset: DatasetId, first: bytes, last: bytes) -> Iterator[RowLeaf]:
     """Yield the leaves from one place up to another, both included, in order."""
     for place, state in _states(snapshot, dataset, first, last):
         if state.versions:
             yield row_leaf(place, state.heads)
 
 
-def heads_at(snapshot: Snapshot, dataset: DatasetId, place: bytes) -> list[VersionMeta]:
-    """Return the heads of the row at a place."""
-    return [one for _, state in _states(snapshot, dataset, place, place) for one in state.versions]
-
-
-def unknown_in(
-    snapshot: Snapshot, dataset: DatasetId, leaves: Iterable[RowLeaf]
-) -> list[VersionId]:
-    """Return the versions that leaves name and that are not known here."""
-    unknown: list[VersionId] = []
-    for leaf in leaves:
-        states = [state for _, state in _states(snapshot, dataset, leaf.place, leaf.place)]
-        unknown += [
-            version
-            for version in leaf.heads
-            if not any(version_in(snapshot, dataset, state, version) for state in states)
-        ]
-    return unknown
+def _unknown(snapshot: Snapshot, dataset: DatasetId, leaf: RowLeaf) -> Iterator[VersionId]:
+    states = [state for _, state in _states(snapshot, dataset, leaf.place, leaf.place)]
+    for version in leaf.heads:
+        if not any(version_in(snapshot, dataset, state, version) for state in states):
+            yield version
 
 
 def _states(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from fractions import Fraction
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -190,6 +189,9 @@ class _Sum:
     """Parts that are added up; fractions of months become days, those of days microseconds."""
 
     def __init__(self) -> None:
+        from fractions import Fraction  # slow to load, and few statements have intervals
+
+        self._exact = Fraction
         self.months = self.days = self.us = Fraction(0)
 
     def add(self, digits: str, unit: str) -> bool:
@@ -198,7 +200,7 @@ class _Sum:
         if found is None:
             return False
         part, size = found
-        setattr(self, part, getattr(self, part) + Fraction(digits) * size)
+        setattr(self, part, getattr(self, part) + self._exact(digits) * size)
         return True
 
     def parts(self, sign: int = 1) -> Parts:

@@ -13,11 +13,10 @@ from mfdb.sql.types import INTEGER, JSON, TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STEP = re.compile(
-    r'\s*(?:"((?:[^"\\]|\\.)*)"|([^"\\{},\s]+(?:\s+[^"\\{},\s]+)*))\s*(,|$)', re.DOTALL
-)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_INDEX = re.compile(r"-?[0-9]{1,9}")
+# Texts, compiled when they are first used: most sessions have no JSON.
+_STEP = r'(?s)\s*(?:"((?:[^"\\]|\\.)*)"|([^"\\{},\s]+(?:\s+[^"\\{},\s]+)*))\s*(,|$)'
+_ESCAPED = r"(?s)\\(.)"
+_INDEX = r"-?[0-9]{1,9}"
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _KINDS = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
@@ -61,7 +60,7 @@ def along(json: str, path: str) -> str | None:
         if found is None:
             return None
         is_array = found.lstrip().startswith("[")
-        if is_array and not _INDEX.fullmatch(step):
+        if is_array and not re.fullmatch(_INDEX, step):
             return None
         found = member(found, int(step) if is_array else step)
     return found
@@ -86,14 +85,15 @@ def steps_of(path: str) -> list[str]:
     if not inside:
         return []
     steps, place, comma = [], 0, ","
+    step = re.compile(_STEP)
     while comma:
-        found = _STEP.match(inside, place)
+        found = step.match(inside, place)
         if found is None:
             raise InvalidText(
                 "a path has a step that cannot be read", hint="quote it: '{\"a b\",0}'"
             )
         quoted, plain, comma = found.groups()
-        steps.append(plain if quoted is None else _ESCAPED.sub(r"\1", quoted))
+        steps.append(plain if quoted is None else re.sub(_ESCAPED, r"\1", quoted))
         place = found.end()
     return steps
 

@@ -15,7 +15,6 @@ the name of the log that belongs to it under `OWN_KEY`.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from contextlib import ExitStack
 from io import FileIO
@@ -175,7 +174,7 @@ class LmdbStore:
                 )
             self._bring_up()
             before = data.stat().st_size
-            shutil.rmtree(draft, ignore_errors=True)
+            _remove(draft)
             draft.mkdir(mode=0o700)
             try:
                 self._env.copy(str(draft), compact=True)
@@ -183,7 +182,7 @@ class LmdbStore:
                     sync_file(file.fileno())
                 self._log.remove()  # a copy numbers its transactions anew
             except (lmdb.Error, OSError) as error:
-                shutil.rmtree(draft, ignore_errors=True)
+                _remove(draft)
                 raise commit_failed(self._path, before, error) from error
             self._replace(draft)
             return before, data.stat().st_size
@@ -197,7 +196,7 @@ class LmdbStore:
         except OSError as error:
             raise disk_failed(error) from error
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            _remove(draft)
             self._reopen()
 
     def _reopen(self) -> None:
@@ -381,6 +380,12 @@ def _apply(txn: lmdb.Transaction, group: Sequence[Sequence[Write]]) -> None:
     puts.sort(key=_first)
     with txn.cursor() as cursor:
         cursor.putmulti(puts)
+
+
+def _remove(draft: Path) -> None:
+    import shutil  # only compaction makes and removes directories
+
+    shutil.rmtree(draft, ignore_errors=True)
 
 
 def _open_environment(path: Path, map_bytes: int) -> lmdb.Environment:

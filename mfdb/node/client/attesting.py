@@ -89,7 +89,7 @@ class Attesting:
             raise _rewound(provider)
         if spans:
             _hold(replica, root, leaves, spans)
-        elif root.rows == replica.row_tree(dataset).hash:
+        elif root.rows == replica.leaves(dataset).tree().hash:
             _keep(replica, root, encode(signed))
         else:
             await self._walk(provider, dataset, replica)
@@ -167,12 +167,13 @@ def _hold(
         BadProof: it denies one that it acknowledged before.
     """
     dataset, provider = root.dataset, root.provider
-    unknown = replica.unknown_in(dataset, leaves)
+    here = replica.leaves(dataset)
+    unknown = here.unknown_in(leaves)
     if unknown:
         raise QuorumNotReached(f"{len(unknown)} versions of 0x{provider.hex()[:8]} are not here")
     shown = {leaf.place: leaf.heads for leaf in leaves}
     for place, _ in spans:
-        for head in replica.heads_at(dataset, place):
+        for head in here.heads_at(place):
             receipts = replica.receipts(dataset, head.changeset)
             promised = any(
                 one.batch.provider == provider and one.ack.log_number <= root.number
