@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -154,3 +155,11 @@ def test_a_log_that_cannot_be_read_leaves_nothing_open(
     monkeypatch.undo()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert found_in(path) == [b"a"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no call allocates blocks elsewhere")
+def test_what_is_written_through_a_map_has_its_blocks_before_the_disk_is_full(path: Path) -> None:
+    """A page of the readers' table without a block ends the process by SIGBUS on a full disk."""
+    with closing(LmdbStore(path)):
+        status = (path / "lock.mdb").stat()
+    assert status.st_blocks * 512 >= status.st_size > 64 * 1024
