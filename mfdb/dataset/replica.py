@@ -38,6 +38,7 @@ from mfdb.dataset.salts import load_entry
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.dataset.writer import split
 from mfdb.kernel.clock import Hlc, hlc_seconds
+from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import (
     MfdbError,
     WrongNetwork,
@@ -368,6 +369,12 @@ class Replica(ReplicaSending):
         """Return whether a changeset is kept here, applied or parked."""
         with self._store.snapshot() as snapshot:
             return snapshot.get(envelope_key(dataset, changeset)) is not None
+
+    def changeset_data(self, dataset: DatasetId, changeset: ChangesetId) -> bytes | None:
+        """Return the bytes of a changeset that is kept here, None if it is not."""
+        with self._store.snapshot() as snapshot:
+            kept = load(snapshot, Envelope, envelope_key(dataset, changeset))
+        return None if kept is None else encode(kept.changeset)
 
     def copies(self, dataset: DatasetId) -> Iterator[tuple[Changeset, KeyLogEntry]]:
         """Yield the changesets that count and what opens each, in the order of their writing."""

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import BadProof, MfdbError, ProtocolViolation, QuorumNotReached
-from mfdb.kernel.ids import Hash
+from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.answers import LogPage, Root, Rows
 from mfdb.node.requests import SPANS, GetRoot, GetRows, ReadLog
-from mfdb.rules.receipt import FIRST_LOG_HEAD, log_head
+from mfdb.rules.receipt import FIRST_LOG_HEAD, check_write_receipt, log_head
 from mfdb.rules.row_tree import PLACE_BYTES, check_rows
 from mfdb.rules.signing import check_signature
 
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, DatasetId, RowId
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
-    from mfdb.rules.receipt import LogRoot
+    from mfdb.rules.evidence import Network
+    from mfdb.rules.receipt import LogRoot, WriteReceipt
     from mfdb.rules.row_tree import RowLeaf, RowRoot, SignedRowRoot, Span
 
 log = logging.getLogger(__name__)
 PAGE_BYTES = 2**20
 _NUMBER_BYTES = 8
+LARGEST_NUMBER = 2**63 - 1
 
 
 class Attesting:
@@ -85,10 +87,11 @@ class Attesting:
         spans = _points(rows)
         signed, leaves = await self._shown(provider, dataset, spans)
         root = signed.root
-        if root.number < _read(replica, dataset, provider)[0]:
+        number, head = _read(replica, dataset, provider)
+        if root.number < number or (root.number == number and root.head != head):
             raise _rewound(provider)
         if spans:
-            _hold(replica, root, leaves, spans)
+            await self._hold(replica, root, leaves, spans)
         elif root.rows == replica.leaves(dataset).tree().hash:
             _keep(replica, root, encode(signed))
         else:
@@ -123,6 +126,47 @@ class Attesting:
         named = (root.network, root.dataset, root.provider, root.nonce)
         if named != (self._context.network.id, dataset, provider, nonce):
             raise BadProof("a replica signed another root than was asked for")
+        if root.number > LARGEST_NUMBER:
+            raise BadProof("a replica signed a log that nobody could have written")
+
+    async def _hold(
+        self, replica: Replica, root: RowRoot, leaves: Sequence[RowLeaf], spans: Sequence[Span]
+    ) -> None:
+        """Hold the rows that a replica shows at some places against those that are here.
+
+        Raises:
+            QuorumNotReached: it has changesets that are not here.
+            BadProof: it denies a row that it acknowledged before.
+        """
+        dataset, provider = root.dataset, root.provider
+        here = replica.leaves(dataset)
+        if here.unknown_in(leaves):  # they are missing, or count no more since a revocation
+            await self._walk(provider, dataset, replica)
+        shown = {leaf.place: leaf.heads for leaf in leaves}
+        for place, _ in spans:
+            for head in here.heads_at(place):
+                if head.version in shown.get(place, ()):
+                    continue
+                if await self._has_promised(replica, root, head.changeset):
+                    raise BadProof(f"replica 0x{provider.hex()} denies a row that it acknowledged")
+
+    async def _has_promised(self, replica: Replica, root: RowRoot, id_: ChangesetId) -> bool:
+        """Return whether a receipt shows that a changeset stands in a replica's log.
+
+        Receipts come from whoever handed the changeset over, so that each must prove itself.
+        """
+        dataset, provider = root.dataset, root.provider
+        data = replica.changeset_data(dataset, id_)
+        due = (await self._lookup.look(dataset)).placement.agreement_of(provider)
+        signer = (await self._context.directory.reach(provider)).record.signer
+        return data is not None and any(
+            receipt.batch.provider == provider
+            and receipt.ack.agreement == due
+            and ChangesetId(receipt.ack.changeset) == id_
+            and receipt.ack.log_number <= root.number
+            and _is_good(receipt, data, self._context.network, signer)
+            for receipt in replica.receipts(dataset, id_)
+        )
 
     async def _follow(self, root: LogRoot, replica: Replica) -> None:
         """Read a log from where it was read last up to its root."""
@@ -157,34 +201,18 @@ def _points(rows: Sequence[RowId]) -> tuple[Span, ...]:
     return tuple((place, place) for place in places) if len(places) <= SPANS else ()
 
 
-def _hold(
-    replica: Replica, root: RowRoot, leaves: Sequence[RowLeaf], spans: Sequence[Span]
-) -> None:
-    """Hold the rows that a replica shows at some places against those that are here.
-
-    Raises:
-        QuorumNotReached: it has versions that are not here.
-        BadProof: it denies one that it acknowledged before.
-    """
-    dataset, provider = root.dataset, root.provider
-    here = replica.leaves(dataset)
-    unknown = here.unknown_in(leaves)
-    if unknown:
-        raise QuorumNotReached(f"{len(unknown)} versions of 0x{provider.hex()[:8]} are not here")
-    shown = {leaf.place: leaf.heads for leaf in leaves}
-    for place, _ in spans:
-        for head in here.heads_at(place):
-            receipts = replica.receipts(dataset, head.changeset)
-            promised = any(
-                one.batch.provider == provider and one.ack.log_number <= root.number
-                for one in receipts
-            )
-            if promised and head.version not in shown.get(place, ()):
-                raise BadProof(f"replica 0x{provider.hex()} denies a row that it acknowledged")
+def _is_good(receipt: WriteReceipt, data: bytes, network: Network, signer: Address) -> bool:
+    try:
+        check_write_receipt(receipt, data, network=network, signer=signer)
+    except ProtocolViolation:
+        return False
+    return True
 
 
 def _rewound(provider: Address) -> BadProof:
-    return BadProof(f"replica 0x{provider.hex()} signs an older log than it signed before")
+    return BadProof(
+        f"replica 0x{provider.hex()} signs another or an older log than it signed before"
+    )
 
 
 def _keep(replica: Replica, root: LogRoot | RowRoot, signed: bytes) -> None:

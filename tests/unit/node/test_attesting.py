@@ -178,7 +178,7 @@ async def test_a_row_that_only_a_provider_has_is_noticed(town: Town) -> None:
     (newer,) = (one.row for one in draft.changeset.operations)
     assert await remote.attest(dataset, bob.replica, [newer]) == 2  # a read quorum has no such row
     await town.stands[1].take(draft)
-    with pytest.raises(QuorumNotReached, match=r"1 versions of 0x.* are not here"):
+    with pytest.raises(QuorumNotReached, match=r"1 changesets of 0x.* are not here"):
         await remote.attest(dataset, bob.replica, [newer])
     await remote.sync(dataset, bob.replica)
     await town.stands[2].take(draft)
@@ -208,6 +208,41 @@ async def test_whoever_denies_a_row_that_it_acknowledged_is_found_out(town: Town
     answer(liar, GetRows, other_rows(liar))
     with pytest.raises(BadProof, match="leaves out what was asked for"):
         await remote.attest(dataset, bob.replica, [row])
+
+
+@in_town
+async def test_a_receipt_that_another_replica_made_up_convicts_nobody(town: Town) -> None:
+    bob, remote, dataset = await settled(town)
+    draft = bob.write(dataset, "held by one only")
+    await town.stands[0].take(draft)
+    await remote.sync(dataset, bob.replica)
+    (row,) = (one.row for one in draft.changeset.operations)
+    id_ = draft.entry.changeset
+    (receipt,) = bob.replica.receipts(dataset, id_)
+    for honest in town.stands[1:3]:
+        batch = msgspec.structs.replace(receipt.batch, provider=honest.me)
+        forged = msgspec.structs.replace(receipt, batch=batch)
+        bob.replica.add_receipts(dataset, id_, [forged])
+    assert await remote.attest(dataset, bob.replica, [row]) == 3
+
+
+@in_town
+async def test_another_log_under_a_number_that_was_signed_before_is_shown_to(town: Town) -> None:
+    bob, remote, dataset = await settled(town)
+    assert await remote.attest(dataset, bob.replica) == 3
+    liar = town.stands[1]
+    honest = shows(liar)
+    for change, said in (
+        ({"head": Hash(bytes(32))}, "another or an older log than it signed before"),
+        ({"number": 2**63}, "nobody could have written"),
+    ):
+
+        async def lie(request: GetRows, caller: Address, change: dict[str, Any] = change) -> Rows:
+            return signed(liar, await honest(request, caller), **change)
+
+        answer(liar, GetRows, lie)
+        with pytest.raises(BadProof, match=said):
+            await remote.attest(dataset, bob.replica)
 
 
 def without(proof: RowProof, row: RowId) -> RowProof:
