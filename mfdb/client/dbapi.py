@@ -135,6 +135,8 @@ class Connection:
         self._settings = settings
         self._closed = False
         self._depth = 0
+        self._opens_batches = False
+        """Whether the batch under way is ours, for want of autocommit, and not the user's own."""
         self.autocommit = settings.autocommit
         """Whether each change is durable at once; may be set while no changes wait."""
         self.timeout_s = settings.timeout_s
@@ -276,6 +278,7 @@ class Connection:
         with self._lock:
             begin, end, give_up = bounds(self._depth + self._session.in_batch)
             self._depth += 1
+            outside, self._opens_batches = self._opens_batches, False
             try:
                 self._say(begin)
                 try:
@@ -290,6 +293,7 @@ class Connection:
                     self._say(end)
             finally:
                 self._depth -= 1
+                self._opens_batches = outside
 
     def subscribe(
         self, operation: str, parameters: Given = (), since: str | None = None
@@ -375,6 +379,8 @@ class Connection:
         """Carry out a statement inside the right batch."""
         with self._lock:
             self._need_open()
+            if not self._session.in_batch:
+                self._opens_batches = not self.autocommit
             if many is None:
                 found = self._session.quick(operation, parameters)
                 if found is None:
@@ -383,10 +389,12 @@ class Connection:
                 if found is not None:
                     return found
             statement = self._session.read(operation, parameters if many is None else (None,))
-            if ends(statement):
+            if ends(statement) and self._opens_batches:
                 self._end("COMMIT")
-            elif opens(statement) and not self.autocommit and not self._session.in_batch:
-                self._say("BEGIN")
+            elif not self._session.in_batch:
+                self._opens_batches &= opens(statement)
+                if self._opens_batches:
+                    self._say("BEGIN")
             if many is not None:
                 return self.perform(lambda: self._session.start_many(operation, many))
             result = self.perform(lambda: self._session.start(operation, parameters))

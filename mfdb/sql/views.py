@@ -64,7 +64,7 @@ def _meanings(
     """Return what each column of a view stands for, None if it sums up."""
     assert parsed.table is not None
     base = table_of(parsed.table, catalogue)
-    if base.view:
+    if base.view or base.told:
         return None
     found: list[st.Expression] = []
     for item in parsed.items:

@@ -151,11 +151,16 @@ def _fetched(answer: Any, allowance: Allowance) -> list[tuple[Any, ...]]:
 
     Raises:
         OutOfMemory: they would fill more memory than a query may use.
+        StatementCancelled: somebody asked for that.
     """
     rows: list[tuple[Any, ...]] = []
-    while page := answer.fetchmany(_FETCHED_ROWS):
-        allowance.hold(page)
-        rows += page
+    try:
+        while page := answer.fetchmany(_FETCHED_ROWS):
+            allowance.hold(page)
+            rows += page
+    except MfdbError:
+        answer.abort()  # with an answer that nobody takes, the connection does nothing more
+        raise
     return rows
 
 

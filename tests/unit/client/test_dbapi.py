@@ -6,7 +6,7 @@ import datetime
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -231,3 +231,60 @@ def test_the_directory_named_by_the_environment_is_the_default(
     with mfdb.connect() as db:
         db.execute("CREATE TABLE t (a TEXT)")
     assert (tmp_path / "here" / "identities").is_dir()
+
+
+@pytest.mark.parametrize("settings", [{}, {"autocommit": True}])
+def test_a_definition_commits_no_transaction_of_the_user_s(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with mfdb.connect(tmp_path / "data", **settings) as db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        for definition in ("CREATE TABLE u (id INTEGER)", "CREATE VIEW v AS SELECT * FROM t"):
+            db.execute("BEGIN")
+            db.execute("INSERT INTO t VALUES (1)")
+            with pytest.raises(mfdb.NotSupportedError, match="part of a batch"):
+                db.execute(definition)
+            db.rollback()
+            assert count(db) == 0
+            with pytest.raises(mfdb.NotSupportedError, match="part of a batch"):
+                insert_and_define(db, definition)
+            assert count(db) == 0
+
+
+def insert_and_define(db: mfdb.Connection, definition: str) -> None:
+    with db.transaction():
+        db.execute("INSERT INTO t VALUES (1)")
+        db.execute(definition)
+
+
+def test_a_definition_commits_what_the_driver_began(db: mfdb.Connection) -> None:
+    db.execute("INSERT INTO t VALUES (1, 'a')")
+    with db.transaction():
+        db.execute("INSERT INTO t VALUES (2, 'b')")
+    db.execute("CREATE TABLE u (id INTEGER PRIMARY KEY)")
+    db.rollback()
+    assert count(db) == 2
+
+
+@pytest.mark.parametrize("route", ["row", "relational"])
+def test_a_view_may_stand_over_what_the_database_tells(db: mfdb.Connection, route: str) -> None:
+    db.execute("CREATE VIEW names AS SELECT name FROM mf.datasets WHERE name = 't'")
+    db.execute(f"SET route = {route}")
+    try:
+        assert db.execute("SELECT * FROM names").fetchall() == [("t",)]
+    except mfdb.NotSupportedError:
+        assert route == "row"  # what a view over a told relation takes is the other route's
+
+
+def test_the_relational_route_goes_on_after_an_answer_that_was_too_large(
+    db: mfdb.Connection,
+) -> None:
+    db.execute("INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series(1, 20000) AS g")
+    db.commit()
+    db.execute("SET memory_limit = '48MB'")
+    for many in ("x.body || y.body || x.body", "initcap(x.body) || y.body || x.body"):
+        with pytest.raises(mfdb.OperationalError, match="memory"):
+            db.execute(f"SELECT {many} FROM t AS x JOIN t AS y USING (id)").fetchall()
+        assert count(db) == 20_000
+        joined = db.execute("SELECT count(*) FROM t AS x JOIN t AS y USING (id)").fetchall()
+        assert joined == [(20_000,)]
