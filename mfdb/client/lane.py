@@ -238,7 +238,9 @@ class Lane:
             for draft in drafts:  # what was acknowledged counts, whatever becomes of the next
                 receipts = await self._receipts(draft)
                 written.append(Written(draft=draft, receipts=receipts))
-        except REFUSALS:
+        except REFUSALS:  # what follows the one that was refused is not sent later either
+            for draft in drafts[len(written) :]:
+                self._replica.settle(self._dataset, draft.entry.changeset, ())
             raise
         except BaseException:
             self._replica.keep(self._dataset, drafts[len(written) :])
@@ -284,12 +286,7 @@ class Lane:
         return True
 
     async def _receipts(self, draft: Draft) -> tuple[WriteReceipt, ...]:
-        """Return the receipts for a draft; one that is refused leaves the outbox."""
-        try:
-            outcome = await self._remote.write(self._dataset, draft.changeset, draft.entry)
-        except REFUSALS:
-            self._replica.settle(self._dataset, draft.entry.changeset, ())
-            raise
+        outcome = await self._remote.write(self._dataset, draft.changeset, draft.entry)
         return outcome.receipts
 
 

@@ -10,6 +10,7 @@ for many writes, and those that are needed have the processor and the line for t
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from mfdb.kernel.errors import MalformedMessage, MfdbError, NetworkError
@@ -75,7 +76,7 @@ class Pipe:
     def __init__(self, context: ClientContext, provider: Address) -> None:
         self._context = context
         self._provider = provider
-        self._waiting: list[Sent] = []
+        self._waiting: dict[Sent, None] = {}
         self._under_way = 0
         self._timer: asyncio.TimerHandle | None = None
         self.has_failed = False
@@ -83,8 +84,7 @@ class Pipe:
 
     def put(self, sent: Sent, linger_s: float = 0.0) -> None:
         """Send a write soon, together with what comes within `linger_s`."""
-        if sent not in self._waiting:
-            self._waiting.append(sent)
+        self._waiting[sent] = None
         if not linger_s:
             self.hurry()
         elif self._timer is None:
@@ -101,13 +101,15 @@ class Pipe:
 
     def _next(self) -> list[Sent]:
         """Take what fits into one request; the first one always does."""
-        size_bytes = count = 0
-        for sent in self._waiting[:REQUEST_CHANGESETS]:
+        size_bytes = 0
+        taken: list[Sent] = []
+        for sent in islice(self._waiting, REQUEST_CHANGESETS):
             size_bytes += len(sent.request.data)
-            if count and size_bytes > REQUEST_BYTES:
+            if taken and size_bytes > REQUEST_BYTES:
                 break
-            count += 1
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+            taken.append(sent)
+        for sent in taken:
+            del self._waiting[sent]
         return taken
 
     async def _send(self, many: list[Sent]) -> None:

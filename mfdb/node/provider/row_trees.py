@@ -18,6 +18,7 @@ from mfdb.node.provider import rows, shelf
 from mfdb.node.requests import SPANS
 from mfdb.rules.changeset import open_changeset
 from mfdb.rules.manifest import Action
+from mfdb.rules.receipt import log_head
 from mfdb.rules.row_tree import PLACE_BYTES, RowRoot, SignedRowRoot, grow, prove, regrow
 from mfdb.rules.signing import sign
 
@@ -98,12 +99,17 @@ class RowTrees:
 
 
 def _changed(view: Snapshot, dataset: DatasetId, since: LogTip) -> list[bytes] | None:
-    """Return the places of rows changed since the log stood somewhere, None if that is sealed."""
+    """Return the places of rows changed since the log stood somewhere.
+
+    None if that is sealed, or if this is another log: the dataset went, and came again.
+    """
     places: set[bytes] = set()
-    for number in range(since.number + 1, shelf.tip(view, dataset).number + 1):
+    tip, head = shelf.tip(view, dataset), since.head
+    for number in range(since.number + 1, tip.number + 1):
         id_ = shelf.log_entry(view, dataset, number)
+        head = log_head(head, number, id_)
         data = shelf.changeset_data(view, dataset, id_)
         if data is None:
             return None
         places.update(one.row[:PLACE_BYTES] for one in open_changeset(data).operations)
-    return sorted(places)
+    return sorted(places) if head == tip.head else None

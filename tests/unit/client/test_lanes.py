@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from mfdb.client.aio import Connection
 from mfdb.client.lane import GROUPS, KEEP_TURNS, SHOW_CHANGESETS
+from mfdb.dataset import writer
 from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
 from mfdb.testing.memory_store import MemoryDisk
 from tests.fixtures.users import User
 
 if TYPE_CHECKING:
-    import pytest
-
     from mfdb.client.opening import Home
     from mfdb.kernel.ids import DatasetId
     from mfdb.rules.changeset import Changeset
@@ -98,6 +99,35 @@ def test_a_group_that_providers_refuse_is_sent_one_by_one(
         assert [result.tag for result in done] == ["INSERT 1"] * 8
         assert await bob.rows("SELECT count(*) FROM notes") == [(8,)]
         assert bob.replica.outgoing(dataset) == []
+
+    asyncio.run(main())
+
+
+def test_nothing_is_sent_later_of_a_statement_that_was_refused(
+    bob: User, world: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        dataset = await notes(bob, "free")
+        assert bob.remote is not None
+        write = bob.remote.write
+        sent: list[int] = []
+
+        async def picky(dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry) -> Any:
+            for _ in range(2 * KEEP_TURNS):  # all of them are in the outbox by then
+                await asyncio.sleep(0)
+            sent.append(len(changeset.operations))
+            if len(sent) == 2:
+                raise SchemaViolation("the second is not good")
+            return await write(dataset, changeset, entry)
+
+        monkeypatch.setattr(bob.remote, "write", picky)
+        monkeypatch.setattr(writer, "OPERATIONS", 4)
+        rows = ", ".join(f"({at}, 'body')" for at in range(12))
+        with pytest.raises(SchemaViolation):
+            await bob.run(f"INSERT INTO notes (id, body) VALUES {rows}")
+        assert sent == [4, 4]
+        assert bob.replica.outgoing(dataset) == []
+        assert await bob.rows("SELECT count(*) FROM notes") == [(4,)]
 
     asyncio.run(main())
 
