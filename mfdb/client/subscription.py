@@ -101,7 +101,7 @@ class Subscription:
         self._view = view
         self._form = form
         self._after = after
-        self._told = after
+        self._told: int | None = None
 
     def take(self) -> Iterator[Change]:
         """Yield what there is: the snapshot first if no cursor was given, then changes."""

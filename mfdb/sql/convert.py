@@ -184,10 +184,21 @@ def _accept_json(value: object) -> Scalar:
         return _parse_json(value)
     if isinstance(value, dict | list | int | float):
         try:
-            return msgspec.json.encode(value).decode()
+            text = msgspec.json.encode(value).decode()
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidText(f"no JSON: {str(error)[:80]}") from error
+        if "null" in text and not _is_finite(value):  # null is what they were made
+            raise InvalidText("no JSON: numbers there are finite", hint="give None for null")
+        return text
     return None
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_is_finite, value))
 
 
 def _accept_uuid(value: object) -> Scalar:

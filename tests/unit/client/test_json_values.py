@@ -103,3 +103,13 @@ def test_asyncio_gives_objects_and_its_results_the_text() -> None:
     assert asyncio.run(main()) == [
         [(VALUE,)], (VALUE,), VALUE, [(VALUE,)], [(WRITTEN,)], VALUE
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [float("nan"), [1, float("inf")], {"a": {"b": [-float("inf")]}}])
+def test_numbers_that_json_has_not_are_refused(database: Connection, value: object) -> None:
+    with pytest.raises(mfdb.DataError, match="finite"):
+        database.execute("INSERT INTO t VALUES (9, ?, 'x')", (value,))
+    database.execute("INSERT INTO t VALUES (9, ?, 'x')", ({"a": None, "b": [1e308]},))
+    assert database.execute("SELECT doc FROM t WHERE id = 9").fetchone() == (
+        {"a": None, "b": [1e308]},
+    )

@@ -131,6 +131,8 @@ def test_progress_tells_when_everything_was_given() -> None:
         assert [one.op for one in await some(later, 1)] == ["delete"]
         empty = db.subscribe("SUBSCRIBE TO SELECT * FROM t WHERE id > 100 WITH (PROGRESS)")
         assert [one.op for one in await some(empty, 1)] == ["progress"]
+        fresh = db.subscribe("SUBSCRIBE TO t WITH (SNAPSHOT = false, PROGRESS)")
+        assert [one.op for one in await some(fresh, 1)] == ["progress"]
 
     run(test)
 
