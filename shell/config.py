@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mfdb.kernel.errors import InvalidDefinition, OperationalError
+from mfdb.kernel.nearest import nearest_hint
 from shell.options import (
     DECLARED,
     NAMES,
@@ -105,10 +106,7 @@ def parse(text: str, name: str) -> tuple[dict[str, object], dict[str, str]]:
 
 
 def _near(key: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(key.replace("-", "_"), NAMES, n=1)
-    return f"did you mean {near[0]}?" if near else "`mfdb config` lists them"
+    return nearest_hint(key.replace("-", "_"), NAMES, "`mfdb config` lists them")
 
 
 def _aliases(value: object, name: str) -> dict[str, str]:

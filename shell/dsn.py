@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.client.url import SCHEME, locate
 from mfdb.kernel.errors import InvalidDefinition
+from mfdb.kernel.nearest import nearest_hint
 from shell.settings import Target
 
 if TYPE_CHECKING:
@@ -36,11 +37,8 @@ def target_of(name: str, aliases: Mapping[str, str], *, now: Target | None = Non
 
 
 def _unknown(name: str, aliases: Mapping[str, str]) -> InvalidDefinition:
-    import difflib
-
-    near = difflib.get_close_matches(name, aliases, n=1)
     known = f"aliases: {', '.join(sorted(aliases))}" if aliases else "there are no aliases"
     return InvalidDefinition(
         f"no alias and no directory {name[:80]!r}",
-        hint=f"did you mean {near[0]}?" if near else f"{known}; a new directory: ./{name[:80]}",
+        hint=nearest_hint(name, aliases, f"{known}; a new directory: ./{name[:80]}"),
     )

@@ -6,7 +6,6 @@ which is shipped beside this file.
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cache
 from importlib.resources import files
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import ProgrammingError
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql.places import start
 from mfdb.sql.scanner import split, tokenise
 
@@ -91,10 +91,9 @@ def page_of(asked: str) -> Iterator[str]:
     if not matching and words:
         matching = [topic for topic in known if words[: len(topic.split())] == topic.split()]
     if not matching:
-        near = difflib.get_close_matches(" ".join(words), known, n=2)
         raise ProgrammingError(
             f"no help on {asked[:40]!r}",
-            hint=f"did you mean {' or '.join(near)}?" if near else "\\h lists the statements",
+            hint=nearest_hint(" ".join(words), known, "\\h lists the statements", most=2),
         )
     return _page(matching)
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import InvalidDefinition, MfdbError
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.node.system import SystemClock
 from shell import exit_codes, report
 from shell.batch import run_commands, run_file, run_script
@@ -66,14 +67,11 @@ def _need_option(name: str, equals: str) -> None:
     from shell.options import NAMES
 
     if name not in NAMES or not equals:
-        import difflib
-
-        near = difflib.get_close_matches(name, NAMES, n=1)
         raise InvalidDefinition(
             f"-P takes NAME=VALUE, and there is no option {name[:40]!r}"
             if equals
             else "-P takes NAME=VALUE",
-            hint=f"did you mean {near[0]}?" if near else "`mfdb config` lists the options",
+            hint=nearest_hint(name, NAMES, "`mfdb config` lists the options"),
         )
 
 

@@ -54,15 +54,14 @@ class Batches:
         if statement.chain:
             state.open_batch("AND CHAIN")
         batch = state.end()
-        gives_up = isinstance(statement, st.Rollback) or (batch is not None and batch.failed)
+        kept = False
         try:
-            if not gives_up and batch is not None:
-                self._changes.commit(batch)
-        except BaseException:
-            gives_up = True
-            raise
+            if not (isinstance(statement, st.Rollback) or (batch is not None and batch.failed)):
+                if batch is not None:
+                    self._changes.commit(batch)
+                kept = True
         finally:
-            state.close_batch(batch, kept=not gives_up)
+            state.close_batch(batch, kept=kept)
         if statement.chain:
             state.begin()
-        return Result(tag="ROLLBACK" if gives_up else "COMMIT")
+        return Result(tag="COMMIT" if kept else "ROLLBACK")

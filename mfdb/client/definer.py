@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client import definitions
@@ -18,6 +17,7 @@ from mfdb.kernel.errors import (
     UnknownObject,
 )
 from mfdb.kernel.ids import Hash, show
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.kernel.seed import MAILBOX_NONCE
 from mfdb.rules.clauses import Policy, plain
 from mfdb.rules.evidence import EMBEDDED
@@ -221,10 +221,9 @@ class Definer:
             return self.sign(definitions.without_policy(manifest, node.name.text))
         if node.if_exists:
             return None
-        near = get_close_matches(node.name.text, names, n=1)
         raise UnknownObject(
             f"dataset {manifest.name} has no policy {node.name.text}",
-            hint=f"did you mean {near[0]}?" if near else f"SHOW POLICIES ON {manifest.name}",
+            hint=nearest_hint(node.name.text, names, f"SHOW POLICIES ON {manifest.name}"),
             position=node.name.position,
         )
 

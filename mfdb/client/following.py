@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mfdb.client.results import Result, table
 from mfdb.kernel.errors import DuplicateObject, UnknownObject
+from mfdb.kernel.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,11 +128,9 @@ class Subscriptions:
                 return name
 
     def _unknown(self, name: Name) -> UnknownObject:
-        near = get_close_matches(name.text, self._open, n=1)
-        open_now = ", ".join(self._open)
-        hint = f"open: {open_now}" if open_now else "none is open"
+        open_now = f"open: {', '.join(self._open)}" if self._open else "none is open"
         return UnknownObject(
             f"there is no subscription {name.text}",
-            hint=f"did you mean {near[0]}?" if near else hint,
+            hint=nearest_hint(name.text, self._open, open_now),
             position=name.position,
         )

@@ -75,7 +75,7 @@ class NewRows:
         taken = reading.any_shown(dataset, unasked) if unasked else None
         if taken is not None:
             raise duplicate(self._table, self._table.key, rows[locators.index(taken)])
-        pending.insert_all(fresh)  # type: ignore[arg-type] # handles of a ledger are packed keys
+        pending.insert_all(fresh)
         return len(rows)
 
     def _packed(self, rows: list[Values]) -> list[bytes]:

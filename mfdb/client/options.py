@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from mfdb.kernel.errors import BadType, DataError, InvalidDefinition
 from mfdb.kernel.ids import Address, Wei, parse_address, parse_mft
 from mfdb.kernel.limits import ROW_BYTES
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.rules.manifest import Ordering, Profile
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def parse_interval_s(text: str) -> int | None:
 
 def _refuse(option: Option, seen: set[str], *, creates: bool) -> None:
     if option.name not in NAMES:
-        near = get_close_matches(option.name, NAMES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(NAMES)}"
+        hint = nearest_hint(option.name, NAMES, f"options: {', '.join(NAMES)}")
         raise InvalidDefinition(
             f"there is no option {option.name}", hint=hint, position=option.position
         )

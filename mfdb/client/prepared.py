@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +14,7 @@ from mfdb.kernel.errors import (
     WrongParameters,
 )
 from mfdb.kernel.ids import ZERO_ADDRESS
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
@@ -111,10 +111,9 @@ class Prepared:
     def _find(self, name: st.Name) -> Kept:
         kept = self._kept.get(name.text)
         if kept is None:
-            near = difflib.get_close_matches(name.text, self._kept, n=1)
             raise UnknownStatement(
                 f"nothing is prepared under the name {name.text}",
-                hint=f"did you mean {near[0]}?" if near else f"PREPARE {name.text} AS ...",
+                hint=nearest_hint(name.text, self._kept, f"PREPARE {name.text} AS ..."),
                 position=name.position,
             )
         return kept

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client.options import parse_interval_s
 from mfdb.kernel.errors import InvalidDefinition, NotSupportedError
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql.allowance import MEMORY_LIMIT_BYTES, UNITS, shown_bytes
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class SessionSettings:
         """
         defaults = {item.name: item.default for item in fields(self)}
         if option.name not in defaults:
-            near = get_close_matches(option.name, defaults, n=1)
-            hint = f"did you mean {near[0]}?" if near else "SHOW SETTINGS lists them"
+            hint = nearest_hint(option.name, defaults, "SHOW SETTINGS lists them")
             raise InvalidDefinition(
                 f"there is no setting {option.name}", hint=hint, position=option.position
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client.cursor import position, read_cursor
@@ -12,6 +11,7 @@ from mfdb.client.results import Result
 from mfdb.client.subscription import Form, Subscription, View, follow
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import InvalidDefinition, ProgrammingError
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action
 from mfdb.sql import query as qu
@@ -142,8 +142,9 @@ def form_of(statement: st.Subscribe, query: BoundSelect) -> Form:
 
 
 def _unknown(option: st.Option) -> InvalidDefinition:
-    near = get_close_matches(option.name, _OPTIONS, n=1)
-    hint = f"did you mean {near[0].upper()}?" if near else "SNAPSHOT, PROGRESS, ENVELOPE = 'upsert'"
+    hint = nearest_hint(
+        option.name, _OPTIONS, "SNAPSHOT, PROGRESS, ENVELOPE = 'upsert'", shown=str.upper
+    )
     return InvalidDefinition(
         f"a subscription has no option {option.name}", hint=hint, position=option.position
     )

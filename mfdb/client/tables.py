@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import merge
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -135,7 +135,7 @@ class PendingTable(msgspec.Struct):
         self.changes.after[row] = values
         self._unsorted[row] = None
 
-    def insert_all(self, rows: Mapping[RowId, Values]) -> None:
+    def insert_all(self, rows: Mapping[Any, Values]) -> None:
         """Note many new rows by their handles."""
         self.changes.after.update(rows)
         self._unsorted.update(dict.fromkeys(rows))

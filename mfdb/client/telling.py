@@ -10,6 +10,7 @@ from mfdb.client.results import Result
 from mfdb.client.show_create import show_create, show_policies
 from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.errors import NetworkError, ProgrammingError
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
@@ -112,16 +113,13 @@ class Telling:
 
 
 def _unknown_show(statement: st.Show) -> Exception:
-    from difflib import get_close_matches
-
     words = (*show.LOCAL, *show.OF_NETWORK)
     if statement.what in show.OF_NETWORK:
         return NetworkError(
             f"SHOW {statement.what.upper()} asks the network, and none is open",
             hint="connect with network=...",
         )
-    near = get_close_matches(statement.what, words, n=1)
-    hint = f"did you mean {near[0].upper()}?" if near else f"SHOW {', '.join(words).upper()}"
+    hint = nearest_hint(statement.what, words, f"SHOW {', '.join(words).upper()}", shown=str.upper)
     return ProgrammingError(
         f"there is nothing called {statement.what} to show",
         hint=hint,

@@ -6,11 +6,11 @@ them. Their names are unique among the datasets that are known here, as in a sch
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mfdb.client.results import Result, table
 from mfdb.kernel.errors import DependentObjects, DuplicateDataset, UnknownObject
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.rules.clauses import Unique
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def drop_index(replica: Replica, node: st.DropIndex, known: Known | None) -> Res
             return Result(tag="DROP INDEX")
     if node.if_exists:
         return Result(tag="DROP INDEX")
-    near = get_close_matches(node.name.text, [name for _, name in names], n=1)
+    there = [name for _, name in names]
     raise UnknownObject(
         f"there is no index {node.name.text}",
-        hint=f"did you mean {near[0]}?" if near else "SHOW INDEXES lists those of this machine",
+        hint=nearest_hint(node.name.text, there, "SHOW INDEXES lists those of this machine"),
         position=node.name.position,
     )
 

@@ -15,7 +15,6 @@ through the chain that its file names. A text that is no `mfdb://` is the path o
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -23,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from mfdb.kernel.errors import InterfaceError, NotSupportedError
+from mfdb.kernel.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -118,8 +118,7 @@ def _location(parts: SplitResult, network: str | None) -> Location:
 
 
 def _unknown(name: str) -> InterfaceError:
-    near = get_close_matches(name, _OPTIONS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(_OPTIONS)}"
+    hint = nearest_hint(name, _OPTIONS, f"options: {', '.join(_OPTIONS)}")
     return InterfaceError(f"a connection string has no option {name[:40]!r}", hint=hint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from mfdb.dataset.layout import dropped_key, manifest_key, name_key, of_dataset
 from mfdb.dataset.working import Working, load, parse, save
 from mfdb.kernel.errors import BadProof, UnknownDataset
 from mfdb.kernel.ids import Address, DatasetId, show
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.rules.manifest import (
     Manifest,
     SignedManifest,
@@ -96,8 +96,7 @@ def named_dataset(source: Snapshot, owner: Address, name: str) -> DatasetId:
     if found is not None:
         return found
     names = [known for known, _ in datasets_of(source, owner)]
-    near = get_close_matches(name, names, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else "SHOW DATASETS lists what is known here"
+    hint = nearest_hint(name, names, "SHOW DATASETS lists what is known here", shown='"{}"'.format)
     raise UnknownDataset(f'dataset "{name}" does not exist', hint=hint)
 
 

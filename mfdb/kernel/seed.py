@@ -10,7 +10,6 @@ does that. No `repr` and no error shows a secret, except that an unknown seed wo
 
 from __future__ import annotations
 
-import difflib
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from mfdb.kernel.account import Account
 from mfdb.kernel.digest import hkdf_sha256
 from mfdb.kernel.errors import BadSeedWords, CorruptRecord
 from mfdb.kernel.ids import Hash, TransportKey
+from mfdb.kernel.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from mnemonic import Mnemonic
@@ -191,8 +191,7 @@ def _check_word(index: int, name: str) -> None:
     listed = _wordlist().wordlist
     if name in listed:
         return
-    near = difflib.get_close_matches(name, listed, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see the English BIP-39 word list"
+    hint = nearest_hint(name, listed, "see the English BIP-39 word list", most=3)
     raise BadSeedWords(f"word {index} is not a seed word: {name[:20]!r}", hint=hint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from mfdb.kernel.errors import (
     UnknownDataset,
     UnknownFunction,
 )
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate
@@ -160,8 +160,7 @@ class Scope:
 def unknown_column(name: str, table: TableSchema, position: int) -> UnknownColumn:
     """Return the error for a column that a dataset lacks, with the nearest name."""
     names = [column.name for column in table.columns]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else f"columns: {', '.join(names[:12])}"
+    hint = nearest_hint(name, names, f"columns: {', '.join(names[:12])}")
     return UnknownColumn(f"dataset {table.name} has no column {name}", hint=hint, position=position)
 
 

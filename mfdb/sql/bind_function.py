@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import UnknownFunction
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql.bind_json import bind_json_call
 from mfdb.sql.bound import Bound, Context, Lazy
 from mfdb.sql.coerce import ParameterList, coerce, strict, unify
@@ -120,8 +120,7 @@ def _shown(name: str, overload: Overload) -> str:
 
 
 def _unknown(node: st.Call) -> UnknownFunction:
-    near = difflib.get_close_matches(node.name, sorted(KNOWN), n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else ""
+    hint = nearest_hint(node.name, sorted(KNOWN))
     return UnknownFunction(f"there is no function {node.name}", hint=hint, position=node.position)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import UnknownDataset
+from mfdb.kernel.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from mfdb.sql import statement as st
@@ -21,6 +21,5 @@ def table_of(name: st.TableName, catalogue: Catalogue) -> TableSchema:
     table = catalogue.table(name)
     if table is not None:
         return table
-    near = difflib.get_close_matches(name.name, list(catalogue.names()), n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else "SHOW DATASETS lists those that are known"
+    hint = nearest_hint(name.name, catalogue.names(), "SHOW DATASETS lists those that are known")
     raise UnknownDataset(f"there is no dataset {name}", hint=hint, position=name.position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -29,7 +29,7 @@ def of_owner(node: _T, owner: str, hidden: frozenset[str] = _NOTHING) -> _T:
     elif isinstance(node, tuple):
         parts = tuple(of_owner(part, owner, hidden) for part in node)
         found = parts if any(map(_differs, parts, node)) else node
-    return found  # type: ignore[no-any-return] # of the node's own type
+    return cast("_T", found)
 
 
 def _below_with(node: Any, owner: str, hidden: frozenset[str]) -> Any:

@@ -11,13 +11,13 @@ text, UUID as 16 bytes, IDENTITY as 20 bytes, JSON as text.
 
 from __future__ import annotations
 
-import difflib
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Final
 
 import msgspec
 
 from mfdb.kernel.errors import InvalidDefinition, NumberOutOfRange, UnknownObject, ValueTooLarge
+from mfdb.kernel.nearest import nearest_hint
 
 Scalar = bool | int | float | str | bytes | Decimal | None
 """A working value."""
@@ -131,8 +131,7 @@ def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = N
     """
     kind = NAMES.get(name.lower())
     if kind is None:
-        near = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0].upper()}?" if near else f"types: {_listed()}"
+        hint = nearest_hint(name.lower(), NAMES, f"types: {_listed()}", shown=str.upper)
         hint = _PREFIXES.get(name.lower(), hint)
         raise UnknownObject(f"there is no type {name}", hint=hint, position=position)
     numbers = _implied(name.lower(), numbers)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import ProgrammingError
+from mfdb.kernel.nearest import nearest_hint
 from shell.commands.registry import command
 from shell.options import NAMES, Refused, meaning_of, read_as
 from shell.settings import Expanded, Format
@@ -75,11 +75,9 @@ async def choose_format(session: Session, call: Call) -> None:
         try:
             session.display.format = Format(wanted)
         except ValueError as error:
-            near = difflib.get_close_matches(wanted, list(Format), n=1)
-            mean = f"did you mean {near[0]}? " if near else ""
             raise ProgrammingError(
                 f"no output format {call.argument[:40]!r}",
-                hint=f"{mean}there are {', '.join(Format)}",
+                hint=f"{nearest_hint(wanted, Format)} there are {', '.join(Format)}".lstrip(),
             ) from error
     session.inform(f"Output format is {session.display.format}.\n")
 
@@ -124,11 +122,10 @@ async def set_display(session: Session, call: Call) -> None:
             session.write(f"{one:<14}{_shown(getattr(display, one)):<10}{meaning_of(one)}\n")
         return
     if name not in _DISPLAYED:
-        near = difflib.get_close_matches(name, _DISPLAYED, n=1)
         elsewhere = f"{name} is set in the configuration: mfdb config" if name in NAMES else ""
         raise ProgrammingError(
             f"no display property {name[:40]!r}",
-            hint=f"did you mean {near[0]}?" if near else elsewhere or ", ".join(_DISPLAYED),
+            hint=nearest_hint(name, _DISPLAYED, elsewhere or ", ".join(_DISPLAYED)),
         )
     try:
         made = read_as(name, value.strip().strip("'\""))

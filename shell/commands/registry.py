@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import shlex
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from mfdb.kernel.errors import SqlSyntax
+from mfdb.kernel.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -146,8 +146,7 @@ def find(text: str) -> tuple[Command, Call]:
 
 
 def _unknown(word: str) -> SqlSyntax:
-    near = difflib.get_close_matches(word, _load(), n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "\\? lists the commands"
+    hint = nearest_hint(word, _load(), "\\? lists the commands", most=2, cutoff=0.5)
     return SqlSyntax(f"no meta command {word[:40]}", hint=hint)
 
 

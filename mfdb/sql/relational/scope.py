@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +13,7 @@ from mfdb.kernel.errors import (
     UnknownColumn,
     UnknownDataset,
 )
+from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql.bind_expression import RelationalScope
 from mfdb.sql.relational.tree import AUTHOR, ROW_ID, WRITTEN_AT, RelationField, TableRef
 
@@ -154,16 +154,14 @@ class QueryScope(RelationalScope):
 
     def _no_source(self, ref: st.ColumnRef) -> UnknownDataset:
         names = [source.name for source in self.sources]
-        near = difflib.get_close_matches(ref.table or "", names, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else f"FROM has: {', '.join(names[:12]) or '-'}"
+        hint = nearest_hint(ref.table or "", names, f"FROM has: {', '.join(names[:12]) or '-'}")
         return UnknownDataset(
             f"{ref.table} is no dataset of this query", hint=hint, position=ref.position
         )
 
     def _no_column(self, ref: st.ColumnRef) -> UnknownColumn:
         names = sorted({name for name, _ in self.star})
-        near = difflib.get_close_matches(ref.name, names, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else f"columns: {', '.join(names[:12]) or '-'}"
+        hint = nearest_hint(ref.name, names, f"columns: {', '.join(names[:12]) or '-'}")
         if not self.sources:
             hint = "a string is written in single quotes; a column needs FROM"
         return UnknownColumn(f"there is no column {ref.name}", hint=hint, position=ref.position)

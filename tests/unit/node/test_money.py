@@ -24,7 +24,7 @@ from mfdb.kernel.errors import (
     UnknownIdentity,
     UnknownObject,
 )
-from mfdb.kernel.ids import MFT, Wei, show
+from mfdb.kernel.ids import MFT, Hash, Wei, show
 from tests.fixtures.customers import customer
 from tests.fixtures.datasets import keys_of
 from tests.fixtures.node_town import PROVIDER_SETTINGS, Town, in_town
@@ -41,7 +41,7 @@ async def test_mft_goes_to_an_identity_by_petname_or_address(town: Town) -> None
     assert [column.name for column in told.columns] == ["step", "amount", "transaction", "block"]
     ((step, amount, transaction, block),) = told.rows
     assert (step, amount) == (f"to {show(BOB)}", Decimal(3))
-    mined = await alice.chain.block_of(bytes.fromhex(str(transaction)[2:]))  # type: ignore[arg-type]  # a Hash is bytes
+    mined = await alice.chain.block_of(Hash(bytes.fromhex(str(transaction)[2:])))
     assert mined == block
     await alice.run(f"TRANSFER 0.000000000000000001 MFT TO '{show(BOB)}'")
     assert await alice.chain.balance(BOB) == 3 * MFT + 1
@@ -248,8 +248,8 @@ async def test_a_transaction_that_another_branch_moved_is_still_waited_for(town:
     await asyncio.sleep(0.1)
     assert town.world.reorganise(1) == 1
     told = await sent
-    transaction = bytes.fromhex(str(told.rows[0][2])[2:])
-    assert await alice.chain.block_of(transaction) == told.rows[0][3]  # type: ignore[arg-type]  # a Hash is bytes
+    transaction = Hash(bytes.fromhex(str(told.rows[0][2])[2:]))
+    assert await alice.chain.block_of(transaction) == told.rows[0][3]
     assert await alice.chain.balance(BOB) == MFT
 
 
