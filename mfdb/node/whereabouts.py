@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Record)
 
+STATE_BYTES = 2**28
+"""What a provider may tell of manifests and placements, or of segments, before it is verified."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
@@ -48,13 +51,14 @@ async def whole_state(correspondent: Correspondent, dataset: DatasetId) -> Datas
 
     Raises:
         NetworkError: it does not answer.
-        BadProof: its pages run in circles.
+        BadProof: its pages run in circles, or come to more than `STATE_BYTES`.
         MfdbError: it refuses.
     """
     state = await correspondent.read(GetDataset(dataset=dataset), DatasetState)
     history = await _whole_history(correspondent, dataset, state)
-    segments, page = list(state.segments), state.segments
+    segments, page, size = list(state.segments), state.segments, 0
     while is_full(page):
+        size = _grown(size, page)
         last = page[-1].certificate.segment
         request = GetSegments(dataset=dataset, after=last)
         page = (await correspondent.read(request, Segments)).bundles
@@ -71,7 +75,9 @@ async def _whole_history(
 ) -> History:
     manifests, placements = list(state.manifests), list(state.placements)
     page: DatasetState | History = state
+    size = 0
     while is_full(page.manifests) or is_full(page.placements):
+        size = _grown(size, (*page.manifests, *page.placements))
         request = GetHistory(dataset=dataset, manifests=len(manifests), placements=len(placements))
         page = await correspondent.read(request, History)
         numbers = [signed.manifest.number for signed in page.manifests]
@@ -101,7 +107,18 @@ def first_page(records: Iterable[R]) -> tuple[R, ...]:
 
 def is_full(page: Sequence[Record]) -> bool:
     """Return whether records fill a page, so that others may follow."""
-    return sum(len(encode(record)) for record in page) >= SEGMENTS_BYTES
+    return _size(page) >= SEGMENTS_BYTES
+
+
+def _size(page: Sequence[Record]) -> int:
+    return sum(len(encode(record)) for record in page)
+
+
+def _grown(size: int, page: Sequence[Record]) -> int:
+    size += _size(page)
+    if size > STATE_BYTES:
+        raise BadProof("a provider tells more of a dataset than could be verified")
+    return size
 
 
 def verify_state(state: DatasetState, dataset: DatasetId, network: Network) -> Whereabouts:

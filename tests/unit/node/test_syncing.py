@@ -384,6 +384,9 @@ async def test_segments_come_page_by_page(town: Town, monkeypatch: pytest.Monkey
     )
     with pytest.raises(BadProof, match="do not ascend"):
         await remote._lookup.look(dataset, [liar.me])
+    monkeypatch.setattr(whereabouts, "STATE_BYTES", 4_000)
+    with pytest.raises(BadProof, match="more of a dataset"):
+        await remote._lookup.look(dataset, [town.stands[2].me])
 
 
 @in_town
@@ -403,6 +406,10 @@ async def test_a_long_history_of_rules_and_moves_comes_page_by_page(
     found = await remote._lookup.look(dataset, [town.stands[1].me])
     assert [one.manifest.number for one in found.manifests] == list(range(6))
     assert await read(town, bob, remote, dataset) == MESSAGES
+    with monkeypatch.context() as patch:
+        patch.setattr(whereabouts, "STATE_BYTES", 2_000)
+        with pytest.raises(BadProof, match="more of a dataset"):
+            await remote._lookup.look(dataset, [town.stands[2].me])
 
     def circling(request: GetHistory, caller: Address) -> History:
         again = msgspec.structs.replace(request, manifests=0)
