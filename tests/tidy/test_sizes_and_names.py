@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.tidy.source_tree import ROOT, python_files, shown, tree
+from tests.tidy.source_tree import CODE, ROOT, python_files, shown, text_files, tree
 
 FILE_LINES = 600
 FUNCTION_LINES = 70
@@ -36,6 +36,12 @@ def test_no_function_is_longer_than_70_lines() -> None:
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
     ]
     assert long == []
+
+
+def test_nothing_strays_into_the_tree() -> None:
+    """A test by hand twice left a shell's history in a folder that was then committed."""
+    folders = {p.parts[0] for path in text_files() if len((p := path.relative_to(ROOT)).parts) > 1}
+    assert folders - {*CODE, "docs", ".ci"} == set()
 
 
 def test_no_file_is_named_after_nothing() -> None:
