@@ -22,7 +22,7 @@ from mfdb.sql.types import RANGES, to_storage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mfdb.client.tables import PendingTable
+    from mfdb.client.pending_table import PendingTable
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.reading import Reading

@@ -19,7 +19,7 @@ from mfdb.sql.types import to_storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mfdb.client.tables import PendingTable
+    from mfdb.client.pending_table import PendingTable
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.reading import Reading

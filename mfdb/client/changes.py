@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.client.bulk import BulkInsert
 from mfdb.client.bulk_change import BulkChange
+from mfdb.client.pending_table import note
 from mfdb.client.plans import make_room
 from mfdb.client.quick_insert import quick_insert
 from mfdb.client.results import Column, Result, columns_of
 from mfdb.client.state import Batch
-from mfdb.client.tables import note
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import DuplicateRow, NetworkError, ProgrammingError, StaleWrite
 from mfdb.rules.evidence import EMBEDDED

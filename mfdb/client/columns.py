@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from mfdb.client.tables import versioned
+from mfdb.client.versioned import versioned
 from mfdb.dataset.blocks import records
 from mfdb.dataset.blocks.columns import INTEGERS, Column, array_of
 from mfdb.sql.compile import written_at_us
@@ -13,7 +13,7 @@ from mfdb.sql.relational.tree import AUTHOR, WRITTEN_AT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mfdb.client.tables import Naming, VersionedRow
+    from mfdb.client.versioned import Naming, VersionedRow
     from mfdb.client.watch import Watch
     from mfdb.dataset.blocks.scan import BlockScan
     from mfdb.sql.tables import Column as AnyColumn

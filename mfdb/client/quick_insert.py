@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.client.bulk import EXACT
-from mfdb.client.tables import footing_of
+from mfdb.client.pending_table import footing_of
 from mfdb.dataset.layout import of_dataset
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.rows import key_packer
@@ -29,8 +29,8 @@ from mfdb.sql.types import RANGES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mfdb.client.pending_table import Footing
     from mfdb.client.state import Batch
-    from mfdb.client.tables import Footing
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.keyring import Keyring
     from mfdb.dataset.replica import Replica

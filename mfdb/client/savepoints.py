@@ -12,7 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from mfdb.client.channels import Said
-    from mfdb.client.tables import PendingTable
+    from mfdb.client.pending_table import PendingTable
     from mfdb.kernel.ids import DatasetId
 
 _T = TypeVar("_T")

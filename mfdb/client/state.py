@@ -9,9 +9,9 @@ import msgspec
 
 from mfdb.client.channels import Channels, Ear, Said
 from mfdb.client.following import Subscriptions
+from mfdb.client.pending_table import PendingTable
 from mfdb.client.savepoints import Savepoint, copied
 from mfdb.client.settings import SessionSettings
-from mfdb.client.tables import PendingTable
 from mfdb.client.watch import Watch
 from mfdb.kernel.errors import (
     BatchFailed,

@@ -15,7 +15,8 @@ import msgspec
 from mfdb.client.cursor import Cursor, write_cursor
 from mfdb.client.results import Change, columns_of
 from mfdb.client.rows import maker
-from mfdb.client.tables import OneRow, versioned
+from mfdb.client.tables import OneRow
+from mfdb.client.versioned import versioned
 from mfdb.kernel.ids import Address, show
 from mfdb.sql.execute import CompiledSelect
 from mfdb.sql.tables import StoredRow

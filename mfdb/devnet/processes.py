@@ -46,6 +46,11 @@ class Process:
         return self.directory / f"{self.name}.log"
 
     @property
+    def former_log(self) -> Path:
+        """Where the logs of its earlier runs are, one after another."""
+        return self.directory / f"{self.name}.former.log"
+
+    @property
     def pid_file(self) -> Path:
         """Where its process id is kept while it runs."""
         return self.directory / f"{self.name}.pid"
@@ -96,12 +101,17 @@ def start(process: Process) -> subprocess.Popen[bytes]:
 def demand_stopped(process: Process) -> None:
     """Make the directory of a process that is about to start, and an empty log in it.
 
+    What it said before it was killed or stopped is moved to the end of its former log.
+
     Raises:
         DevnetFailed: it runs already.
     """
     if process.pid is not None:
         raise DevnetFailed(f"{process.name} runs already", hint="`mfdb devnet down` stops it")
     process.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if process.log.exists():
+        with process.former_log.open("ab") as former:
+            former.write(process.log.read_bytes())
     process.log.write_bytes(b"")
 
 

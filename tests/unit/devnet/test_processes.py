@@ -62,6 +62,19 @@ def test_a_process_announces_itself_and_is_stopped(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_what_a_process_said_outlives_its_next_start(tmp_path: Path) -> None:
+    async def story() -> None:
+        process = python(READY, tmp_path)
+        for _ in range(3):
+            child = await ready(process)
+            await processes.stop([process], CLOCK)
+            child.wait()
+        assert process.log.read_text() == "ready now\n"
+        assert process.former_log.read_text() == "ready now\n" * 2
+
+    asyncio.run(story())
+
+
 def test_what_does_not_listen_is_ended_by_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
