@@ -252,6 +252,18 @@ class InvalidSubstring(DataError):
     sqlstate = "22011"
 
 
+class InvalidBucket(DataError):
+    """Bounds or a count between which no number has a place."""
+
+    sqlstate = "2201G"
+
+
+class NoSuchMoment(InvalidText):
+    """A date or time that is written well and does not exist."""
+
+    sqlstate = "22008"
+
+
 class InvalidParameter(DataError):
     """A function cannot take this value of an argument."""
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import UngroupedColumn, UnknownFunction
-from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, RESULT_OF, SPREADS
-from mfdb.sql.types import BIGINT, BOOLEAN, DECIMAL, JSON, NUMBERS, TEXT, SqlType
+from mfdb.sql.bind_json import json_operands
+from mfdb.sql.coerce import coerce
+from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, REGRESSIONS, RESULT_OF, SPREADS
+from mfdb.sql.types import BIGINT, BOOLEAN, DECIMAL, DOUBLE, JSON, NUMBERS, TEXT, SqlType
 
 if TYPE_CHECKING:
     from mfdb.sql import statement as st
     from mfdb.sql.bound import Bound, Sort
+    from mfdb.sql.coerce import ParameterList
 
 
-_TWO = frozenset({"string_agg", "json_object_agg", "jsonb_object_agg"})
+_TWO = REGRESSIONS | {"string_agg", "json_object_agg", "jsonb_object_agg"}
 
 
 def is_aggregate(name: str) -> bool:
@@ -54,6 +57,8 @@ def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
     kind = operands[0].type
     if node.name in JSON_AGGREGATES:
         return JSON
+    if node.name in REGRESSIONS:
+        return _of_pairs(node, operands)
     if node.name not in _OF_FAMILY:
         return _numeric_aggregate(node, kind)
     family, result = _OF_FAMILY[node.name]
@@ -62,8 +67,24 @@ def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
     return result or kind
 
 
+def _of_pairs(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
+    for operand in operands:
+        if operand.type.family not in NUMBERS:
+            raise _no_aggregate(node, operand.type)
+    return BIGINT if node.name == "regr_count" else DOUBLE
+
+
+def taken(
+    node: st.Call, operands: tuple[Bound, ...], parameters: ParameterList
+) -> tuple[Bound, ...]:
+    """Return the operands of an aggregate as it takes them: pairs of numbers as floats."""
+    if node.name not in REGRESSIONS:
+        return json_operands(node, operands, parameters)
+    return tuple(coerce(operand, DOUBLE, parameters) for operand in operands)
+
+
 _OF_FAMILY: dict[str, tuple[str, SqlType | None]] = {
-    **dict.fromkeys(("bit_and", "bit_or"), ("integer", None)),
+    **dict.fromkeys(("bit_and", "bit_or", "bit_xor"), ("integer", None)),
     **dict.fromkeys(("bool_and", "bool_or", "every"), ("boolean", BOOLEAN)),
     "string_agg": ("text", TEXT),
 }

@@ -18,10 +18,9 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
-from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate
+from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate, taken
 from mfdb.sql.bind_arithmetic import arithmetic, compared, no_operator, signed
 from mfdb.sql.bind_function import bind_call
-from mfdb.sql.bind_json import json_operands
 from mfdb.sql.bind_operator import MATCHES, matching
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Sort, Value
 from mfdb.sql.coerce import ParameterList, boolean, coerce, settle, strict, unify
@@ -441,7 +440,7 @@ def _aggregate(node: st.Call, scope: Scope) -> Bound:
             settle(bind(argument, scope), scope.parameters, TEXT) for argument in node.arguments
         )
     kind = aggregate_type(node, operands)
-    operands = json_operands(node, operands, scope.parameters)
+    operands = taken(node, operands, scope.parameters)
     if kind.family == "interval" and not isinstance(scope, RelationalScope):
         raise scope.refusal(node, "an aggregate of intervals")
     order_by = tuple(bind_sort(item, scope) for item in node.order_by)

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import UnknownFunction
 from mfdb.kernel.nearest import nearest_hint
+from mfdb.sql.bind_any import bind_any
 from mfdb.sql.bind_json import bind_json_call
 from mfdb.sql.bound import Bound, Context, Lazy
 from mfdb.sql.coerce import ParameterList, coerce, strict, unify
 from mfdb.sql.convert import caster
 from mfdb.sql.functions import (
+    ANY_FUNCTIONS,
     CONTEXTS,
     FUNCTIONS,
     JOINING_FUNCTIONS,
     JSON_CALLS,
     KNOWN,
     LAZY_FUNCTIONS,
+    WINDOW_FUNCTIONS,
 )
 from mfdb.sql.types import (
     BIGINT,
@@ -65,6 +68,7 @@ _CONTEXT_TYPES = {
     "row_id": BYTEA,
     "written_at": TIMESTAMPTZ,
     "uuid": UUID,
+    "random": DOUBLE,
 }
 
 
@@ -80,6 +84,8 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
         return _joined(node, arguments, parameters)
     if node.name in JSON_CALLS:
         return bind_json_call(node, arguments, parameters)
+    if node.name in ANY_FUNCTIONS:
+        return bind_any(node, arguments, parameters)
     if node.name in CONTEXTS or node.name in _OF_NOW:
         return _context(node, arguments)
     overloads = FUNCTIONS.get(node.name)
@@ -121,6 +127,8 @@ def _shown(name: str, overload: Overload) -> str:
 
 def _unknown(node: st.Call) -> UnknownFunction:
     hint = nearest_hint(node.name, sorted(KNOWN))
+    if node.name in WINDOW_FUNCTIONS:
+        hint = f"it needs a window: {node.name}(...) OVER (ORDER BY ...)"
     return UnknownFunction(f"there is no function {node.name}", hint=hint, position=node.position)
 
 

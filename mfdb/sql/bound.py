@@ -52,7 +52,7 @@ class Field(Bound, frozen=True, kw_only=True):
 class Context(Bound, frozen=True, kw_only=True):
     """What the execution knows; `author`, `row_id` and `written_at` are the row's."""
 
-    what: Literal["caller", "now", "author", "row_id", "written_at", "uuid"]
+    what: Literal["caller", "now", "author", "row_id", "written_at", "uuid", "random"]
 
 
 class Strict(Bound, frozen=True, kw_only=True):
@@ -61,6 +61,18 @@ class Strict(Bound, frozen=True, kw_only=True):
     operator: str
     operands: tuple[Bound, ...]
     call: Callable[..., Any]
+
+
+class WithNulls(Bound, frozen=True, kw_only=True):
+    """A function that is called with NULLs too.
+
+    Operands from number `listed` on come to `call` as one list; they have one type.
+    """
+
+    operator: str
+    operands: tuple[Bound, ...]
+    call: Callable[..., Any]
+    listed: int | None = None
 
 
 class Lazy(Bound, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ import msgspec
 
 from mfdb.kernel.errors import MfdbError
 from mfdb.sql.allowance import Allowance
-from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Slot, Strict, Value
+from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Slot, Strict, Value, WithNulls
 from mfdb.sql.convert import placed
-from mfdb.sql.functions import random_uuid
+from mfdb.sql.functions import random_number, random_uuid
 from mfdb.sql.text_functions import joined
 from mfdb.sql.types import from_storage
 
@@ -97,6 +97,7 @@ def written_at_us(hlc: int) -> int:
 
 _CONTEXTS: dict[str, Compiled] = {
     "uuid": lambda _values, environment: random_uuid(environment.token),
+    "random": lambda _values, environment: random_number(environment.token),
     "caller": lambda _values, environment: environment.caller,
     "now": lambda _values, environment: environment.now_us,
     "author": _author,
@@ -167,6 +168,25 @@ def _strict_two(node: Strict, left: Compiled, right: Compiled) -> Compiled:
             raise
 
     return two
+
+
+def _with_nulls(node: WithNulls) -> Compiled:
+    operands = [compile_expression(operand) for operand in node.operands]
+    call, position = node.call, node.position
+    first = len(operands) if node.listed is None else node.listed
+    is_listed = node.listed is not None
+
+    def with_nulls(values: Values, environment: Environment) -> Any:
+        arguments = [operand(values, environment) for operand in operands]
+        if is_listed:
+            arguments[first:] = [arguments[first:]]
+        try:
+            return call(*arguments)
+        except MfdbError as error:
+            placed(error, position)
+            raise
+
+    return with_nulls
 
 
 # ---- operators that decide themselves about NULL
@@ -374,5 +394,6 @@ _COMPILERS: dict[type, Callable[[Any], Compiled]] = {
     Context: _context,
     Aggregate: _aggregate,
     Strict: _strict,
+    WithNulls: _with_nulls,
     Lazy: _lazy,
 }

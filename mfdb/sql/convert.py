@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mfdb.kernel.errors import BadType, InvalidText, MfdbError, NumberOutOfRange
+from mfdb.kernel.errors import BadType, InvalidText, MfdbError, NoSuchMoment, NumberOutOfRange
 from mfdb.kernel.ids import parse_address, show
 from mfdb.kernel.nesting import JSON_DEPTH, is_deep_json
 from mfdb.sql import interval as spans
@@ -79,7 +79,8 @@ def to_working(value: object, kind: SqlType) -> Scalar:
             )
         raise BadType(
             f"{type(value).__name__} {_shown(value)} is no {kind}",
-            hint=f"pass a value that {kind} can hold, or cast it",
+            hint=(isinstance(value, str) and _fault(value, kind))
+            or f"pass a value that {kind} can hold, or cast it",
         )
     return found
 
@@ -301,13 +302,24 @@ def parse_text(text: str, kind: SqlType) -> Scalar:
     """Return the working value that a text spells.
 
     Raises:
-        InvalidText: it spells none of that type.
+        InvalidText: it spells none of that type; NoSuchMoment: one that does not exist.
     """
     found = _PARSES[kind.family](text)
     if found is None:
         shown = text if len(text) <= 60 else text[:57] + "..."
+        fault = _fault(text, kind)
+        if fault:
+            raise NoSuchMoment(f"{shown!r} is no {kind}", hint=fault)
         raise InvalidText(f"{shown!r} is no {kind}", hint=_EXAMPLES.get(kind.family, ""))
     return fit(found, kind)
+
+
+def _fault(text: str, kind: SqlType) -> str:
+    if kind.family not in (*TIMES, "time"):
+        return ""
+    from mfdb.sql.moment_faults import fault_of  # with the first mistake
+
+    return fault_of(text)
 
 
 _EXAMPLES = {

@@ -1,19 +1,20 @@
-"""The forms of to_char, to_date and to_timestamp; what they do is loaded with their first call."""
+"""The forms of to_char, to_number, to_date and to_timestamp; what they do is loaded when called."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.sql.types import DATE, TEXT, TIMESTAMPTZ
+from mfdb.sql.types import DATE, DECIMAL, TEXT, TIMESTAMPTZ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfdb.sql.types import SqlType
 
-_GIVES = {"to_char": TEXT, "to_date": DATE, "to_timestamp": TIMESTAMPTZ}
+_GIVES = {"to_char": TEXT, "to_number": DECIMAL, "to_date": DATE, "to_timestamp": TIMESTAMPTZ}
 _TAKES = {
     "to_char": ("timestamptz", "timestamp", "date", "interval", "decimal", "float"),
+    "to_number": ("text",),
     "to_date": ("text",),
     "to_timestamp": ("text",),
 }
@@ -21,6 +22,10 @@ _TAKES = {
 
 def _late(name: str, family: str) -> Callable[[Any, str], Any]:
     def call(value: Any, template: str) -> Any:
+        if name == "to_number":
+            from mfdb.sql.number_reading import read_number
+
+            return read_number(value, template)
         from mfdb.sql.format_functions import CALLS
 
         return CALLS[name, family](value, template)

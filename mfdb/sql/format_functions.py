@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mfdb.kernel.errors import (
     DataError,
     InvalidText,
+    NoSuchMoment,
     NotSupportedError,
     NumberOutOfRange,
     ValueTooLarge,
 )
 from mfdb.sql.interval import DAY_US, HOUR_US, SECOND_US, decode
+from mfdb.sql.moment_faults import fault_of_day
 from mfdb.sql.types import EXACT
 
 if TYPE_CHECKING:
@@ -290,14 +292,20 @@ def _number_piece() -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=64)
-def _number_pieces(template: str) -> tuple[str, ...]:
+def number_pieces(template: str) -> tuple[str, ...]:
+    """Return the pieces of a template of numbers, those that are known in capitals.
+
+    Raises:
+        NotSupportedError: one is EEEE, RN or V.
+        ValueTooLarge: it is over 1,000 characters long.
+    """
     if len(template) > TEMPLATE_CHARACTERS:
         raise ValueTooLarge(f"a template has at most {TEMPLATE_CHARACTERS} characters")
     pieces = []
     for piece in _number_piece().findall(template):
         upper = piece.upper()
         if upper in ("EEEE", "RN", "V"):
-            raise NotSupportedError(f"to_char does not write {upper} of numbers")
+            raise NotSupportedError(f"there is no {upper} of numbers in templates")
         pieces.append(upper if upper in _KNOWN else piece)
     return tuple(pieces)
 
@@ -313,7 +321,7 @@ def number_to_char(value: Decimal, template: str) -> str:
     Raises:
         NotSupportedError: the template asks for EEEE, RN or V.
     """
-    pieces = _number_pieces(template)
+    pieces = number_pieces(template)
     point = next((at for at, piece in enumerate(pieces) if piece in (".", "D")), len(pieces))
     whole_digits = sum(piece in "09" for piece in pieces[:point])
     scale = sum(piece in "09" for piece in pieces[point:])
@@ -491,13 +499,13 @@ def _moment(found: dict[str, int], text: str) -> int:
     if "HH12" in found:
         hour = found["HH12"] % 12 + 12 * found.get("PM", 0)
     seconds = hour * 3_600 + found.get("MI", 0) * 60 + found.get("SS", 0)
-    in_range = hour < 24 and found.get("MI", 0) < 60 and found.get("SS", 0) < 60
-    try:
-        day = datetime.date(found.get("YYYY", 1), found.get("MM", 1), found.get("DD", 1))
-    except ValueError:
-        in_range = False
-    if not in_range:
-        raise InvalidText(f"{text[:40]!r} is no moment")
+    year, month, at = found.get("YYYY", 1), found.get("MM", 1), found.get("DD", 1)
+    fault = fault_of_day(year, month, at)
+    if not fault and not (hour < 24 and found.get("MI", 0) < 60 and found.get("SS", 0) < 60):
+        fault = "hours run from 0 to 23, minutes and seconds to 59"
+    if fault:
+        raise NoSuchMoment(f"{text[:40]!r} is no moment", hint=fault)
+    day = datetime.date(year, month, at)
     days = (day - _EPOCH.date()).days + max(found.get("DDD", 1) - 1, 0)
     return days * DAY_US + found.get("SSSSS", seconds) * SECOND_US + found.get("US", 0)
 

@@ -6,14 +6,12 @@ form, already converted to the family that the overload names.
 
 from __future__ import annotations
 
-import base64
 import math
 import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import (
-    BadType,
     DataError,
     DivisionByZero,
     InvalidPower,
@@ -23,10 +21,12 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.limits import ROW_BYTES
 from mfdb.rules.pattern import like_matcher
+from mfdb.sql.byte_functions import BYTE_FUNCTIONS
 from mfdb.sql.format_forms import FORMAT_FUNCTIONS
 from mfdb.sql.interval_functions import INTERVAL_FUNCTIONS
 from mfdb.sql.json_functions import JSON_FUNCTIONS
 from mfdb.sql.json_making import JSON_MAKING
+from mfdb.sql.moment_functions import MOMENT_FUNCTIONS
 from mfdb.sql.number_functions import NUMBER_FUNCTIONS
 from mfdb.sql.overload import Overload
 from mfdb.sql.text_functions import TEXT_FUNCTIONS
@@ -262,25 +262,6 @@ def _repeat(text: str, count: int) -> str:
     return text * max(count, 0)
 
 
-def _encode(data: bytes, how: str) -> str:
-    if how == "hex":
-        return data.hex()
-    if how == "base64":
-        return base64.b64encode(data).decode()
-    raise BadType(f"no encoding {how[:20]!r}", hint="hex and base64 are known")
-
-
-def _decode(text: str, how: str) -> bytes:
-    try:
-        if how == "hex":
-            return bytes.fromhex(text)
-        if how == "base64":
-            return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise DataError(f"the text is no {how}") from error
-    raise BadType(f"no encoding {how[:20]!r}", hint="hex and base64 are known")
-
-
 def _round(value: Decimal, digits: int = 0) -> Decimal:
     if not -1000 <= digits <= 1000:
         raise NumberOutOfRange("round takes -1000 to 1000 digits")
@@ -375,15 +356,21 @@ FUNCTIONS: dict[str, list[Overload]] = {
     "trim": _trim(str.strip),
     "ltrim": _trim(str.lstrip),
     "rtrim": _trim(str.rstrip),
-    "encode": [Overload(("bytes", "text"), TEXT, _encode)],
-    "decode": [Overload(("text", "text"), BYTEA, _decode)],
     "hex": [Overload(("bytes",), TEXT, bytes.hex)],
 }
-for _forms in (TIME_FUNCTIONS, INTERVAL_FUNCTIONS, FORMAT_FUNCTIONS, JSON_FUNCTIONS, JSON_MAKING):
+for _forms in (
+    TIME_FUNCTIONS,
+    INTERVAL_FUNCTIONS,
+    MOMENT_FUNCTIONS,
+    FORMAT_FUNCTIONS,
+    JSON_FUNCTIONS,
+    JSON_MAKING,
+):
     for _name, _more in _forms.items():
         FUNCTIONS[_name] = FUNCTIONS.get(_name, []) + [Overload(*form) for form in _more]
 FUNCTIONS |= NUMBER_FUNCTIONS
 FUNCTIONS |= TEXT_FUNCTIONS
+FUNCTIONS |= BYTE_FUNCTIONS
 FUNCTIONS |= {
     "position": FUNCTIONS["strpos"],
     "char_length": FUNCTIONS["length"],
@@ -400,8 +387,18 @@ def random_uuid(token: Callable[[int], bytes]) -> bytes:
     return uuid.UUID(bytes=token(16), version=4).bytes
 
 
+def random_number(token: Callable[[int], bytes]) -> float:
+    """Return a random number from 0 to below 1, of 53 bits."""
+    return (int.from_bytes(token(7)) >> 3) * 2.0**-53
+
+
 ROW_AGGREGATES = frozenset({"count", "sum", "min", "max", "avg"})
 """What the row route sums up itself."""
+REGRESSIONS = frozenset(
+    {"corr", "covar_pop", "covar_samp", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept",
+     "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy"}
+)  # fmt: skip
+"""Aggregates of pairs of numbers."""
 SPREADS = frozenset({"stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop"})
 JSON_CALLS = frozenset(
     f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("build_object", "build_array")
@@ -410,13 +407,22 @@ JSON_AGGREGATES = frozenset(
     f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("agg", "object_agg")
 )
 AGGREGATES = JSON_AGGREGATES | (
-    ROW_AGGREGATES | SPREADS | {"bool_and", "bool_or", "every", "string_agg", "bit_and", "bit_or"}
+    ROW_AGGREGATES
+    | SPREADS
+    | REGRESSIONS
+    | {"bool_and", "bool_or", "every", "string_agg", "bit_and", "bit_or", "bit_xor"}
 )
 LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
 JOINING_FUNCTIONS = frozenset({"concat", "concat_ws"})
 """Functions that pass NULLs over and take anything as text."""
+ANY_FUNCTIONS = frozenset(
+    {"pg_typeof", "num_nulls", "num_nonnulls", "format", "quote_literal", "quote_nullable", "date",
+     "version", "current_database", "current_schema"}
+)  # fmt: skip
+"""Functions that take anything, or nothing: `bind_any`."""
 CONTEXTS = {
     "gen_random_uuid": "uuid",
+    "random": "random",
     "now": "now",
     "transaction_timestamp": "now",
     "statement_timestamp": "now",
@@ -426,11 +432,17 @@ CONTEXTS = {
     "row_id": "row_id",
     "row_written_at": "written_at",
 }
+WINDOW_FUNCTIONS = frozenset(
+    {"row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead",
+     "first_value", "last_value", "nth_value"}
+)  # fmt: skip
+"""Functions that stand before OVER only."""
 KNOWN = (
     frozenset(FUNCTIONS)
     | AGGREGATES
     | LAZY_FUNCTIONS
     | JOINING_FUNCTIONS
     | JSON_CALLS
+    | ANY_FUNCTIONS
     | {*CONTEXTS, "current_date", "localtime", "localtimestamp"}
 )

@@ -13,7 +13,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import DataError, DivisionByZero, InvalidParameter, NumberOutOfRange
+from mfdb.kernel.errors import DivisionByZero, InvalidParameter, NoSuchMoment, NumberOutOfRange
 from mfdb.sql.interval import (
     DAY_US,
     HOUR_US,
@@ -23,6 +23,7 @@ from mfdb.sql.interval import (
     decode,
     encode,
 )
+from mfdb.sql.moment_faults import days_in, no_day
 from mfdb.sql.types import (
     DECIMAL,
     DOUBLE,
@@ -66,20 +67,13 @@ def shifted(us: int, interval: str, sign: int = 1) -> int:
     return moved
 
 
-def _days_in(year: int, month: int) -> int:
-    """Own, because the module `calendar` brings locales and takes long to import."""
-    if month == 2:
-        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
-    return 30 if month in (4, 6, 9, 11) else 31
-
-
 def _by_months(us: int, months: int) -> int:
     """The 31st becomes the last day of a shorter month."""
     at = _EPOCH + datetime.timedelta(microseconds=us)
     year, month = divmod(at.year * 12 + at.month - 1 + months, 12)
     if not 1 <= year <= 9999:
         raise NumberOutOfRange("times run from the year 1 to the year 9999")
-    day = min(at.day, _days_in(year, month + 1))
+    day = min(at.day, days_in(year, month + 1))
     return (at.replace(year=year, month=month + 1, day=day) - _EPOCH) // _US
 
 
@@ -110,7 +104,7 @@ def age(late: int, early: int) -> str:
     if us < 0:
         us, days = us + DAY_US, days - 1
     if days < 0:
-        days += _days_in(start.year, start.month)
+        days += days_in(start.year, start.month)
         months -= 1
     return encode(Parts(sign * months, sign * days, sign * us))
 
@@ -124,10 +118,10 @@ def make_time(hour: int, minute: int, second: float) -> int:
     """Return a time of day of its parts.
 
     Raises:
-        DataError: there is no such time.
+        NoSuchMoment: there is no such time.
     """
     if not (0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second < 60):
-        raise DataError(f"there is no time {hour}:{minute:02d}:{second}")
+        raise NoSuchMoment(f"there is no time {hour}:{minute:02d}:{second}")
     return hour * HOUR_US + minute * 60 * SECOND_US + round(second * SECOND_US)
 
 
@@ -135,12 +129,12 @@ def make_timestamp(year: int, month: int, day: int, hour: int, minute: int, seco
     """Return a moment of its parts.
 
     Raises:
-        DataError: there is no such moment.
+        NoSuchMoment: there is none.
     """
     try:
         midnight = datetime.datetime(year, month, day, tzinfo=datetime.UTC)
     except (ValueError, OverflowError):
-        raise DataError(f"there is no day {year}-{month}-{day}") from None
+        raise no_day(year, month, day) from None
     return (midnight - _EPOCH) // _US + make_time(hour, minute, second)
 
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import InvalidLogarithm, NumberOutOfRange
+from mfdb.kernel.errors import (
+    DivisionByZero,
+    InvalidBucket,
+    InvalidLogarithm,
+    NumberOutOfRange,
+)
 from mfdb.sql.overload import Overload
-from mfdb.sql.types import BIGINT, DECIMAL, DOUBLE, EXACT, RANGES
+from mfdb.sql.types import BIGINT, DECIMAL, DOUBLE, EXACT, INTEGER, RANGES, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 _DEGREE = 0.0174532925199432957692
 """Radians of one degree, PostgreSQL's constant."""
 _BIG = RANGES["BIGINT"]
+_FACTORIAL = 449
+"""The greatest factorial that a DECIMAL can hold is that of this number."""
 
 
 def _real(compute: Callable[..., float], *, infinite: bool = False) -> Callable[..., float]:
@@ -82,6 +89,75 @@ def _multiple(left: int, right: int) -> int:
     return found
 
 
+def _logarithm_of(base: float, value: float) -> float:
+    logarithm = _logarithm(math.log)
+    below = logarithm(base)
+    if below == 0:
+        raise DivisionByZero("there is no logarithm to the base 1")
+    return math.log10(value) if base == 10 else logarithm(value) / below
+
+
+def _quotient(left: Decimal, right: Decimal) -> Decimal:
+    if not right:
+        raise DivisionByZero("division by zero")
+    return EXACT.divide_int(left, right)
+
+
+def _factorial(number: int) -> Decimal:
+    if number < 0:
+        raise NumberOutOfRange("a negative number has no factorial")
+    if number > _FACTORIAL:
+        raise NumberOutOfRange("the result is out of the range of DECIMAL")
+    return Decimal(math.factorial(number))
+
+
+def _scale(value: Decimal) -> int:
+    return max(-int(value.as_tuple().exponent), 0)
+
+
+def _trimmed(value: Decimal) -> Decimal:
+    plain = value.normalize(EXACT)
+    return plain if int(plain.as_tuple().exponent) <= 0 else plain.quantize(1, context=EXACT)
+
+
+def _bucket(value: Any, low: Any, high: Any, count: int) -> int:
+    """Which of so many equal parts between two bounds a number lies in, 0 or one more outside."""
+    if count <= 0:
+        raise InvalidBucket("width_bucket takes a positive count")
+    if value != value or low != low or high != high:  # noqa: PLR0124 - NaN
+        raise InvalidBucket("width_bucket takes no NaN")
+    if low == high:
+        raise InvalidBucket("the bounds of width_bucket are equal")
+    if isinstance(low, float) and (math.isinf(low) or math.isinf(high)):
+        raise InvalidBucket("the bounds of width_bucket are infinite")
+    if low > high:
+        inside, past = value <= low, value <= high
+    else:
+        inside, past = value >= low, value >= high
+    if not inside or past:
+        return _last(count + 1) if past else 0
+    if isinstance(value, float):
+        part = math.floor(count * ((value - low) / (high - low)))
+    else:
+        part = int(EXACT.divide_int(EXACT.multiply(value - low, count), high - low))
+    return _last(min(part, count - 1) + 1)
+
+
+def _last(bucket: int) -> int:
+    if bucket not in RANGES["INTEGER"]:
+        raise NumberOutOfRange("the bucket is out of the range of INTEGER")
+    return bucket
+
+
+def size_pretty(size: int) -> str:
+    """Return a count of bytes with a unit, as pg_size_pretty writes it."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if abs(size) < 10_240 or unit == "TB":
+            break
+        size = (abs(size) + 512) // 1_024 * (1 if size > 0 else -1)
+    return f"{size} {unit}"
+
+
 def _float(compute: Callable[..., float], count: int = 1) -> list[Overload]:
     return [Overload(("float",) * count, DOUBLE, compute)]
 
@@ -90,7 +166,6 @@ NUMBER_FUNCTIONS: dict[str, list[Overload]] = {
     "cbrt": _float(_real(math.cbrt)),
     "exp": _float(_exponential),
     "ln": _float(_logarithm(math.log)),
-    "log": _float(_logarithm(math.log10)),
     "log10": _float(_logarithm(math.log10)),
     "pi": [Overload((), DOUBLE, lambda: math.pi)],
     "degrees": _float(_real(lambda angle: angle / _DEGREE)),
@@ -108,6 +183,26 @@ NUMBER_FUNCTIONS: dict[str, list[Overload]] = {
         Overload(("float",), DOUBLE, _truncated_float),
         Overload(("decimal", "integer"), DECIMAL, _truncated),
     ],
+    "log": [
+        *_float(_logarithm(math.log10)),
+        Overload(("float", "float"), DOUBLE, _logarithm_of),
+    ],
+    "sinh": _float(_real(math.sinh)),
+    "cosh": _float(_real(math.cosh)),
+    "tanh": _float(_real(math.tanh)),
+    "asinh": _float(_real(math.asinh)),
+    "acosh": _float(_real(math.acosh)),
+    "atanh": _float(_real(math.atanh)),
+    "div": [Overload(("decimal", "decimal"), DECIMAL, _quotient)],
+    "factorial": [Overload(("integer",), DECIMAL, _factorial)],
+    "scale": [Overload(("decimal",), INTEGER, _scale)],
+    "min_scale": [Overload(("decimal",), INTEGER, lambda value: _scale(_trimmed(value)))],
+    "trim_scale": [Overload(("decimal",), DECIMAL, _trimmed)],
+    "width_bucket": [
+        Overload(("decimal", "decimal", "decimal", "integer"), INTEGER, _bucket),
+        Overload(("float", "float", "float", "integer"), INTEGER, _bucket),
+    ],
+    "pg_size_pretty": [Overload(("integer",), TEXT, size_pretty)],
     "gcd": [Overload(("integer", "integer"), BIGINT, _divisor)],
     "lcm": [Overload(("integer", "integer"), BIGINT, _multiple)],
 }

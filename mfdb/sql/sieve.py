@@ -30,6 +30,8 @@ _SAFE = frozenset({*_TURNED, "not", "like"})
 _SAFE_LAZY = frozenset({"and", "or", "is_null", "is_true", "is_false", "same", "in", "in_given"})
 _NUMBERS = frozenset({"integer", "float", *TIMES})
 _STRINGS = frozenset({"text", "bytes"})
+_FIXED = ("caller", "now")
+"""What an execution knows that is one value for all of its rows."""
 _WIDEST = range(-(2**63), 2**63)
 _OF_ROWS = ("author", "row_id", "written_at")
 
@@ -210,9 +212,7 @@ def _is_safe(node: Bound) -> bool:
         return node.operator in _SAFE and all(map(_is_safe, node.operands))
     if type(node) is Lazy:
         return node.operator in _SAFE_LAZY and all(map(_is_safe, node.operands))
-    return type(node) in (Field, Value, Slot) or (
-        type(node) is Context and node.what not in _OF_ROWS
-    )
+    return type(node) in (Field, Value, Slot) or (type(node) is Context and node.what in _FIXED)
 
 
 def _conjuncts(where: Bound) -> Iterator[Bound]:

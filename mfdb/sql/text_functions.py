@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.errors import InvalidParameter, InvalidSubstring, ValueTooLarge
 from mfdb.kernel.limits import ROW_BYTES
 from mfdb.sql.overload import Overload
+from mfdb.sql.quoting import quote_ident
 from mfdb.sql.types import BYTEA, INTEGER, TEXT
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ TEXT_FUNCTIONS: dict[str, list[Overload]] = {
         Overload(("text", "text", "integer", "integer"), TEXT, _overlay),
     ],
     "to_hex": [Overload(("integer",), TEXT, lambda value: f"{value & (2**64 - 1):x}")],
-    "quote_literal": [Overload(("text",), TEXT, lambda text: "'" + text.replace("'", "''") + "'")],
+    "quote_ident": [Overload(("text",), TEXT, quote_ident)],
     "md5": [
         Overload(("text",), TEXT, lambda text: _md5(text.encode("utf-8", "surrogatepass"))),
         Overload(("bytes",), TEXT, _md5),

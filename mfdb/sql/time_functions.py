@@ -10,8 +10,9 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import DataError, InvalidParameter, NotSupportedError, NumberOutOfRange
+from mfdb.kernel.errors import InvalidParameter, NotSupportedError, NumberOutOfRange
 from mfdb.sql.convert import DAY_US
+from mfdb.sql.moment_faults import no_day
 from mfdb.sql.types import DATE, DECIMAL, DOUBLE, TIMESTAMP, TIMESTAMPTZ, fit
 
 if TYPE_CHECKING:
@@ -148,12 +149,12 @@ def make_date(year: int, month: int, day: int) -> int:
     """Return a date of its parts.
 
     Raises:
-        DataError: there is no such day.
+        NoSuchMoment: there is no such day.
     """
     try:
         return datetime.date(year, month, day).toordinal() - _EPOCH.toordinal()
     except (ValueError, OverflowError):
-        raise DataError(f"there is no day {year}-{month}-{day}") from None
+        raise no_day(year, month, day) from None
 
 
 def to_timestamp(seconds: float) -> int:

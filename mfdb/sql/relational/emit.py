@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.sql.bind_operator import MATCHES
-from mfdb.sql.bound import Bound, Context, Lazy, Slot, Strict, Value
+from mfdb.sql.bound import Bound, Context, Lazy, Slot, Strict, Value, WithNulls
 from mfdb.sql.lists import element_of
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.physical import (
@@ -115,6 +115,8 @@ class ScalarEmitter:
         if node.what == "caller":
             caller = self.about.caller
             return self.parameter(None if caller is None else bytes(caller), ph.BLOB)
+        if node.what == "random":
+            return Piece("random()", ph.DOUBLE)
         if node.what == "uuid":
             return Piece("unhex(replace(CAST(uuid() AS VARCHAR), '-', ''))", ph.BLOB)
         assert node.what == "now", "what a row knows is a field here"
@@ -169,19 +171,31 @@ class ScalarEmitter:
     def call(self, node: Strict, pieces: list[Piece]) -> Piece:
         """Return a call of the very function that the row route calls."""
         gives = loose(node)
-        takes, arguments = [], []
-        for piece in pieces:
-            if piece.phys.kind == "DEC":
-                takes.append("DIGITS")
-                arguments.append(f"CAST({piece.sql} AS VARCHAR)")
-            else:
-                takes.append(piece.phys.kind)
-                arguments.append(piece.sql)
+        takes, arguments = _given(pieces)
         name = self.functions.name_of(
             id(node.call), tuple(takes), gives.kind, node.call, node.position
         )
         called = f"{name}({', '.join(arguments)})"
         # DuckDB takes a NaN that a function returns for NULL, so that floats come back as text.
+        return Piece(f"CAST({called} AS DOUBLE)" if gives == ph.DOUBLE else called, gives)
+
+    def with_nulls(self, node: WithNulls) -> Piece:
+        """A call of ours that sees NULLs, its last operands perhaps as one list."""
+        gives = loose(node)
+        pieces = [self.emit(operand) for operand in node.operands]
+        head = pieces if node.listed is None else pieces[: node.listed]
+        takes, arguments = _given(head)
+        if node.listed is not None:
+            shown, phys = "[]", ph.VARCHAR
+            if len(pieces) > node.listed:
+                values, phys = self.alike(pieces[node.listed :])
+                shown = f"[{', '.join(values)}]"
+            takes.append(f"{phys.kind}[]")
+            arguments.append(f"CAST({shown} AS {phys.sql}[])")
+        name = self.functions.name_of(
+            id(node.call), tuple(takes), gives.kind, node.call, node.position, nulls=True
+        )
+        called = f"{name}({', '.join(arguments)})"
         return Piece(f"CAST({called} AS DOUBLE)" if gives == ph.DOUBLE else called, gives)
 
     def comparison(self, node: Strict, pieces: list[Piece]) -> Piece:
@@ -342,6 +356,16 @@ class ScalarEmitter:
         """`concat` and `concat_ws` pass NULLs over, here as there."""
         parts = ", ".join(self.sql(operand) for operand in node.operands)
         return Piece(f"{node.operator}({parts})", ph.VARCHAR)
+
+
+def _given(pieces: Sequence[Piece]) -> tuple[list[str], list[str]]:
+    """Return in what kinds operands come to a function of ours, and their SQL."""
+    takes, arguments = [], []
+    for piece in pieces:
+        is_exact = piece.phys.kind == "DEC"
+        takes.append("DIGITS" if is_exact else piece.phys.kind)
+        arguments.append(f"CAST({piece.sql} AS VARCHAR)" if is_exact else piece.sql)
+    return takes, arguments
 
 
 _E = ScalarEmitter

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import DataError, NotSupportedError
-from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value
+from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value, WithNulls
 from mfdb.sql.compile import compile_expression
-from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, SPREADS
+from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, REGRESSIONS, SPREADS
 from mfdb.sql.interval_functions import mean, total
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.emit import ScalarEmitter
@@ -17,6 +17,7 @@ from mfdb.sql.relational.physical import (
     shared,
 )
 from mfdb.sql.relational.pieces import Piece, keyed
+from mfdb.sql.relational.regression import REGRESSION
 from mfdb.sql.relational.tree import (
     RelationField,
     SeriesValue,
@@ -83,9 +84,17 @@ class ExpressionEmitter(ScalarEmitter):
             return Piece(f"string_agg({given}){after}", ph.VARCHAR)
         if kind in JSON_AGGREGATES:
             return self._json(pieces, word, after, order)
+        if kind in REGRESSIONS:
+            return self._regression(node, kind, pieces, after)
+        return self._computed(node, kind, piece, over, word, after)
+
+    def _computed(
+        self, node: Bound, kind: str, piece: Piece, over: str, word: str, after: str
+    ) -> Piece:
+        """Return an aggregate of one operand that is a number, or has an order."""
         if kind in SPREADS:
             return self._spread(kind, piece, word, after)
-        if kind in ("min", "max", "bit_and", "bit_or"):
+        if kind in ("min", "max", "bit_and", "bit_or", "bit_xor"):
             return Piece(f"{kind}({piece.sql}){after}", piece.phys)
         if node.type.family == "interval":
             call = total if kind == "sum" else mean
@@ -122,6 +131,16 @@ class ExpressionEmitter(ScalarEmitter):
         name = self.functions.name_of("mean", ("DIGITS", "BIGINT"), "DTEXT", average, 0)
         total = f"CAST(sum({over}){after} AS VARCHAR)"
         return Piece(f"{name}({total}, count({over}){after})", ph.DTEXT)
+
+    def _regression(self, node: Bound, kind: str, pieces: list[Piece], after: str) -> Piece:
+        """Correlation and the like, of two whole lists."""
+        gives = physical(node.type)
+        takes = ("DOUBLE[]", "DOUBLE[]")
+        name = self.functions.name_of(kind, takes, gives.kind, REGRESSION[kind], node.position)
+        called = f"{name}({', '.join(f'list({piece.sql}){after}' for piece in pieces)})"
+        if kind == "regr_count":
+            return Piece(f"coalesce({called}, 0)", gives)
+        return Piece(f"CAST({called} AS DOUBLE)", gives)
 
     def _spread(self, kind: str, piece: Piece, word: str, after: str) -> Piece:
         """Variance and standard deviation: exact numbers give exact ones, of the whole list."""
@@ -247,6 +266,7 @@ _EMIT: dict[type, Callable[[Any, Any], Piece]] = {
     Context: _E.context,
     RelationField: _E.field,
     Strict: _E.strict,
+    WithNulls: _E.with_nulls,
     Lazy: _E.lazy,
     Aggregate: _E.aggregate,
     WindowValue: _E.window,

@@ -8,7 +8,7 @@ from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.physical import Phys, native, physical
 
 if TYPE_CHECKING:
-    from mfdb.sql.bound import Strict
+    from mfdb.sql.bound import Bound
 
 SMALL = 18
 """Most digits of a DECIMAL that DuckDB keeps in 64 bits."""
@@ -26,7 +26,7 @@ def keyed(sql: str, phys: Phys) -> str:
     return f"split_part({sql}, '!', 1)" if phys.kind == "DTEXT" else sql
 
 
-def loose(node: Strict) -> Phys:
+def loose(node: Bound) -> Phys:
     """Our own functions give exact numbers as texts: nothing bounds their digits."""
     return ph.DTEXT if node.type.family == "decimal" else physical(node.type)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.sql.bound import Slot, Strict, Value
+from mfdb.sql.bound import Slot, Strict, Value, WithNulls
 from mfdb.sql.relational.tree import RelationField
 from mfdb.sql.types import NUMBERS
 
@@ -25,6 +25,8 @@ def is_leaf(node: Bound) -> bool:
 
 def is_risky(node: Bound) -> bool:
     """Return whether evaluating an expression may fail for some rows."""
+    if isinstance(node, WithNulls):
+        return True
     if isinstance(node, Strict):
         if node.operator in ("/", "%") or node.operator not in _SAFE:
             return True

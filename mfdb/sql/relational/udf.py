@@ -40,35 +40,48 @@ class Functions:
         """Whether the statement matches by regular expressions, which may be none."""
 
     def name_of(
-        self, key: Any, takes: tuple[str, ...], gives: str, call: Callable[..., Any], position: int
+        self,
+        key: Any,
+        takes: tuple[str, ...],
+        gives: str,
+        call: Callable[..., Any],
+        position: int,
+        *,
+        nulls: bool = False,
     ) -> str:
-        """Return the name under which DuckDB calls a function of ours."""
-        wanted = (key, takes, gives, position)
+        """Return the name under which DuckDB calls a function of ours, with `nulls` or without."""
+        wanted = (key, takes, gives, position, nulls)
         known = self.found.get(wanted)
         if known is None:
             known = Function(
                 f"f{len(self.found)}",
                 tuple(_SQL.get(kind, kind) for kind in takes),
                 _SQL.get(gives, "VARCHAR" if gives == "DOUBLE" else gives),
-                _fixed(len(takes), self._guarded(takes, gives, call, position)),
+                _fixed(len(takes), self._guarded(takes, gives, call, position, nulls=nulls)),
             )
             self.found[wanted] = known
         return known.name
 
     def _guarded(
-        self, takes: tuple[str, ...], gives: str, call: Callable[..., Any], position: int
+        self,
+        takes: tuple[str, ...],
+        gives: str,
+        call: Callable[..., Any],
+        position: int,
+        *,
+        nulls: bool,
     ) -> Callable[[tuple[Any, ...]], Any]:
         decoders = [_DECODE.get(kind) for kind in takes]
         encode = _ENCODE.get(gives)
         errors = self.errors
 
         def guarded(arguments: tuple[Any, ...]) -> Any:
-            if None in arguments:
+            if not nulls and None in arguments:
                 return None
             try:
                 value = call(
                     *(
-                        argument if decode is None else decode(argument)
+                        argument if decode is None or argument is None else decode(argument)
                         for argument, decode in zip(arguments, decoders, strict=True)
                     )
                 )
@@ -80,9 +93,13 @@ class Functions:
         return guarded
 
 
-_SQL = {"DTEXT": "VARCHAR", "DIGITS": "VARCHAR"}
+_SQL = {"DTEXT": "VARCHAR", "DIGITS": "VARCHAR", "DTEXT[]": "VARCHAR[]"}
 _ENCODE: dict[str, Callable[[Any], str]] = {"DTEXT": encode_decimal, "DOUBLE": repr}
-_DECODE: dict[str, Callable[[Any], Any]] = {"DTEXT": decode_decimal, "DIGITS": Decimal}
+_DECODE: dict[str, Callable[[Any], Any]] = {
+    "DTEXT": decode_decimal,
+    "DIGITS": Decimal,
+    "DTEXT[]": lambda texts: [None if text is None else decode_decimal(text) for text in texts],
+}
 
 
 def _fixed(count: int, call: Callable[[tuple[Any, ...]], Any]) -> Callable[..., Any]:
@@ -95,8 +112,12 @@ def _fixed(count: int, call: Callable[[tuple[Any, ...]], Any]) -> Callable[..., 
         return lambda a, b, c: call((a, b, c))
     if count == 4:
         return lambda a, b, c, d: call((a, b, c, d))
-    assert count == 6, "no function of ours takes five, or more"
-    return lambda a, b, c, d, e, f: call((a, b, c, d, e, f))
+    if count == 5:
+        return lambda a, b, c, d, e: call((a, b, c, d, e))
+    if count == 6:
+        return lambda a, b, c, d, e, f: call((a, b, c, d, e, f))
+    assert count == 7, "no function of ours takes more"
+    return lambda a, b, c, d, e, f, g: call((a, b, c, d, e, f, g))
 
 
 # ---- aggregates over exact numbers that DuckDB cannot hold
