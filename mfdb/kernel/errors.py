@@ -252,7 +252,7 @@ class InvalidSubstring(DataError):
     sqlstate = "22011"
 
 
-class InvalidBucket(DataError):
+class InvalidHistogram(DataError):
     """Bounds or a count between which no number has a place."""
 
     sqlstate = "2201G"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import (
     DivisionByZero,
-    InvalidBucket,
+    InvalidHistogram,
     InvalidLogarithm,
     NumberOutOfRange,
 )
@@ -120,16 +120,16 @@ def _trimmed(value: Decimal) -> Decimal:
     return plain if int(plain.as_tuple().exponent) <= 0 else plain.quantize(1, context=EXACT)
 
 
-def _bucket(value: Any, low: Any, high: Any, count: int) -> int:
+def _part_of(value: Any, low: Any, high: Any, count: int) -> int:
     """Which of so many equal parts between two bounds a number lies in, 0 or one more outside."""
     if count <= 0:
-        raise InvalidBucket("width_bucket takes a positive count")
+        raise InvalidHistogram("width_bucket takes a positive count")
     if value != value or low != low or high != high:  # noqa: PLR0124 - NaN
-        raise InvalidBucket("width_bucket takes no NaN")
+        raise InvalidHistogram("width_bucket takes no NaN")
     if low == high:
-        raise InvalidBucket("the bounds of width_bucket are equal")
+        raise InvalidHistogram("the bounds of width_bucket are equal")
     if isinstance(low, float) and (math.isinf(low) or math.isinf(high)):
-        raise InvalidBucket("the bounds of width_bucket are infinite")
+        raise InvalidHistogram("the bounds of width_bucket are infinite")
     if low > high:
         inside, past = value <= low, value <= high
     else:
@@ -143,10 +143,10 @@ def _bucket(value: Any, low: Any, high: Any, count: int) -> int:
     return _last(min(part, count - 1) + 1)
 
 
-def _last(bucket: int) -> int:
-    if bucket not in RANGES["INTEGER"]:
+def _last(part: int) -> int:
+    if part not in RANGES["INTEGER"]:
         raise NumberOutOfRange("the bucket is out of the range of INTEGER")
-    return bucket
+    return part
 
 
 def size_pretty(size: int) -> str:
@@ -199,8 +199,8 @@ NUMBER_FUNCTIONS: dict[str, list[Overload]] = {
     "min_scale": [Overload(("decimal",), INTEGER, lambda value: _scale(_trimmed(value)))],
     "trim_scale": [Overload(("decimal",), DECIMAL, _trimmed)],
     "width_bucket": [
-        Overload(("decimal", "decimal", "decimal", "integer"), INTEGER, _bucket),
-        Overload(("float", "float", "float", "integer"), INTEGER, _bucket),
+        Overload(("decimal", "decimal", "decimal", "integer"), INTEGER, _part_of),
+        Overload(("float", "float", "float", "integer"), INTEGER, _part_of),
     ],
     "pg_size_pretty": [Overload(("integer",), TEXT, size_pretty)],
     "gcd": [Overload(("integer", "integer"), BIGINT, _divisor)],
