@@ -19,7 +19,15 @@ from msgspec.structs import replace
 from mfdb.chain.port import CashCheque
 from mfdb.kernel.account import recover
 from mfdb.kernel.codec import decode, encode
-from mfdb.kernel.errors import BadSignature, MfdbError, NetworkError, StaleCheque
+from mfdb.kernel.errors import (
+    BadSignature,
+    CorruptRecord,
+    MalformedMessage,
+    MfdbError,
+    NetworkError,
+    StaleCheque,
+    ValueTooLarge,
+)
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, Wei
 from mfdb.kernel.limits import RECORD_BYTES
 from mfdb.node.dues import PayCheque, Standing
@@ -350,12 +358,23 @@ class Accounts:
         with self._store.snapshot() as view:
             kept = view.get(b"W" + peer)
             issued, received = view.get(b"Q" + peer), view.get(b"q" + peer)
-        ledger = Ledger(
-            ours=self._thresholds,
-            theirs=NO_THRESHOLDS,
-            account=load(kept) if kept else Account(),
-        )
-        return PeerAccount(ledger.resume(), _cheque(issued), _cheque(received))
+        try:
+            account, last = load(kept) if kept else Account(), _cheque(issued)
+        except (CorruptRecord, MalformedMessage, ValueTooLarge) as error:
+            # As one that is lost: the peer tells how it stands, and our last cheque (`adopt`).
+            log.warning("the account with 0x%s is damaged: %s", peer.hex(), error)
+            account, last = Account(), None
+        ledger = Ledger(ours=self._thresholds, theirs=NO_THRESHOLDS, account=account)
+        return PeerAccount(ledger.resume(), last, _received(peer, received))
+
+
+def _received(peer: Address, kept: bytes | None) -> PayCheque | None:
+    """Return the last cheque of a peer; its next one pays for a damaged one, too."""
+    try:
+        return _cheque(kept)
+    except (MalformedMessage, ValueTooLarge) as error:
+        log.warning("the last cheque of 0x%s is damaged: %s", peer.hex(), error)
+        return None
 
 
 def _cheque(data: bytes | None) -> PayCheque | None:

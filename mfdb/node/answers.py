@@ -77,7 +77,10 @@ class DatasetState(Record, frozen=True, tag="dataset"):
 
 
 class PlacementLog(Record, frozen=True, tag="placed"):
-    """The placement log of a dataset as it stands here, oldest first."""
+    """The placement log of a dataset as it stands here, from the first entry on that was told.
+
+    Oldest first; if it fills a page (`SEGMENTS_BYTES`), others follow (`GetHistory`).
+    """
 
     entries: tuple[SignedPlacement, ...]
 

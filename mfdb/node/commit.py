@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ class Transaction:
     def __init__(self, under: Snapshot | Transaction) -> None:
         self._under = under
         self._writes: dict[bytes, bytes | None] = {}
-        self.redefines: bool = isinstance(under, Transaction) and under.redefines
-        """Whether it changes what others remember of the store (`Committer.redefined`)."""
+        self.redefines: set[bytes] = set()
+        """The datasets of which it changes what others remember of the store (`Committer`)."""
+        if isinstance(under, Transaction):
+            self.redefines |= under.redefines
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""
@@ -110,6 +113,13 @@ class Committer:
         """Changes in them."""
         self.redefined = 0
         """Grows with every commit after which what is remembered of rules may not hold any more."""
+        self._redefined_at: dict[bytes, int] = {}
+        """How far it had grown when that was so of a dataset, the last one last."""
+
+    def redefined_since(self, then: int) -> list[bytes]:
+        """Return the datasets that were redefined since `redefined` stood at this."""
+        newest = reversed(self._redefined_at.items())
+        return [dataset for dataset, _ in takewhile(lambda one: one[1] > then, newest)]
 
     async def submit(self, change: Callable[[Transaction], T]) -> T:
         """Return what a change returns, once it is durable.
@@ -162,21 +172,31 @@ class Committer:
                     self._apply(submitted, transaction, done)
                 self._before_commit(transaction)
             writes = transaction.writes()
-            if writes:
-                carry_out = self._run_briefly if len(writes) <= BRIEF else self._run_blocking
-                await carry_out(lambda: self._store.write(writes))
+            await self._write(writes, transaction.redefines)
         except BaseException as error:
             for submitted in group:
                 _fail(submitted, error)
             if not isinstance(error, Exception):
                 raise
             return
-        self.redefined += transaction.redefines
         self.commits += bool(writes)
         self.changes += len(done)
         for submitted, result in done:
             if not submitted.future.done():
                 submitted.future.set_result(result)
+
+    async def _write(self, writes: Sequence[Write], redefines: set[bytes]) -> None:
+        """Make writes durable; a store that tells a failure may have kept them all the same."""
+        try:
+            if writes:
+                carry_out = self._run_briefly if len(writes) <= BRIEF else self._run_blocking
+                await carry_out(lambda: self._store.write(writes))
+        finally:
+            if redefines:
+                self.redefined += 1
+                for dataset in sorted(redefines):
+                    self._redefined_at.pop(dataset, None)
+                    self._redefined_at[dataset] = self.redefined
 
     @staticmethod
     def _apply(

@@ -269,7 +269,10 @@ class Audit(Record, frozen=True, tag="audit"):
 
 
 class TakeOver(Record, frozen=True, tag="takeover"):
-    """Ask a spare provider to rebuild the shards lost in a case, under the owner's mandate."""
+    """Ask a spare provider to rebuild the shards lost in a case, under the owner's mandate.
+
+    The state has a page each of manifests and placement entries; whoever asks tells the others.
+    """
 
     case: CaseId
     agreement: AgreementId

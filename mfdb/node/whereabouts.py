@@ -55,7 +55,7 @@ async def whole_state(correspondent: Correspondent, dataset: DatasetId) -> Datas
         MfdbError: it refuses.
     """
     state = await correspondent.read(GetDataset(dataset=dataset), DatasetState)
-    history = await _whole_history(correspondent, dataset, state)
+    history = await whole_history(correspondent, dataset, state)
     segments, page, size = list(state.segments), state.segments, 0
     while is_full(page):
         size = _grown(size, page)
@@ -70,9 +70,23 @@ async def whole_state(correspondent: Correspondent, dataset: DatasetId) -> Datas
     )
 
 
-async def _whole_history(
+async def whole_rules(correspondent: Correspondent, dataset: DatasetId) -> DatasetState:
+    """Return the manifests and placement that a provider tells of a dataset, as `whole_state`."""
+    state = await correspondent.read(GetDataset(dataset=dataset), DatasetState)
+    history = await whole_history(correspondent, dataset, state)
+    return DatasetState(manifests=history.manifests, placements=history.placements, segments=())
+
+
+async def whole_history(
     correspondent: Correspondent, dataset: DatasetId, state: DatasetState
 ) -> History:
+    """Return all manifests and placement entries, of which a provider told the first pages.
+
+    Raises:
+        NetworkError: it does not answer.
+        BadProof: its pages run in circles, or come to more than `STATE_BYTES`.
+        MfdbError: it refuses.
+    """
     manifests, placements = list(state.manifests), list(state.placements)
     page: DatasetState | History = state
     size = 0

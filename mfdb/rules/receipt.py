@@ -6,6 +6,7 @@ whose root is signed; each receipt carries its own leaf and path (length 0 for a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mfdb.kernel.codec import Record
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfdb.kernel.account import Account
+
+
+BATCHES = 2**14
+"""Verdicts over signed batches that are remembered, a few hundred bytes each."""
 
 
 class WriteReceipt(Record, frozen=True):
@@ -150,9 +155,17 @@ def check_form(receipt: WriteReceipt, promised: Promised) -> None:
 
 
 def is_signed(receipt: WriteReceipt, *, network: Network, signer: Address) -> bool:
-    """Return whether a receipt's batch was signed by a provider's hot key."""
+    """Return whether a receipt's batch was signed by a provider's hot key.
+
+    Receipts of one batch share a signature, and are read often: the verdict is remembered.
+    """
+    return _is_batch_signed(receipt.batch, receipt.signature, network, signer)
+
+
+@lru_cache(maxsize=BATCHES)
+def _is_batch_signed(batch: AckBatch, signature: bytes, network: Network, signer: Address) -> bool:
     try:
-        check_signer(network, receipt.batch, receipt.signature, signer)
+        check_signer(network, batch, signature, signer)
     except ProtocolViolation:
         return False
     return True

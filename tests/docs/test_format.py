@@ -185,7 +185,8 @@ def test_frame_kinds_paths_and_protocol_are_the_codes() -> None:
 
 
 PROVIDER_KEYS = tuple(
-    f"mfdb/node/provider/{name}.py" for name in ("shelf", "agreements", "rows", "hot_index")
+    f"mfdb/node/provider/{name}.py"
+    for name in ("shelf", "agreements", "rows", "hot_index", "releases")
 )
 
 

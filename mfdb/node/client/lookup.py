@@ -7,11 +7,10 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.codec import decode, encode
+from mfdb.kernel.codec import decode_own, encode
 from mfdb.kernel.digest import sha256
 from mfdb.kernel.errors import MfdbError, PeerUnreachable, ProtocolViolation, UnknownDataset
 from mfdb.kernel.ids import DatasetId, Hash
-from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.answers import DatasetState
 from mfdb.node.whereabouts import Whereabouts, check_on_chain, verify_state, whole_state
 from mfdb.rules.placement import Placement
@@ -44,7 +43,7 @@ class Lookup:
             with self._context.store.snapshot() as view:
                 kept = view.get(_PREFIX + dataset)
             if kept is not None:
-                state = decode(DatasetState, kept, limit_bytes=FRAME_BYTES)
+                state = decode_own(DatasetState, kept)
                 self._known[dataset] = verify_state(state, dataset, self._context.network)
         return self._known.get(dataset)
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import AccessDenied, DeadlineExceeded, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import ZERO_HASH, ChangesetId, SegmentId
-from mfdb.node.answers import Done, Keys, LogPage, PlacementLog, SealedReport
+from mfdb.node.answers import Done, Keys, LogPage, SealedReport
+from mfdb.node.placement_log import hand_over
 from mfdb.node.requests import (
     GetKeys,
     Heal,
     PutManifest,
-    PutPlacement,
     PutReleases,
     ReadLog,
     Recode,
@@ -180,10 +180,12 @@ class Mover:
         for provider in newcomers:
             for manifest in found.manifests:
                 await self._ask(provider, PutManifest(signed=manifest), Done)
-        request = PutPlacement(dataset=found.manifest.dataset, entries=entries)
+        dataset = found.manifest.dataset
         for provider in newcomers:
-            await self._ask(provider, request, PlacementLog)
-        told = await self._tell(found.placement.providers, request, PlacementLog)
+            await self._hand_over(provider, dataset, entries)
+        told = await self._each(
+            found.placement.providers, lambda one: self._hand_over(one, dataset, entries)
+        )
         replicas = set(found.placement.replica_set) & told
         if len(replicas) < found.manifest.profile.write_quorum and not newcomers:
             raise QuorumNotReached("too few replicas have taken the new placement")
@@ -332,10 +334,23 @@ class Mover:
         self, providers: Iterable[Address], request: Request, kind: type[Record] = Done
     ) -> set[Address]:
         """Ask providers to do something; return who did."""
+        return await self._each(
+            providers, lambda one: self._ask(one, request, kind, timeout_s=HEAL_TIMEOUT_S)
+        )
+
+    async def _hand_over(
+        self, provider: Address, dataset: DatasetId, log: tuple[SignedPlacement, ...]
+    ) -> None:
+        await hand_over(await self._context.directory.reach(provider), dataset, log)
+
+    async def _each(
+        self, providers: Iterable[Address], what: Callable[[Address], Awaitable[object]]
+    ) -> set[Address]:
+        """Do something with each provider; return of whom it could be done."""
         done = set()
         for provider in providers:
             try:
-                await self._ask(provider, request, kind, timeout_s=HEAL_TIMEOUT_S)
+                await what(provider)
             except MfdbError as error:
                 log.warning("not done by=0x%s %s", provider.hex(), error)
             else:

@@ -8,40 +8,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.codec import encode
-from mfdb.node.provider.shelf import opened
+from mfdb.node.provider import records
 from mfdb.rules.placement import SignedAgreement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mfdb.kernel.ids import Address, Hash
     from mfdb.node.commit import Transaction
-    from mfdb.node.provider.shelf import View
+    from mfdb.node.provider.records import DamagedRecord, View
+
+    Note = Callable[[DamagedRecord], None]
 
 
 def proposed_agreement(view: View, subject: Hash, client: Address) -> SignedAgreement | None:
     """Return the agreement that this provider signed last for a client's subject, or None."""
-    data = view.get(b"A" + subject + client)
-    return opened(SignedAgreement, data) if data else None
+    return records.get(view, b"A" + subject + client, SignedAgreement)
 
 
 def put_proposed_agreement(transaction: Transaction, signed: SignedAgreement) -> None:
     """Keep an agreement that this provider signed and that is not placed yet."""
     agreement = signed.agreement
-    transaction.put(b"A" + agreement.subject + agreement.client, encode(signed))
+    records.put(transaction, b"A" + agreement.subject + agreement.client, signed)
 
 
-def proposed_agreements(view: View) -> Iterator[SignedAgreement]:
+def proposed_agreements(view: View, note: Note) -> Iterator[SignedAgreement]:
     """Yield every agreement that this provider signed and that is not placed yet."""
-    return (opened(SignedAgreement, data) for _, data in view.scan(b"A"))
+    return records.sound(view, b"A", SignedAgreement, note)
 
 
 def put_placed_agreement(transaction: Transaction, signed: SignedAgreement) -> None:
     """Keep an agreement of this provider that a placement names: it is registered and binds."""
     agreement = signed.agreement
     suffix = agreement.subject + agreement.client
-    transaction.put(b"a" + suffix, encode(signed))
+    records.put(transaction, b"a" + suffix, signed)
     proposed = proposed_agreement(transaction, agreement.subject, agreement.client)
     if proposed is not None and proposed.agreement == agreement:
         transaction.delete(b"A" + suffix)
@@ -49,10 +49,9 @@ def put_placed_agreement(transaction: Transaction, signed: SignedAgreement) -> N
 
 def placed_agreement(view: View, subject: Hash, client: Address) -> SignedAgreement | None:
     """Return this provider's agreement that a placement names, or None."""
-    data = view.get(b"a" + subject + client)
-    return opened(SignedAgreement, data) if data else None
+    return records.get(view, b"a" + subject + client, SignedAgreement)
 
 
-def placed_agreements(view: View) -> Iterator[SignedAgreement]:
+def placed_agreements(view: View, note: Note) -> Iterator[SignedAgreement]:
     """Yield every agreement of this provider that a placement names."""
-    return (opened(SignedAgreement, data) for _, data in view.scan(b"a"))
+    return records.sound(view, b"a", SignedAgreement, note)

@@ -26,7 +26,7 @@ from mfdb.node.requests import Audit
 from replication.audit import failed_draw
 
 if TYPE_CHECKING:
-    from mfdb.kernel.ids import Address, AgreementId, Hash
+    from mfdb.kernel.ids import Address, AgreementId, DatasetId, Hash
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.court import Court
     from replication.segment import SignedStoreReceipt
@@ -63,16 +63,25 @@ class Auditing:
 
     def _mine(self, beacon: Hash) -> list[tuple[Address, SignedStoreReceipt]]:
         """Return the receipts that this provider is elected to audit, with their holders."""
-        share_bp = round(self._context.settings.audit_share * BASIS_POINTS)
         mine: list[tuple[Address, SignedStoreReceipt]] = []
-        with self._context.store.snapshot() as view:
-            for dataset in shelf.datasets(view):
-                placement = shelf.placement(view, dataset, self._context.network)
-                for bundle in shelf.segments(view, dataset):
-                    mine += audits_of(
-                        self._context.me, placement, bundle, beacon, share_bp=share_bp
-                    )
+        for dataset in self._context.kept():
+            with self._context.sparing(dataset):
+                mine += self._mine_of(dataset, beacon)
         return mine
+
+    def _mine_of(
+        self, dataset: DatasetId, beacon: Hash
+    ) -> list[tuple[Address, SignedStoreReceipt]]:
+        share_bp = round(self._context.settings.audit_share * BASIS_POINTS)
+        with self._context.store.snapshot() as view:
+            placement = shelf.placement(view, dataset, self._context.network)
+            bundles = shelf.segments(view, dataset)
+        me = self._context.me
+        return [
+            one
+            for bundle in bundles
+            for one in audits_of(me, placement, bundle, beacon, share_bp=share_bp)
+        ]
 
     async def _audit(
         self, holder: Address, signed: SignedStoreReceipt, epoch: int, beacon: Hash

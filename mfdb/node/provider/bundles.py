@@ -14,6 +14,7 @@ import msgspec
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature
 from mfdb.node.answers import Done, Stored
 from mfdb.node.provider import shelf
+from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.requests import PutSealed, PutShard
 from mfdb.rules.evidence import StoreReceipt, check_signer
 from mfdb.rules.merkle import unit_count
@@ -117,7 +118,7 @@ class Bundles:
         dataset, bundle = request.dataset, request.bundle
         if shelf.is_dropped(transaction, dataset, bundle.certificate.segment):
             return
-        known = shelf.segment(transaction, dataset, bundle.certificate.segment)
+        known = _kept(transaction, dataset, bundle)
         if known is not None:
             placement = shelf.placement(transaction, dataset, self._context.network)
             bundle = _merged(known, bundle, placement)
@@ -180,7 +181,7 @@ class Bundles:
         placement = self._context.placement(dataset)
         for bundle in bundles:
             with self._context.store.snapshot() as view:
-                known = shelf.segment(view, dataset, bundle.certificate.segment)
+                known = _kept(view, dataset, bundle)
                 if shelf.is_dropped(view, dataset, bundle.certificate.segment):
                     continue
             if known is None or _merged(known, bundle, placement) != known:
@@ -209,10 +210,19 @@ def sealed_ids(view: shelf.View, dataset: DatasetId) -> frozenset[ChangesetId]:
     return frozenset(id_ for b in shelf.segments(view, dataset) for id_ in b.changesets)
 
 
+def _kept(view: shelf.View, dataset: DatasetId, bundle: SealedSegment) -> SealedSegment | None:
+    """Return what is kept of a segment; a damaged bundle makes way for the verified one."""
+    try:
+        return shelf.segment(view, dataset, bundle.certificate.segment)
+    except DamagedRecord as error:
+        log.warning("%s dataset=0x%s", error, dataset.hex())
+        return None
+
+
 def _keep_shard(transaction: Transaction, request: PutShard) -> None:
     segment = request.bundle.certificate.segment
     shelf.put_shard(transaction, request.dataset, segment, request.shard, request.data)
-    if shelf.segment(transaction, request.dataset, segment) is None:
+    if _kept(transaction, request.dataset, request.bundle) is None:
         bare = msgspec.structs.replace(request.bundle, receipts=())
         shelf.put_segment(transaction, request.dataset, bare)
 

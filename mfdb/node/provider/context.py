@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.kernel.errors import AccessDenied
+from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.node.provider import shelf
-from mfdb.rules.authorise import Denied, authorise
+from mfdb.rules.authorise import Allowed, Denied, authorise
+from mfdb.rules.manifest import Action
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mfdb.chain.port import Chain
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
@@ -19,11 +24,14 @@ if TYPE_CHECKING:
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.commit import Committer, RunBlocking
     from mfdb.node.directory import Directory
+    from mfdb.node.provider.damage import Damage
     from mfdb.node.settings import NodeSettings, ProviderSettings
     from mfdb.rules.evidence import Network
-    from mfdb.rules.manifest import Action
+    from mfdb.rules.manifest import Manifest
     from mfdb.rules.placement import Placement
     from mfdb.store.port import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +49,51 @@ class Context:
     directory: Directory
     node: NodeSettings
     settings: ProviderSettings
+    damage: Damage
+    invited: set[tuple[DatasetId, Address]]
+    """Which spare providers are just asked to take over a part of which dataset."""
 
     @property
     def me(self) -> Address:
         """This provider's identity."""
         return self.keys.account.address
 
+    def kept(self) -> tuple[DatasetId, ...]:
+        """Return every dataset that this provider keeps something of."""
+        with self.store.snapshot() as view:
+            return shelf.datasets(view)
+
+    @contextmanager
+    def sparing(self, dataset: DatasetId) -> Iterator[None]:
+        """Let nothing that is wrong with one dataset keep others from being looked after."""
+        try:
+            yield
+        except MfdbError as error:
+            self.damage.note(error)
+            log.warning("not looked after dataset=0x%s %s", dataset.hex(), error)
+
     def placement(self, dataset: DatasetId) -> Placement:
         """Return where a dataset stands, as this provider knows it."""
         with self.store.snapshot() as view:
             return shelf.placement(view, dataset, self.network)
+
+    def demand_part(self, dataset: DatasetId, identity: Address) -> tuple[Manifest, bool]:
+        """Return the manifest in force, for whoever has a part in a dataset; and if he serves it.
+
+        A part is any right at all, or being one of its providers.
+
+        Raises:
+            AccessDenied: nothing in it is granted to him.
+            UnknownDataset: the dataset is not kept here.
+        """
+        with self.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+            placement = shelf.placement(view, dataset, self.network)
+        serves = identity in placement.providers
+        manifest = manifest.at(self.clock.now_s())
+        if not serves and not _has_any_right(manifest, identity):
+            raise AccessDenied(f"nothing in this dataset is granted to 0x{identity.hex()}")
+        return manifest, serves
 
     def demand(self, action: Action, dataset: DatasetId, identity: Address) -> None:
         """Return quietly if an identity may do this to a dataset, or is one of its providers.
@@ -74,3 +117,9 @@ class Context:
         verdict = authorise(rules, action, None, None, identity)
         if isinstance(verdict, Denied):
             raise AccessDenied(verdict.reason, hint="the dataset's owner can GRANT it")
+
+
+def _has_any_right(manifest: Manifest, identity: Address) -> bool:
+    return any(
+        isinstance(authorise(manifest, action, None, None, identity), Allowed) for action in Action
+    )

@@ -119,4 +119,4 @@ class CopyDesk:
             raise BadProof("a copy comes with what opens it")
         await self._intake.take(changeset, item.data, item.entry, fresh=False)
         others = tuple(r for r in item.receipts if r.batch.provider != self._context.me)
-        await self._intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=others))
+        await self._intake.keep_receipts(PutReceipts(dataset=dataset, receipts=others))

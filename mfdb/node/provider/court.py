@@ -24,7 +24,8 @@ from mfdb.court.docket import (
     on_ticked,
 )
 from mfdb.kernel.errors import MfdbError, ShardMissing, TransactionReverted
-from mfdb.node.provider import shelf
+from mfdb.node.provider import releases, shelf
+from mfdb.node.provider.records import DamagedRecord
 from replication.repair import elect
 from replication.shard import ShardTree
 
@@ -152,9 +153,12 @@ class Court:
 
     async def _excuse(self, opened: CaseOpened, error: ShardMissing) -> None:
         """Show that the owner has released us from a segment that is not here any more."""
-        receipt = opened.receipt
-        with self._context.store.snapshot() as view:
-            signed = shelf.release_of(view, receipt.agreement, receipt.segment)
+        receipt, signed = opened.receipt, None
+        try:
+            with self._context.store.snapshot() as view:
+                signed = releases.release_of(view, receipt.agreement, receipt.segment)
+        except DamagedRecord as damaged:
+            self._context.damage.note(damaged)
         if signed is None:
             log.warning("cannot answer a case case=0x%s %s", opened.case.hex(), error)
             return

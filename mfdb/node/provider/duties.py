@@ -14,12 +14,12 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import ZERO_HASH
 from mfdb.node.answers import DatasetState, Done, History, PlacementLog, Segments, Signed
 from mfdb.node.dues import Offer
-from mfdb.node.provider import agreements, shelf
+from mfdb.node.provider import agreements, releases, shelf
 from mfdb.node.requests import PutManifest, PutPlacement
 from mfdb.node.terms import most_deposit
 from mfdb.node.whereabouts import check_on_chain, first_page
 from mfdb.rules.authorise import Allowed, authorise
-from mfdb.rules.manifest import Action, Manifest, check_manifest, check_successor
+from mfdb.rules.manifest import Action, check_manifest, check_successor
 from mfdb.rules.placement import SignedAgreement, common, fold, merged
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mfdb.node.provider.offering import Offering
     from mfdb.node.requests import GetDataset, GetHistory, GetSegments, ProposeAgreement
     from mfdb.rules.evidence import Agreement
+    from mfdb.rules.manifest import Manifest
     from mfdb.rules.placement import Placement, SignedPlacement
 
 MIB = 2**20
@@ -50,7 +51,7 @@ class Duties:
         """Return what this provider asks for storage and requests."""
         settings, now_s = self._context.settings, self._context.clock.now_s()
         with self._context.store.snapshot() as view:
-            drains = shelf.is_draining(view)
+            drains = releases.is_draining(view)
         record = self._offering.record
         free = record.free_bytes(self._used_bytes(now_s), now_s)
         return Offer(
@@ -68,9 +69,10 @@ class Duties:
         An agreement that was signed and never placed keeps its room for a while only, else
         anybody could fill us with promises that cost nothing.
         """
+        note = self._context.damage.note
         with self._context.store.snapshot() as view:
-            placed = [signed.agreement for signed in agreements.placed_agreements(view)]
-            proposed = [signed.agreement for signed in agreements.proposed_agreements(view)]
+            placed = [signed.agreement for signed in agreements.placed_agreements(view, note)]
+            proposed = [signed.agreement for signed in agreements.proposed_agreements(view, note)]
         return sum(a.capacity_bytes for a in placed if a.end > now_s) + sum(
             a.capacity_bytes for a in proposed if a.start > now_s - PROPOSAL_S
         )
@@ -173,9 +175,10 @@ class Duties:
             raise BadProof("the manifests before this one are missing")
 
     async def on_put_placement(self, request: PutPlacement) -> PlacementLog:
-        """Keep placement entries and return the log that stands.
+        """Keep placement entries and return the log that stands, from the first of them on.
 
-        Every agreement that they name must be registered on chain.
+        Every agreement that they name must be registered on chain. Of a long log it is a page;
+        `on_get_history` tells the others.
 
         Raises:
             BadProof, BadSignature, WrongNetwork, UnknownDataset: they are not good.
@@ -192,7 +195,8 @@ class Duties:
             await check_on_chain(self._context.chain, stands[shared:], manifest, before)
             change = partial(self._replace, manifest=manifest, known=known, stands=stands)
             if await self._context.committer.submit(change):
-                return PlacementLog(entries=stands)
+                start = request.entries[0].entry.number if request.entries else 0
+                return PlacementLog(entries=first_page(stands[start:]))
 
     def _folded(self, manifest: Manifest, entries: Sequence[SignedPlacement]) -> Placement:
         return fold(
@@ -269,7 +273,7 @@ class Duties:
             AccessDenied: the caller has no right at all in it.
         """
         dataset = request.dataset
-        manifest, serves = self._seen_by(dataset, caller)
+        manifest, serves = self._context.demand_part(dataset, caller)
         with self._context.store.snapshot() as view:
             segments = shelf.segments_after(view, dataset, b"")
             manifests = first_page(shelf.manifests(view, dataset))
@@ -286,9 +290,10 @@ class Duties:
 
         Raises:
             UnknownDataset: it is not kept here.
-            AccessDenied: the caller has no right at all in it.
+            AccessDenied: the caller has no right at all in it, and is not asked to take it over.
         """
-        self._seen_by(request.dataset, caller)
+        if (request.dataset, caller) not in self._context.invited:
+            self._context.demand_part(request.dataset, caller)
         with self._context.store.snapshot() as view:
             manifests = shelf.manifests(view, request.dataset)
             placements = shelf.placements(view, request.dataset)
@@ -296,25 +301,3 @@ class Duties:
             manifests=first_page(manifests[max(0, request.manifests) :]),
             placements=first_page(placements[max(0, request.placements) :]),
         )
-
-    def _seen_by(self, dataset: DatasetId, caller: Address) -> tuple[Manifest, bool]:
-        """Return the manifest in force for somebody with a right in it, and whether he serves it.
-
-        Raises:
-            UnknownDataset: it is not kept here.
-            AccessDenied: the caller has no right at all in it.
-        """
-        with self._context.store.snapshot() as view:
-            manifest = shelf.manifest(view, dataset)
-            placement = shelf.placement(view, dataset, self._context.network)
-        serves = caller in placement.providers
-        manifest = manifest.at(self._context.clock.now_s())
-        if not serves and not _has_any_right(manifest, caller):
-            raise AccessDenied(f"nothing in this dataset is granted to 0x{caller.hex()}")
-        return manifest, serves
-
-
-def _has_any_right(manifest: Manifest, identity: Address) -> bool:
-    return any(
-        isinstance(authorise(manifest, action, None, None, identity), Allowed) for action in Action
-    )

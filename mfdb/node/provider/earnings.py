@@ -28,8 +28,9 @@ class Earnings:
     async def look(self) -> None:
         """Claim the epochs that have passed, and release what is over, once each."""
         now_s = (await self._context.chain.head()).time_s
+        note = self._context.damage.note
         with self._context.store.snapshot() as view:
-            placed = [signed.agreement for signed in agreements.placed_agreements(view)]
+            placed = [signed.agreement for signed in agreements.placed_agreements(view, note)]
         for agreement in placed:
             if now_s > agreement.end + agreement.tail_s:
                 await self._release(agreement)

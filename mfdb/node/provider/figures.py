@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from mfdb.node.commit import Committer
     from mfdb.node.provider.completing import Completing
+    from mfdb.node.provider.damage import Damage
     from mfdb.node.provider.healing import Healing
     from mfdb.node.provider.repairing import Repairing
     from mfdb.node.provider.server import Server
@@ -42,6 +43,8 @@ class Figures:
     repaired: int
     repair_s: float
     """How long all repairs since the start took together, from the conviction on."""
+    damaged: int
+    """Records on the disk that are damaged and not mended yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Gauges:
     completing: Completing
     healing: Healing
     repairing: Repairing
+    damage: Damage
 
     def read(self) -> Figures:
         """Return the numbers of now; it costs a scan over the datasets, not over their history."""
@@ -73,4 +77,5 @@ class Gauges:
             repair_lag_s=self.repairing.lag_s(),
             repaired=self.repairing.repaired,
             repair_s=self.repairing.repair_s,
+            damaged=len(self.damage),
         )

@@ -15,6 +15,7 @@ from mfdb.kernel.ids import ChangesetId
 from mfdb.node.answers import Done, Keys, LogItem, Reconciled
 from mfdb.node.provider import shelf
 from mfdb.node.provider.completing import Completing, fetch_shards
+from mfdb.node.provider.fellows import Fellows
 from mfdb.node.provider.hot_index import stored_items
 from mfdb.node.requests import GetKeys, Heal, Reconcile
 from mfdb.node.whereabouts import whole_state
@@ -48,32 +49,32 @@ class Healing:
         self._sealing = sealing
         self._completing = completing
         self._done_s = context.clock.monotonic_s()
+        self._fellows = Fellows(context)
         self._arrived: set[Address] = set()
         self._arrival = asyncio.Event()
 
     def arrived(self, peer: Address) -> None:
-        """Take note that a node has connected to us: it was away, or we were."""
-        self._arrived.add(peer)
-        self._arrival.set()
+        """Take note that a node has connected to us: it was away, or we were.
+
+        Who shares no dataset with us is not noted, and costs a look-up.
+        """
+        if self._fellows.shared_with(peer):
+            self._arrived.add(peer)
+            self._arrival.set()
 
     def began(self) -> None:
         """Take note that this provider was away until now."""
-        with self._context.store.snapshot() as view:
-            kept = shelf.datasets(view)
-        for dataset in kept:
-            for replica in self._context.placement(dataset).replica_set:
-                self.arrived(replica)
+        for peer in self._fellows.everybody():
+            self.arrived(peer)
 
     async def meet(self) -> None:
         """Wait until somebody arrives, then reconcile the datasets that we both are replicas of."""
         await self._arrival.wait()
-        arrived, self._arrived = self._arrived - {self._context.me}, set()
+        arrived, self._arrived = self._arrived, set()
         self._arrival.clear()
-        with self._context.store.snapshot() as view:
-            kept = shelf.datasets(view)
-        for dataset in kept:
-            replicas = self._context.placement(dataset).replica_set
-            if self._context.me in replicas and not arrived.isdisjoint(replicas):
+        shared = [self._fellows.shared_with(peer) for peer in arrived]
+        for dataset in sorted(frozenset().union(*shared)):
+            with self._context.sparing(dataset):
                 await self._draw_level(dataset, arrived.__contains__)
 
     def age_s(self) -> float:
@@ -82,14 +83,16 @@ class Healing:
 
     async def look(self) -> None:
         """Reconcile every dataset with its other replicas, then seal what is due."""
-        with self._context.store.snapshot() as view:
-            kept = shelf.datasets(view)
-        for dataset in kept:
-            await self._heal(dataset)
-            replicas = self._context.placement(dataset).replica_set
-            if replicas[:1] == (self._context.me,) and self._sealing.is_due(dataset):
-                await self._seal(dataset)
+        for dataset in self._context.kept():
+            with self._context.sparing(dataset):
+                await self._look_after(dataset)
         self._done_s = self._context.clock.monotonic_s()
+
+    async def _look_after(self, dataset: DatasetId) -> None:
+        await self._heal(dataset)
+        replicas = self._context.placement(dataset).replica_set
+        if replicas[:1] == (self._context.me,) and self._sealing.is_due(dataset):
+            await self._seal(dataset)
 
     async def on_heal(self, request: Heal, caller: Address) -> Done:
         """Reconcile a dataset now, for its owner.
@@ -129,12 +132,14 @@ class Healing:
             report = await self._sealing.lead(dataset)
             log.info("sealed dataset=0x%s changesets=%d", dataset.hex(), report.changesets)
         except MfdbError as error:
+            self._context.damage.note(error)
             log.warning("not sealed dataset=0x%s %s", dataset.hex(), error)
 
     async def _complete(self, dataset: DatasetId, *, leads: bool) -> None:
         try:
             await self._completing.look(dataset, leads=leads)
         except MfdbError as error:
+            self._context.damage.note(error)
             log.warning("not completed dataset=0x%s %s", dataset.hex(), error)
 
     async def _catch_up(self, dataset: DatasetId, replica: Address) -> None:
@@ -145,6 +150,7 @@ class Healing:
             await self._duties.catch_up(dataset, state)
             await self._sealing.catch_up(dataset, state.segments)
         except MfdbError as error:
+            self._context.damage.note(error)
             log.info("not caught up with=0x%s %s", replica.hex(), error)
 
     async def _pull(self, dataset: DatasetId, replica: Address) -> None:
@@ -153,6 +159,7 @@ class Healing:
             if lacking:
                 await self._fetch(dataset, lacking, replica)
         except MfdbError as error:
+            self._context.damage.note(error)
             log.info("not reconciled with=0x%s %s", replica.hex(), error)
 
     async def _compare(self, dataset: DatasetId, replica: Address) -> set[ChangesetId]:
@@ -198,6 +205,7 @@ class Healing:
             try:
                 await self._learn_segment(dataset, bundle)
             except MfdbError as error:
+                self._context.damage.note(error)
                 log.info("segment not learnt %s", error)
 
     async def _learn_segment(self, dataset: DatasetId, bundle: SealedSegment) -> None:

@@ -19,6 +19,7 @@ from mfdb.kernel.errors import (
     CapacityExceeded,
     MfdbError,
     ReplicaBehind,
+    ValueTooLarge,
 )
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.net.refusal import encode_refusal
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from mfdb.rules.evidence import Network, WriteAck
 
 log = logging.getLogger(__name__)
+RECEIPTS_AT_ONCE = 1_000
+"""In one request; a client hands over fewer (`mfdb.node.client.rounds.ROUND_RECEIPTS`)."""
 
 
 @dataclass(slots=True)
@@ -202,6 +205,16 @@ class Intake:
         self._acknowledger.add(pending)
         return pending
 
+    def judged(self, transaction: Transaction, changeset: Changeset) -> Accepted:
+        """Return what a changeset that was taken once was found to say.
+
+        Raises:
+            AccessDenied, ReplicaBehind, UnknownDataset: it cannot be said any more.
+        """
+        dataset = changeset.header.dataset
+        known = self._standings.of(transaction, dataset).knowledge(transaction, dataset)
+        return self._judge(transaction, changeset, known, fresh=False)
+
     def _judge(
         self, transaction: Transaction, changeset: Changeset, known: Knowledge, *, fresh: bool
     ) -> Accepted:
@@ -228,7 +241,20 @@ class Intake:
         shelf.put_log(transaction, header.dataset, id_, after)
         return after
 
-    async def on_put_receipts(self, request: PutReceipts) -> Done:
+    async def on_put_receipts(self, request: PutReceipts, caller: Address) -> Done:
+        """Keep other replicas' receipts, handed over by a provider or somebody with a right here.
+
+        Raises:
+            AccessDenied: the caller is none of them.
+            ValueTooLarge: there are more than anybody has to hand over at once.
+            BadProof, BadSignature: one is not what it says.
+        """
+        if len(request.receipts) > RECEIPTS_AT_ONCE:
+            raise ValueTooLarge(f"at most {RECEIPTS_AT_ONCE} receipts are taken at once")
+        self._context.demand_part(request.dataset, caller)
+        return await self.keep_receipts(request)
+
+    async def keep_receipts(self, request: PutReceipts) -> Done:
         """Keep other replicas' receipts beside the changesets that they are for.
 
         The first that comes of a provider for a changeset is taken on its form; its signature is

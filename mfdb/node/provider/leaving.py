@@ -17,7 +17,7 @@ from mfdb.chain.port import TerminateAgreement
 from mfdb.kernel.errors import AccessDenied, BadProof, TransactionReverted
 from mfdb.kernel.ids import ZERO_HASH, SegmentId
 from mfdb.node.answers import Done, SealedReport, SealReport
-from mfdb.node.provider import shelf
+from mfdb.node.provider import releases, shelf
 from mfdb.rules.evidence import check_signer
 from mfdb.rules.manifest import Action
 from replication.moving import to_recode
@@ -46,9 +46,12 @@ class Leaving:
     @property
     def kept(self) -> list[DatasetId]:
         """The datasets of which something is placed here."""
-        with self._context.store.snapshot() as view:
-            known = shelf.datasets(view)
-        return [d for d in known if self._context.me in self._context.placement(d).providers]
+        placed = []
+        for dataset in self._context.kept():
+            with self._context.sparing(dataset):
+                if self._context.me in self._context.placement(dataset).providers:
+                    placed.append(dataset)
+        return placed
 
     async def on_put_releases(self, request: PutReleases, caller: Address) -> Done:
         """Take an owner's releases; a released segment is forgotten at once.
@@ -123,18 +126,20 @@ class Leaving:
 
     async def look(self) -> None:
         """Terminate the agreements from which clients released us, and forget their datasets."""
+        for dataset in self._context.kept():
+            with self._context.sparing(dataset):
+                await self._leave(dataset)
+
+    async def _leave(self, dataset: DatasetId) -> None:
+        placement = self._context.placement(dataset)
+        made = placement.agreements.get(self._context.me)
+        if made is None or self._context.me in placement.providers:
+            return
         with self._context.store.snapshot() as view:
-            known = shelf.datasets(view)
-        for dataset in known:
-            placement = self._context.placement(dataset)
-            made = placement.agreements.get(self._context.me)
-            if made is None or self._context.me in placement.providers:
-                continue
-            with self._context.store.snapshot() as view:
-                release = shelf.release_of(view, made.agreement.id, _ALL)
-            if release is not None and await self._terminated(release):
-                await self._context.committer.submit(partial(shelf.forget, dataset=dataset))
-                log.info("left dataset=0x%s", dataset.hex())
+            release = releases.release_of(view, made.agreement.id, _ALL)
+        if release is not None and await self._terminated(release):
+            await self._context.committer.submit(partial(shelf.forget, dataset=dataset))
+            log.info("left dataset=0x%s", dataset.hex())
 
     async def _terminated(self, release: SignedRelease) -> bool:
         """Return whether an agreement is over on chain, ending it if it is not."""
@@ -151,10 +156,8 @@ class Leaving:
         return True
 
 
-def _keep(
-    transaction: Transaction, dataset: DatasetId, releases: tuple[SignedRelease, ...]
-) -> None:
-    for signed in releases:
-        shelf.put_release(transaction, signed)
+def _keep(transaction: Transaction, dataset: DatasetId, given: tuple[SignedRelease, ...]) -> None:
+    for signed in given:
+        releases.put_release(transaction, signed)
         if signed.release.segment != _ALL:
             shelf.drop_segment(transaction, dataset, signed.release.segment)

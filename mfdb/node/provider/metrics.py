@@ -46,6 +46,7 @@ class ProviderCollector:
         yield _gauge("reconciled_age_seconds", "Since reconciliation", now.reconciled_age_s)
         yield _gauge("repairs_due", "Convictions not settled", now.repairs_due)
         yield _gauge("repair_lag_seconds", "How long the oldest waits", now.repair_lag_s)
+        yield _gauge("damaged_records", "Damaged on the disk and not mended", now.damaged)
         repairs = SummaryMetricFamily(
             "mfdb_provider_time_to_repair_seconds", "From conviction to settlement"
         )

@@ -16,11 +16,12 @@ from mfdb.node.accounts import Accounts, price_table
 from mfdb.node.chequebook import open_chequebook
 from mfdb.node.commit import Committer
 from mfdb.node.directory import Directory
-from mfdb.node.provider import rows, shelf
+from mfdb.node.provider import releases, rows
 from mfdb.node.provider.auditing import Auditing
 from mfdb.node.provider.completing import Completing
 from mfdb.node.provider.context import Context
 from mfdb.node.provider.court import Court
+from mfdb.node.provider.damage import Damage
 from mfdb.node.provider.duties import Duties
 from mfdb.node.provider.earnings import Earnings
 from mfdb.node.provider.feed import Feed
@@ -30,6 +31,7 @@ from mfdb.node.provider.intake import Acknowledger, Intake
 from mfdb.node.provider.leaving import Leaving
 from mfdb.node.provider.offering import Offering
 from mfdb.node.provider.repairing import Repairing
+from mfdb.node.provider.restoring import Restoring
 from mfdb.node.provider.row_trees import RowTrees
 from mfdb.node.provider.sealing import Sealing
 from mfdb.node.provider.server import Answering, Server
@@ -57,6 +59,8 @@ log = logging.getLogger(__name__)
 DELEGATION_S = 365 * 24 * 3600
 MEETING_S = 1.0
 """How long those who connect wait for each other, so that they are met at once."""
+RESTORING_S = 1.0
+"""How soon a damaged record is mended after it was found."""
 
 
 class ProviderNode:
@@ -93,6 +97,8 @@ class ProviderNode:
             thresholds=Thresholds(payment=settings.payment_threshold),
         )
         self._server = Server(self._sessions, self._accounts)
+        self._damage = Damage(ports.clock)
+        self._server.on_refusal = self._damage.note
         self._transport: Transport | None = None
         self._gauges: Gauges | None = None
         self._leaving: Leaving | None = None
@@ -138,7 +144,7 @@ class ProviderNode:
     def is_draining(self) -> bool:
         """Whether it takes nothing new and asks to be let go."""
         with self._ports.store.snapshot() as view:
-            return shelf.is_draining(view)
+            return releases.is_draining(view)
 
     @property
     def kept(self) -> list[DatasetId]:
@@ -152,7 +158,7 @@ class ProviderNode:
             ChainUnavailable, TransactionReverted: the record could not be published.
         """
         await self._committer.submit(
-            lambda transaction: shelf.put_draining(transaction, drains=drains)
+            lambda transaction: releases.put_draining(transaction, drains=drains)
         )
         me = await self._publish(self._bound)
         self._server.introduce(me)
@@ -219,6 +225,8 @@ class ProviderNode:
             directory=directory,
             node=self._node,
             settings=self._settings,
+            damage=self._damage,
+            invited=set(),
         )
         feed = Feed()
         offering = Offering(context)
@@ -241,6 +249,7 @@ class ProviderNode:
             completing=completing,
             healing=healing,
             repairing=repairing,
+            damage=self._damage,
         )
         answering = {
             **_reading(duties, serving, shards, healing, RowTrees(context)),
@@ -256,6 +265,7 @@ class ProviderNode:
         self._loop("repairing", repairing.look, self._node.poll_s)
         self._loop("leaving", leaving.look, self._settings.reconcile_s)
         self._loop("taking over", taking_over.look, self._settings.reconcile_s)
+        self._loop("restoring", Restoring(context, intake, sealing).look, RESTORING_S)
         self._loop("healing", healing.look, self._settings.reconcile_s)
         self._loop("meeting", healing.meet, MEETING_S)
         self._loop("accounts", self._settle, self._node.poll_s)
@@ -266,16 +276,22 @@ class ProviderNode:
         await self._accounts.cash(self._settings.cash_above)
 
     def _loop(self, name: str, work: Callable[[], Awaitable[None]], every_s: float) -> None:
-        self._tasks.spawn(name, _forever(name, work, every_s))
+        self._tasks.spawn(name, _forever(name, work, every_s, self._damage.note))
 
 
-async def _forever(name: str, work: Callable[[], Awaitable[None]], every_s: float) -> None:
+async def _forever(
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    every_s: float,
+    note: Callable[[MfdbError], None],
+) -> None:
     """Do some work again and again; what fails now is tried again next time."""
     while True:
         await asyncio.sleep(every_s)
         try:
             await work()
         except MfdbError as error:
+            note(error)
             log.warning("%s failed, will be tried again: %s", name, error)
         except Exception:
             # A bug in one duty must not end it: a provider that stops answering cases is slashed.
@@ -316,7 +332,7 @@ def _writing(
     return {
         requests.PutChangeset: lambda request, _: intake.on_put_changeset(request),
         requests.PutChangesets: lambda request, _: intake.on_put_changesets(request),
-        requests.PutReceipts: lambda request, _: intake.on_put_receipts(request),
+        requests.PutReceipts: intake.on_put_receipts,
         requests.Shred: intake.on_shred,
         requests.ProposeAgreement: duties.on_propose_agreement,
         requests.PutManifest: lambda request, _: duties.on_put_manifest(request),

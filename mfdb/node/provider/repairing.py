@@ -20,6 +20,7 @@ from mfdb.kernel.errors import MfdbError, TransactionReverted
 from mfdb.node.answers import DatasetState, Done
 from mfdb.node.provider import shelf
 from mfdb.node.requests import TakeOver
+from mfdb.node.whereabouts import first_page
 from replication.placement import Candidate, rank
 
 if TYPE_CHECKING:
@@ -87,8 +88,9 @@ class Repairing:
                 self.repair_s += self._context.clock.monotonic_s() - due.noted_s
                 self._court.settled(case)
                 continue
-            if self._still_placed(due.dataset, due.opened):
-                await self._lead(due.dataset, due.opened, due.closed)
+            with self._context.sparing(due.dataset):
+                if self._still_placed(due.dataset, due.opened):
+                    await self._lead(due.dataset, due.opened, due.closed)
             await self._release(due)
 
     def _note(self, convicted: Convicted) -> None:
@@ -123,9 +125,9 @@ class Repairing:
 
     def _dataset_of(self, opened: CaseOpened) -> tuple[DatasetId, list[Address]] | None:
         """Return the dataset that a case is about and its surviving providers, if we are one."""
-        with self._context.store.snapshot() as view:
-            for dataset in shelf.datasets(view):
-                placement = shelf.placement(view, dataset, self._context.network)
+        for dataset in self._context.kept():
+            with self._context.sparing(dataset):
+                placement = self._context.placement(dataset)
                 if placement.agreement_of(opened.provider) == opened.agreement:
                     survivors = [p for p in placement.providers if p != opened.provider]
                     return (dataset, survivors) if self._context.me in survivors else None
@@ -144,13 +146,14 @@ class Repairing:
             placement.agreements, mandate.mandate.min_deposit, closed.case
         )
         with self._context.store.snapshot() as view:
-            # A page of the segments and the lost one: what is left over, the leader completes.
+            # A page each, and the lost segment: the spare asks us for the rest of the history, and
+            # what is left over of the segments, the leader completes.
             page = shelf.segments_after(view, dataset, b"")
             lost = shelf.segment(view, dataset, opened.receipt.segment)
             more = () if lost is None or lost in page else (lost,)
             state = DatasetState(
-                manifests=shelf.manifests(view, dataset),
-                placements=shelf.placements(view, dataset),
+                manifests=first_page(shelf.manifests(view, dataset)),
+                placements=first_page(shelf.placements(view, dataset)),
                 segments=(*page, *more),
             )
         request = TakeOver(
@@ -160,6 +163,8 @@ class Repairing:
             state=state,
         )
         for candidate in candidates:
+            invited = (dataset, candidate.provider)
+            self._context.invited.add(invited)
             try:
                 correspondent = await self._context.directory.reach(candidate.provider)
                 await correspondent.ask(request, Done, timeout_s=TAKE_OVER_TIMEOUT_S)
@@ -167,6 +172,8 @@ class Repairing:
                 log.warning("take-over failed by=0x%s %s", candidate.provider.hex(), error)
             else:
                 return
+            finally:
+                self._context.invited.discard(invited)
         log.error("nobody takes over case=0x%s", closed.case.hex())
 
     async def _candidates(

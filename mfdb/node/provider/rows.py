@@ -15,10 +15,10 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset.acceptance import VersionMeta
-from mfdb.kernel.codec import Record, decode, encode
+from mfdb.kernel.codec import Record, decode
 from mfdb.kernel.errors import CorruptRecord, WrongVersion
 from mfdb.kernel.ids import ChangesetId, DatasetId, Hash, RowId, VersionId
-from mfdb.node.provider import hot_index, shelf
+from mfdb.node.provider import hot_index, records, shelf
 from mfdb.rules.changeset import Header, OperationKind, version_id
 from mfdb.rules.row_tree import row_leaf
 
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from mfdb.rules.row_tree import RowLeaf
     from mfdb.store.port import Snapshot
 
-FORMAT = 3
+FORMAT = 4
 DATASET_BYTES = 12
 ROW_BYTES = 16
 _UNINDEXED = 2
+_UNCHECKED = 3
 _PLACE = struct.Struct(">QIB")
 _HEAD = 1
 _NO_CLEAR: dict[str, Any] = {}
@@ -69,9 +70,15 @@ def put_versions(transaction: Transaction, accepted: Accepted, number: int) -> N
         if data and operation.parent:
             data = _superseded(transaction, dataset, data, VersionId(operation.parent))
         transaction.put(key, data + _PLACE.pack(number, index, _HEAD))
+    put_meta(transaction, accepted)
+
+
+def put_meta(transaction: Transaction, accepted: Accepted) -> None:
+    """Keep what the operations of a changeset say, unless all are plain inserts."""
+    changeset = accepted.changeset
     if any(one.kind is not OperationKind.INSERT or one.clear for one in changeset.operations):
         meta = ChangesetMeta(tuple(_operations(accepted)))
-        transaction.put(b"V" + dataset + changeset.id, encode(meta))
+        records.put(transaction, b"V" + changeset.header.dataset + changeset.id, meta)
 
 
 def version_in(
@@ -111,36 +118,38 @@ def modernise(transaction: Transaction) -> None:
     """Bring an older store up to date.
 
     Format 1 had a record per version and one per head; format 2 no index of what is unsealed, and
-    did not say how new its log is.
+    did not say how new its log is; format 3 no checksums, without which its records are read on.
 
     Raises:
         WrongVersion: another release wrote the store.
     """
     found = transaction.get(b"F")
-    if found is not None and found not in (bytes([_UNINDEXED]), bytes([FORMAT])):
+    older = (bytes([_UNINDEXED]), bytes([_UNCHECKED]))
+    if found is not None and found not in (*older, bytes([FORMAT])):
         raise WrongVersion(
             f"the provider's store has format {found[0]}, this release reads {FORMAT}",
             hint="use the release that wrote it",
         )
     if found is None:
         _rewrite(transaction)
-    if found != bytes([FORMAT]):
+    if found in (None, bytes([_UNINDEXED])):
         for dataset in shelf.datasets(transaction):
             _index(transaction, dataset)
+    if found != bytes([FORMAT]):
         transaction.put(b"F", bytes([FORMAT]))
 
 
 def _index(transaction: Transaction, dataset: DatasetId) -> None:
     newest = 0
     for key, data in list(transaction.scan(b"h" + dataset)):
-        id_, hlc = ChangesetId(key[33:]), shelf.opened(Header, data).hlc
+        id_, hlc = ChangesetId(key[33:]), records.opened(Header, key, data).hlc
         newest = max(newest, hlc)
         if shelf.changeset_data(transaction, dataset, id_) is not None:
             hot_index.add(transaction, dataset, hlc, id_)
     former = transaction.get(b"H" + dataset)
     if former is not None:
         number, head = decode(tuple[int, Hash], former, limit_bytes=len(former))
-        transaction.put(b"H" + dataset, encode(shelf.LogTip(number, head, newest)))
+        shelf.put_tip(transaction, dataset, shelf.LogTip(number, head, newest))
 
 
 def _rewrite(transaction: Transaction) -> None:
@@ -149,7 +158,7 @@ def _rewrite(transaction: Transaction) -> None:
         transaction.delete(key)
     by_changeset: dict[tuple[DatasetId, ChangesetId], list[VersionMeta]] = {}
     for key, data in list(transaction.scan(b"V")):
-        meta = shelf.opened(VersionMeta, data)
+        meta = records.opened(VersionMeta, key, data)
         by_changeset.setdefault((DatasetId(key[1:33]), meta.changeset), []).append(meta)
         transaction.delete(key)
     for (dataset, changeset), metas in by_changeset.items():
@@ -163,7 +172,8 @@ def _rewrite(transaction: Transaction) -> None:
             transaction.put(key, (transaction.get(key) or b"") + place)
         kept = [OperationMeta(m.kind, m.parent, m.author, m.clear) for m in metas]
         if any(one.kind is not OperationKind.INSERT or one.clear for one in kept):
-            transaction.put(b"V" + dataset + changeset, encode(ChangesetMeta(tuple(kept))))
+            key = b"V" + dataset + changeset
+            records.put(transaction, key, ChangesetMeta(tuple(kept)))
 
 
 def _key(dataset: DatasetId, row: RowId) -> bytes:
@@ -227,7 +237,7 @@ def _meta(
 def _said(
     view: View, dataset: DatasetId, changeset: ChangesetId, index: int, header: Header
 ) -> OperationMeta:
-    data = view.get(b"V" + dataset + changeset)
-    if data is None:
+    meta = records.get(view, b"V" + dataset + changeset, ChangesetMeta)
+    if meta is None:
         return OperationMeta(OperationKind.INSERT, b"", header.identity, _NO_CLEAR)
-    return shelf.opened(ChangesetMeta, data).operations[index]
+    return meta.operations[index]

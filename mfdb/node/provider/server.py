@@ -43,6 +43,8 @@ class Server:
         self._following: Callable[[Follow, Address], AsyncIterator[LogPage]] | None = None
         self.on_arrival: Callable[[Address], None] = lambda _: None
         """Told who has introduced itself on a new connection."""
+        self.on_refusal: Callable[[MfdbError], None] = lambda _: None
+        """Told why a request was refused."""
 
     def serve(
         self,
@@ -67,8 +69,9 @@ class Server:
         kind = type(request).__name__
         try:
             answer = await self._answer(peer, body, request)
-        except MfdbError:
+        except MfdbError as error:
             self.refused[kind] += 1
+            self.on_refusal(error)
             raise
         self.answered[kind] += 1
         return answer
@@ -95,11 +98,15 @@ class Server:
         if not isinstance(request, Follow) or self._following is None:
             raise MalformedMessage("only a log can be followed")
         caller = self._sessions.of(peer)
-        async for page in self._following(request, caller.identity):
-            data = encode(page)
-            async with self._accounts.serving(caller, 0, answer_bytes(request)) as bill:
-                bill.answered(len(data))
-            yield data
+        try:
+            async for page in self._following(request, caller.identity):
+                data = encode(page)
+                async with self._accounts.serving(caller, 0, answer_bytes(request)) as bill:
+                    bill.answered(len(data))
+                yield data
+        except MfdbError as error:
+            self.on_refusal(error)
+            raise
 
     async def on_closed(self, peer: Peer) -> None:
         """Forget a peer whose connection is gone."""

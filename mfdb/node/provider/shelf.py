@@ -1,5 +1,7 @@
 """Where a provider keeps what: one function per record kind over an ordered key space.
 
+Records have a checksum (`records`).
+
 M dataset number      signed manifest
 P dataset number      signed placement entry   A, a              agreements: `agreements`
 L dataset log number  changeset id             H dataset         -> tip of my log
@@ -14,34 +16,30 @@ k dataset segment no  ids marked for it        c ...             -> certificate 
 u dataset             bytes that lie here      i ...             -> ids it lists
 e                     chain events read so far
 t case                a take-over begun          y dataset segment     all of it came here
-l agreement segment   the client's release     d dataset segment     released from everybody
-z                     this provider drains
+l, z                  on leaving: `releases`   d dataset segment     released from everybody
 O, o                  what is unsealed, by its HLC: `hot_index`
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
-from mfdb.kernel.codec import Record, decode, encode
-from mfdb.kernel.errors import CorruptRecord, MalformedMessage, MfdbError, UnknownDataset
+from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.errors import MalformedMessage, ProtocolViolation, UnknownDataset
 from mfdb.kernel.ids import (
     ZERO_HASH,
     Address,
-    AgreementId,
     CaseId,
     ChangesetId,
     DatasetId,
     Hash,
     SegmentId,
 )
-from mfdb.kernel.limits import FRAME_BYTES, MANIFEST_BYTES
 from mfdb.node.answers import SEGMENTS_BYTES
-from mfdb.node.provider import hot_index
+from mfdb.node.provider import hot_index, records
 from mfdb.node.requests import TakeOver
 from mfdb.rules.changeset import Header
-from mfdb.rules.evidence import SignedRelease
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Manifest, SignedManifest
 from mfdb.rules.placement import Placement, SignedAgreement, SignedPlacement, fold
@@ -54,17 +52,7 @@ if TYPE_CHECKING:
     from mfdb.node.commit import Transaction
     from mfdb.rules.evidence import Network
 
-
-class View(Protocol):
-    """What a snapshot and a transaction have in common."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value of a key, or None."""
-        ...
-
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the pairs whose key begins with `start`."""
-        ...
+View = records.View
 
 
 class LogTip(Record, frozen=True):
@@ -78,27 +66,12 @@ class LogTip(Record, frozen=True):
     newest: int
 
 
-K = TypeVar("K", bound=Record)
 _OF_DATASET = (
     *(b"M", b"P", b"L", b"N", b"H", b"X", b"O", b"o", b"h", b"K", b"R"),
     *(b"V", b"S", b"k", b"c", b"i", b"u", b"v", b"y", b"d", b"r"),
 )
 _ROWS_DATASET_BYTES = 12
 ADDRESS_BYTES = 20
-
-
-def opened(kind: type[K], data: bytes, limit_bytes: int = FRAME_BYTES) -> K:
-    """Return a stored record.
-
-    Raises:
-        CorruptRecord: it is damaged.
-    """
-    try:
-        return decode(kind, data, limit_bytes=limit_bytes)
-    except MfdbError as error:
-        raise CorruptRecord(
-            f"a stored {kind.__name__} is damaged", hint="restore it from the other replicas"
-        ) from error
 
 
 def _number(value: int) -> bytes:
@@ -112,12 +85,12 @@ def _number(value: int) -> bytes:
 
 def manifests(view: View, dataset: DatasetId) -> tuple[SignedManifest, ...]:
     """Return all manifest versions of a dataset, oldest first."""
-    return tuple(_manifest(data) for _, data in view.scan(b"M" + dataset))
+    return tuple(_manifest(key, data) for key, data in view.scan(b"M" + dataset))
 
 
 @lru_cache(maxsize=1024)
-def _manifest(data: bytes) -> SignedManifest:
-    return opened(SignedManifest, data, MANIFEST_BYTES)
+def _manifest(key: bytes, data: bytes) -> SignedManifest:
+    return records.opened(SignedManifest, key, data)
 
 
 def manifest(view: View, dataset: DatasetId) -> Manifest:
@@ -137,47 +110,66 @@ def manifest(view: View, dataset: DatasetId) -> Manifest:
 
 def put_manifest(transaction: Transaction, signed: SignedManifest) -> None:
     """Keep a manifest version."""
-    transaction.redefines = True
-    key = b"M" + signed.manifest.dataset + _number(signed.manifest.number)
-    transaction.put(key, encode(signed))
+    transaction.redefines.add(signed.manifest.dataset)
+    key = manifest_key(signed.manifest.dataset, signed.manifest.number)
+    records.put(transaction, key, signed)
+
+
+def manifest_key(dataset: DatasetId, number: int) -> bytes:
+    """Return the key of a manifest version."""
+    return b"M" + dataset + _number(number)
 
 
 def placements(view: View, dataset: DatasetId) -> tuple[SignedPlacement, ...]:
     """Return the placement log, oldest first."""
-    return tuple(opened(SignedPlacement, data) for _, data in view.scan(b"P" + dataset))
+    return tuple(records.every(view, b"P" + dataset, SignedPlacement))
 
 
 def placement(view: View, dataset: DatasetId, network: Network) -> Placement:
-    """Return where a dataset stands."""
+    """Return where a dataset stands.
+
+    Raises:
+        UnknownDataset: this provider does not keep it.
+        DamagedRecord: what is kept of it is not what was verified when it came.
+    """
     rules = manifest(view, dataset)
-    log = tuple(data for _, data in view.scan(b"P" + dataset))
-    return _folded(log, rules.owner, rules.subject, network)
+    log = tuple(view.scan(b"P" + dataset))
+    try:
+        return _folded(log, rules.owner, rules.subject, network)
+    except ProtocolViolation as error:
+        raise records.damaged(b"P" + dataset, "placement log") from error
 
 
 @lru_cache(maxsize=1024)
-def _folded(log: tuple[bytes, ...], owner: Address, subject: Hash, network: Network) -> Placement:
+def _folded(
+    log: tuple[tuple[bytes, bytes], ...], owner: Address, subject: Hash, network: Network
+) -> Placement:
     """Every request asks for the placement; its signatures are verified once per log."""
-    entries = [opened(SignedPlacement, data) for data in log]
+    entries = [records.opened(SignedPlacement, key, data) for key, data in log]
     return fold(entries, owner=owner, subject=subject, network=network)
 
 
 def placement_entry(view: View, dataset: DatasetId, number: int) -> SignedPlacement | None:
     """Return an entry of the placement log, or None."""
-    data = view.get(b"P" + dataset + _number(number))
-    return opened(SignedPlacement, data) if data else None
+    return records.get(view, placement_key(dataset, number), SignedPlacement)
+
+
+def placement_key(dataset: DatasetId, number: int) -> bytes:
+    """Return the key of a placement entry."""
+    return b"P" + dataset + _number(number)
 
 
 def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
     """Keep a placement entry."""
-    transaction.redefines = True
-    key = b"P" + signed.entry.dataset + _number(signed.entry.number)
-    transaction.put(key, encode(signed))
+    transaction.redefines.add(signed.entry.dataset)
+    key = placement_key(signed.entry.dataset, signed.entry.number)
+    records.put(transaction, key, signed)
 
 
 def drop_placement(transaction: Transaction, signed: SignedPlacement) -> None:
     """Forget a placement entry that another one outranks."""
-    transaction.redefines = True
-    transaction.delete(b"P" + signed.entry.dataset + _number(signed.entry.number))
+    transaction.redefines.add(signed.entry.dataset)
+    transaction.delete(placement_key(signed.entry.dataset, signed.entry.number))
 
 
 def datasets(view: View) -> tuple[DatasetId, ...]:
@@ -191,17 +183,29 @@ def datasets(view: View) -> tuple[DatasetId, ...]:
 
 def tip(view: View, dataset: DatasetId) -> LogTip:
     """Return the tip of this provider's log of a dataset."""
-    data = view.get(b"H" + dataset)
-    return opened(LogTip, data) if data else LogTip(number=-1, head=ZERO_HASH, newest=0)
+    found = records.get(view, b"H" + dataset, LogTip)
+    return found or LogTip(number=-1, head=ZERO_HASH, newest=0)
 
 
 def put_log(
     transaction: Transaction, dataset: DatasetId, changeset: ChangesetId, after: LogTip
 ) -> None:
     """Append a changeset to the log; `after` is the tip with it."""
-    transaction.put(b"L" + dataset + _number(after.number), changeset)
+    put_log_entry(transaction, dataset, after.number, changeset)
     transaction.put(b"N" + dataset + changeset, _number(after.number))
-    transaction.put(b"H" + dataset, encode(after))
+    put_tip(transaction, dataset, after)
+
+
+def put_log_entry(
+    transaction: Transaction, dataset: DatasetId, number: int, changeset: ChangesetId
+) -> None:
+    """Keep which changeset stands at a log number."""
+    transaction.put(b"L" + dataset + _number(number), changeset)
+
+
+def put_tip(transaction: Transaction, dataset: DatasetId, after: LogTip) -> None:
+    """Keep where the log of a dataset stands."""
+    records.put(transaction, b"H" + dataset, after)
 
 
 def log_number(view: View, dataset: DatasetId, changeset: ChangesetId) -> int | None:
@@ -210,11 +214,19 @@ def log_number(view: View, dataset: DatasetId, changeset: ChangesetId) -> int | 
     return int.from_bytes(data, "big") if data else None
 
 
+def log_numbers(view: View, dataset: DatasetId) -> Iterator[tuple[int, ChangesetId]]:
+    """Yield the log number of every changeset that ever came here, with the changeset."""
+    prefix = b"N" + dataset
+    for key, data in view.scan(prefix):
+        yield int.from_bytes(data, "big"), ChangesetId(key[len(prefix) :])
+
+
 def log_entry(view: View, dataset: DatasetId, number: int) -> ChangesetId:
     """Return the changeset at a log number."""
-    data = view.get(b"L" + dataset + _number(number))
+    key = b"L" + dataset + _number(number)
+    data = view.get(key)
     if data is None:
-        raise CorruptRecord(f"log entry {number} is missing")
+        raise records.damaged(key, "log entry")
     return ChangesetId(data)
 
 
@@ -230,7 +242,7 @@ def put_changeset(
     suffix = entry.dataset + entry.changeset
     _use(transaction, entry.dataset, len(data))
     transaction.put(b"X" + suffix, data)
-    transaction.put(b"h" + suffix, encode(header))
+    put_header(transaction, entry.dataset, entry.changeset, header)
     hot_index.add(transaction, entry.dataset, header.hlc, entry.changeset)
     put_key_entry(transaction, entry)
 
@@ -244,8 +256,14 @@ def mend_changeset(
 
 def header(view: View, dataset: DatasetId, changeset: ChangesetId) -> Header | None:
     """Return the header of a changeset that ever came here, or None."""
-    data = view.get(b"h" + dataset + changeset)
-    return opened(Header, data) if data else None
+    return records.get(view, b"h" + dataset + changeset, Header)
+
+
+def put_header(
+    transaction: Transaction, dataset: DatasetId, changeset: ChangesetId, header: Header
+) -> None:
+    """Keep the header of a changeset."""
+    records.put(transaction, b"h" + dataset + changeset, header)
 
 
 def release(transaction: Transaction, dataset: DatasetId, changeset: ChangesetId) -> None:
@@ -265,13 +283,12 @@ def unsealed(view: View, dataset: DatasetId) -> tuple[ChangesetId, ...]:
 
 def key_entry(view: View, dataset: DatasetId, changeset: ChangesetId) -> KeyLogEntry | None:
     """Return the key log entry of a changeset, or None."""
-    data = view.get(b"K" + dataset + changeset)
-    return opened(KeyLogEntry, data) if data else None
+    return records.get(view, b"K" + dataset + changeset, KeyLogEntry)
 
 
 def put_key_entry(transaction: Transaction, entry: KeyLogEntry) -> None:
     """Keep a key log entry."""
-    transaction.put(b"K" + entry.dataset + entry.changeset, encode(entry))
+    records.put(transaction, b"K" + entry.dataset + entry.changeset, entry)
 
 
 def receipts(
@@ -282,15 +299,30 @@ def receipts(
     Those of other providers are verified here, when they are asked for: most never are.
     """
     suffix = dataset + changeset
-    found = [opened(WriteReceipt, data) for _, data in view.scan(b"R" + suffix)]
+    found = list(records.every(view, b"R" + suffix, WriteReceipt))
     verified = {receipt.batch.provider for receipt in found}
     for key, data in view.scan(b"r" + suffix):
         if key[-ADDRESS_BYTES:] in verified:
             continue
-        receipt, signer = opened(WriteReceipt, data[ADDRESS_BYTES:]), Address(data[:ADDRESS_BYTES])
+        signer, receipt = heard(key, data)
         if is_signed(receipt, network=network, signer=signer):
             found.append(receipt)
     return tuple(found)
+
+
+def heard(key: bytes, data: bytes) -> tuple[Address, WriteReceipt]:
+    """Return another provider's receipt as it was heard of, and the hot key that is to be its.
+
+    Raises:
+        DamagedRecord: it is damaged.
+    """
+    signer, body = _heard(data)
+    return signer, records.opened(WriteReceipt, key, body)
+
+
+def _heard(data: bytes) -> tuple[Address, bytes]:
+    body = records.unchecked(data) or data
+    return Address(body[:ADDRESS_BYTES]), body[ADDRESS_BYTES:]
 
 
 def heard_receipt(
@@ -298,7 +330,7 @@ def heard_receipt(
 ) -> bytes | None:
     """Return the bytes of another provider's receipt, as it was handed over, or None."""
     data = view.get(b"r" + dataset + changeset + provider)
-    return data[ADDRESS_BYTES:] if data else None
+    return _heard(data)[1] if data else None
 
 
 def put_heard_receipt(
@@ -306,21 +338,20 @@ def put_heard_receipt(
 ) -> None:
     """Keep another provider's receipt with the hot key that is to have signed it."""
     key = b"r" + dataset + receipt.ack.changeset + receipt.batch.provider
-    transaction.put(key, signer + encode(receipt))
+    transaction.put(key, records.checked(signer + encode(receipt)))
 
 
 def receipt_of(
     view: View, dataset: DatasetId, changeset: ChangesetId, provider: Address
 ) -> WriteReceipt | None:
     """Return the receipt that this provider gave for a changeset, or None."""
-    data = view.get(b"R" + dataset + changeset + provider)
-    return opened(WriteReceipt, data) if data else None
+    return records.get(view, b"R" + dataset + changeset + provider, WriteReceipt)
 
 
 def put_receipt(transaction: Transaction, dataset: DatasetId, receipt: WriteReceipt) -> None:
     """Keep a receipt of this provider's own beside its changeset."""
     key = b"R" + dataset + receipt.ack.changeset + receipt.batch.provider
-    transaction.put(key, encode(receipt))
+    records.put(transaction, key, receipt)
 
 
 def next_batch(transaction: Transaction) -> int:
@@ -336,31 +367,30 @@ def next_batch(transaction: Transaction) -> int:
 
 def segments(view: View, dataset: DatasetId) -> tuple[SealedSegment, ...]:
     """Return the sealed segments of a dataset, by number."""
-    found = (opened(SealedSegment, data) for _, data in view.scan(b"S" + dataset))
+    found = records.every(view, b"S" + dataset, SealedSegment)
     return tuple(sorted(found, key=lambda bundle: bundle.certificate.number))
 
 
 def segments_after(view: View, dataset: DatasetId, after: bytes) -> tuple[SealedSegment, ...]:
     """Return a page of the segments that follow one in the order of their ids."""
-    page: list[bytes] = []
+    page: list[SealedSegment] = []
     size = 0
     for key, data in view.scan(b"S" + dataset):
         if key[33:] > after and size < SEGMENTS_BYTES:
-            page.append(data)
-            size += len(data)
-    return tuple(opened(SealedSegment, data) for data in page)
+            page.append(bundle := records.opened(SealedSegment, key, data))
+            size += len(encode(bundle))
+    return tuple(page)
 
 
 def segment(view: View, dataset: DatasetId, id_: SegmentId) -> SealedSegment | None:
     """Return a sealed segment's bundle, or None."""
-    data = view.get(b"S" + dataset + id_)
-    return opened(SealedSegment, data) if data else None
+    return records.get(view, b"S" + dataset + id_, SealedSegment)
 
 
 def put_segment(transaction: Transaction, dataset: DatasetId, bundle: SealedSegment) -> None:
     """Keep a bundle; a later one with more receipts replaces it."""
     id_ = bundle.certificate.segment
-    transaction.put(b"S" + dataset + id_, encode(bundle))
+    records.put(transaction, b"S" + dataset + id_, bundle)
 
 
 def is_learnt(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
@@ -456,18 +486,6 @@ def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:
 # ---- leaving
 
 
-def put_release(transaction: Transaction, signed: SignedRelease) -> None:
-    """Keep a client's release: of a segment, or (zero) of all of an agreement."""
-    release = signed.release
-    transaction.put(b"l" + release.agreement + release.segment, encode(signed))
-
-
-def release_of(view: View, agreement: AgreementId, segment: SegmentId) -> SignedRelease | None:
-    """Return the release from a segment (zero: from all) that a client gave, or None."""
-    data = view.get(b"l" + agreement + segment)
-    return opened(SignedRelease, data) if data else None
-
-
 def drop_segment(transaction: Transaction, dataset: DatasetId, id_: SegmentId) -> None:
     """Forget a segment that others took over, with its shards, for ever."""
     for index in my_shards(transaction, id_):
@@ -485,7 +503,7 @@ def is_dropped(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
 
 def forget(transaction: Transaction, dataset: DatasetId) -> None:
     """Remove all that is kept of a dataset; releases stay, for the court."""
-    transaction.redefines = True
+    transaction.redefines.add(dataset)
     for bundle in segments(transaction, dataset):
         for index in my_shards(transaction, bundle.certificate.segment):
             transaction.delete(shard_key(bundle.certificate.segment, index))
@@ -498,19 +516,6 @@ def forget(transaction: Transaction, dataset: DatasetId) -> None:
     rows = b"T" + dataset[:_ROWS_DATASET_BYTES]
     for key, _ in list(transaction.scan(rows)):
         transaction.delete(key)
-
-
-def is_draining(view: View) -> bool:
-    """Return whether this provider takes nothing new and leaves what it keeps."""
-    return view.get(b"z") is not None
-
-
-def put_draining(transaction: Transaction, *, drains: bool) -> None:
-    """Begin to drain, or end it."""
-    if drains:
-        transaction.put(b"z", b"")
-    else:
-        transaction.delete(b"z")
 
 
 # ---- the chain
@@ -539,29 +544,28 @@ class TakeOverJob(Record, frozen=True):
 
 def take_over(view: View, case: CaseId) -> TakeOverJob | None:
     """Return what was begun to answer a conviction, or None."""
-    data = view.get(b"t" + case)
-    return opened(TakeOverJob, data) if data else None
+    return records.get(view, b"t" + case, TakeOverJob)
 
 
 def take_overs(view: View) -> tuple[TakeOverJob, ...]:
     """Return every take-over that was begun and not finished."""
-    return tuple(opened(TakeOverJob, data) for _, data in view.scan(b"t"))
+    return tuple(records.every(view, b"t", TakeOverJob))
 
 
 def finished_take_overs(view: View) -> tuple[TakeOverJob, ...]:
     """Return every take-over that was finished, as long as its agreement runs."""
-    return tuple(opened(TakeOverJob, data) for _, data in view.scan(b"w"))
+    return tuple(records.every(view, b"w", TakeOverJob))
 
 
 def put_take_over(transaction: Transaction, job: TakeOverJob) -> None:
     """Keep a take-over until it is finished."""
-    transaction.put(b"t" + job.request.case, encode(job))
+    records.put(transaction, b"t" + job.request.case, job)
 
 
 def finish_take_over(transaction: Transaction, job: TakeOverJob) -> None:
     """Keep a take-over as finished: should its entry be outranked, it is to be written again."""
     transaction.delete(b"t" + job.request.case)
-    transaction.put(b"w" + job.request.case, encode(job))
+    records.put(transaction, b"w" + job.request.case, job)
 
 
 def drop_take_over(transaction: Transaction, case: CaseId) -> None:

@@ -55,7 +55,7 @@ class Standings:
             UnknownDataset: this provider keeps no such dataset.
             AccessDenied: it is none of the dataset's replicas.
         """
-        if transaction.redefines:
+        if dataset in transaction.redefines:
             return self._read(transaction, dataset)
         redefined = self._context.committer.redefined
         if redefined != self._read_at:

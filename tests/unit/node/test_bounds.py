@@ -88,7 +88,7 @@ async def test_fees_are_claimed_once_an_epoch_and_deposits_freed_at_the_end(town
     stand = town.stands[0]
     earnings = Earnings(stand.context)
     with stand.store.snapshot() as view:
-        (made,) = agreements.placed_agreements(view)
+        (made,) = agreements.placed_agreements(view, stand.context.damage.note)
     agreement = made.agreement
     before = await stand.chain.balance(stand.me)
     await earnings.look()

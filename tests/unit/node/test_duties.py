@@ -70,7 +70,7 @@ async def test_an_agreement_on_other_terms_is_refused(town: Town, changes: dict[
     with pytest.raises(AccessDenied):
         await propose(town, stand, **changes)
     with stand.store.snapshot() as view:
-        assert list(agreements.proposed_agreements(view)) == []
+        assert list(agreements.proposed_agreements(view, stand.context.damage.note)) == []
 
 
 @in_town

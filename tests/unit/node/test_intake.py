@@ -9,11 +9,20 @@ import msgspec
 import pytest
 
 from mfdb.kernel.codec import encode
-from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, ReplicaBehind, StoreFull
+from mfdb.kernel.errors import (
+    AccessDenied,
+    BadProof,
+    BadSignature,
+    ReplicaBehind,
+    StoreFull,
+    ValueTooLarge,
+)
 from mfdb.kernel.ids import ZERO_HASH, AgreementId
 from mfdb.node.provider import intake as room
 from mfdb.node.provider import shelf
 from mfdb.node.requests import PutChangeset, PutReceipts, Shred
+from mfdb.rules import receipt as receipt_room
+from mfdb.rules.evidence import check_signer
 from mfdb.rules.manifest import Action, Grantee
 from mfdb.rules.receipt import (
     Promised,
@@ -180,14 +189,14 @@ async def test_receipts_of_other_replicas_are_kept_and_those_of_strangers_refuse
     draft = bob.write(dataset, "hello")
     mine, theirs = await town.stands[0].take(draft), await town.stands[1].take(draft)
     put = PutReceipts(dataset=dataset, receipts=(theirs,))
-    await town.stands[0].intake.on_put_receipts(put)
+    await town.stands[0].intake.keep_receipts(put)
     with town.stands[0].store.snapshot() as view:
         assert set(kept_receipts(town, view, draft)) == {mine, theirs}
     stranger = msgspec.structs.replace(
         theirs, batch=msgspec.structs.replace(theirs.batch, provider=town.stands[6].me)
     )
     with pytest.raises(BadProof):
-        await town.stands[0].intake.on_put_receipts(
+        await town.stands[0].intake.keep_receipts(
             PutReceipts(dataset=dataset, receipts=(stranger,))
         )
 
@@ -200,12 +209,12 @@ async def test_a_forged_receipt_is_never_shown_and_makes_way_for_a_good_one(town
     good, other = await town.stands[1].take(draft), await town.stands[2].take(draft)
     forged = msgspec.structs.replace(other, signature=good.signature)
     intake = town.stands[0].intake
-    await intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=(good, forged)))
+    await intake.keep_receipts(PutReceipts(dataset=dataset, receipts=(good, forged)))
     with town.stands[0].store.snapshot() as view:
         assert set(kept_receipts(town, view, draft)) == {mine, good}
-    await intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=(other,)))
+    await intake.keep_receipts(PutReceipts(dataset=dataset, receipts=(other,)))
     with pytest.raises(BadSignature):
-        await intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=(forged,)))
+        await intake.keep_receipts(PutReceipts(dataset=dataset, receipts=(forged,)))
     with town.stands[0].store.snapshot() as view:
         assert set(kept_receipts(town, view, draft)) == {mine, good, other}
 
@@ -221,7 +230,7 @@ async def test_a_receipt_for_other_bytes_takes_the_whole_message_down(town: Town
         other, ack=msgspec.structs.replace(other.ack, changeset=good.ack.changeset)
     )
     with pytest.raises(BadProof):
-        await town.stands[0].intake.on_put_receipts(
+        await town.stands[0].intake.keep_receipts(
             PutReceipts(dataset=dataset, receipts=(good, swapped))
         )
     with town.stands[0].store.snapshot() as view:
@@ -245,7 +254,7 @@ async def test_a_receipt_under_another_agreement_is_no_evidence(town: Town) -> N
         [ack], provider=cheat.me, number=0, signer=cheat.keys.signer, network=town.world.network
     )
     with pytest.raises(BadProof):
-        await town.stands[0].intake.on_put_receipts(
+        await town.stands[0].intake.keep_receipts(
             PutReceipts(dataset=dataset, receipts=(worthless,))
         )
 
@@ -265,10 +274,60 @@ async def test_the_same_receipt_sent_a_thousand_times_is_checked_once(
         check_form(*given, **named)
 
     monkeypatch.setattr(room, "check_form", counted)
-    await town.stands[0].intake.on_put_receipts(
+    await town.stands[0].intake.keep_receipts(
         PutReceipts(dataset=dataset, receipts=(theirs,) * 1000)
     )
     assert len(calls) == 1
+
+
+@in_town
+async def test_the_signature_of_a_batch_is_verified_once_however_often_receipts_are_read(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob, dataset = await mailbox_town(town)
+    drafts = [bob.write(dataset, f"message {at}") for at in range(3)]
+    for draft in drafts:
+        await town.stands[0].take(draft)
+    theirs = await asyncio.gather(*(town.stands[1].take(draft) for draft in drafts))
+    assert len({one.batch for one in theirs}) == 1
+    forged = msgspec.structs.replace(theirs[2], signature=theirs[2].signature[:-1] + b"\x07")
+    given = (*theirs[:2], forged)
+    await town.stands[0].intake.keep_receipts(PutReceipts(dataset=dataset, receipts=given))
+    verified = []
+
+    def counted(*given: Any) -> None:
+        verified.append(given)
+        check_signer(*given)
+
+    monkeypatch.setattr(receipt_room, "check_signer", counted)
+    receipt_room._is_batch_signed.cache_clear()
+    for _ in range(3):
+        with town.stands[0].store.snapshot() as view:
+            assert [len(kept_receipts(town, view, draft)) for draft in drafts] == [2, 2, 1]
+    assert len(verified) == 2  # a signature each: the forged one is another
+
+
+@in_town
+async def test_receipts_are_taken_of_whoever_has_a_part_and_not_by_the_thousands(
+    town: Town,
+) -> None:
+    await town.open(7)
+    bob = town.person("bob")
+    made = town.mailbox(bob, grants=(OWNER_ALL,))
+    await town.place(made, bob)
+    bob.replica.add_manifests([made])
+    dataset, intake = made.manifest.dataset, town.stands[0].intake
+    draft = bob.write(dataset, "hello")
+    await town.stands[0].take(draft)
+    put = PutReceipts(dataset=dataset, receipts=(await town.stands[1].take(draft),))
+    for stranger in (town.person("eve").address, town.stands[6].me):
+        with pytest.raises(AccessDenied):
+            await intake.on_put_receipts(put, stranger)
+    await intake.on_put_receipts(put, town.stands[1].me)
+    await intake.on_put_receipts(put, bob.address)
+    many = PutReceipts(dataset=dataset, receipts=put.receipts * 1001)
+    with pytest.raises(ValueTooLarge):
+        await intake.on_put_receipts(many, bob.address)
 
 
 # ---- shredding

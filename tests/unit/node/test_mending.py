@@ -40,7 +40,7 @@ async def acknowledged(town: Town, dataset: DatasetId, draft: Draft) -> tuple[Wr
     receipts = tuple([await stand.take(draft) for stand in town.stands[:2]])
     for stand in town.stands[:2]:
         others = tuple(one for one in receipts if one.batch.provider != stand.me)
-        await stand.intake.on_put_receipts(PutReceipts(dataset=dataset, receipts=others))
+        await stand.intake.keep_receipts(PutReceipts(dataset=dataset, receipts=others))
     return receipts
 
 

@@ -37,6 +37,7 @@ FIGURES = Figures(
     repair_lag_s=30.0,
     repaired=2,
     repair_s=90.0,
+    damaged=3,
 )
 
 
@@ -70,6 +71,7 @@ def test_prometheus_gets_every_figure() -> None:
             ("mfdb_provider_under_replicated_segments",): 1,
             ("mfdb_provider_reconciled_age_seconds",): 12.5,
             ("mfdb_provider_repairs_due",): 1,
+            ("mfdb_provider_damaged_records",): 3,
             ("mfdb_provider_repair_lag_seconds",): 30,
             ("mfdb_provider_time_to_repair_seconds_count",): 2,
             ("mfdb_provider_time_to_repair_seconds_sum",): 90,

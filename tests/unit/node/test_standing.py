@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mfdb.kernel.errors import StaleWrite, UnknownDataset
+from mfdb.kernel.errors import OperationalError, StaleWrite, UnknownDataset
 from mfdb.node.provider import shelf
 from mfdb.node.requests import PutManifest
 from mfdb.node.wiring import BRIEF_S, Briefly
+from mfdb.testing.memory_store import MemoryStore
 from tests.fixtures.node_town import Town, in_town, mailbox_town
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.store.port import Write
 
 
 @in_town
@@ -34,6 +41,28 @@ async def test_a_dataset_that_was_forgotten_takes_no_write(town: Town) -> None:
     await stand.committer.submit(lambda transaction: shelf.forget(transaction, dataset))
     with pytest.raises(UnknownDataset):
         await stand.take(bob.write(dataset, "two"))
+
+
+@in_town
+async def test_new_rules_count_also_when_the_store_told_a_failure_that_was_none(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand, first = town.stands[0], town.mailbox(bob)
+    await stand.take(bob.write(dataset, "one"))
+    late = bob.write(dataset, "two")
+    second = town.mailbox(bob, number=1, previous=first.manifest.hash, acl_epoch=1)
+
+    def write(batch: Sequence[Write]) -> None:
+        MemoryStore.write(stand.store, batch)  # type: ignore[arg-type]  # the twin
+        raise OperationalError("the disk has it, but the answer was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stand.store, "write", write)
+        with pytest.raises(OperationalError):
+            await stand.duties.on_put_manifest(PutManifest(signed=second))
+    with pytest.raises(StaleWrite):
+        await stand.take(late)
 
 
 class Watch:

@@ -11,8 +11,9 @@ from mfdb.chain.port import CaseOpened, OpenCase, RecordBeacon
 from mfdb.kernel.errors import NetworkError
 from mfdb.node.provider import shelf
 from mfdb.node.provider.court import REORG_BLOCKS
+from mfdb.node.provider.fellows import Fellows
 from mfdb.node.provider.server import Server
-from mfdb.node.requests import SealNow
+from mfdb.node.requests import PutManifest, SealNow
 from mfdb.node.sessions import Sessions
 from mfdb.testing.memory_store import MemorySnapshot
 from tests.fixtures.node_town import TERMS, Stand, Town, in_town, mailbox_town, run, sealed_town
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from mfdb.chain.port import Seen
     from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.evidence import Network
+    from mfdb.rules.placement import Placement
 
 
 class Reads:
@@ -197,3 +200,49 @@ async def test_a_replica_that_comes_back_is_met_at_once(town: Town) -> None:
     done, _ = await asyncio.wait([waiting], timeout=600)
     assert not done  # nobody else came
     waiting.cancel()
+
+
+@in_town
+async def test_a_greeting_costs_what_concerns_the_peer_and_nothing_of_other_datasets(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob, dataset = await mailbox_town(town, 7)
+    alice = town.person("alice")
+    hers = town.mailbox(alice)
+    await town.place(hers, alice)
+    stand, stranger = town.stands[0], town.person("eve").address
+    stand.healing.arrived(town.stands[1].me)
+    await stand.healing.meet()
+    read: list[bytes] = []
+    honest = shelf.placement
+
+    def counted(view: shelf.View, dataset: DatasetId, network: Network) -> Placement:
+        read.append(dataset)
+        return honest(view, dataset, network)
+
+    monkeypatch.setattr(shelf, "placement", counted)
+    for peer in (stranger, town.stands[6].me, town.stands[5].me, stand.me):
+        stand.healing.arrived(peer)
+    meeting = asyncio.ensure_future(stand.healing.meet())
+    done, _ = await asyncio.wait([meeting], timeout=600)
+    assert (done, read) == (set(), [])
+    after = town.mailbox(bob, number=1, previous=town.mailbox(bob).manifest.hash)
+    await stand.duties.on_put_manifest(PutManifest(signed=after))
+    read.clear()
+    stand.healing.arrived(stranger)
+    assert read == [dataset], "what was redefined is read once more, nothing else"
+    town.stands[1].vanish()
+    stand.healing.arrived(town.stands[1].me)
+    await meeting
+    assert {dataset, hers.manifest.dataset} == set(read)
+
+
+@in_town
+async def test_a_dataset_that_was_left_concerns_nobody(town: Town) -> None:
+    _, dataset = await mailbox_town(town)
+    stand, peer = town.stands[0], town.stands[1].me
+    fellows = Fellows(stand.context)
+    assert fellows.shared_with(peer) == {dataset}
+    await stand.committer.submit(lambda transaction: shelf.forget(transaction, dataset))
+    assert fellows.shared_with(peer) == frozenset()
+    assert fellows.everybody() == ()
