@@ -19,7 +19,8 @@ from mfdb.kernel.errors import BadProof, BadSignature, MalformedMessage, ValueTo
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.kernel.limits import CHANGESET_BYTES, SEGMENT_LIMIT_BYTES
 from mfdb.rules.evidence import Network, SealCertificate, StoreReceipt, check_signer
-from mfdb.rules.merkle import MerkleTree, leaf_hash, unit_count, unit_tree
+from mfdb.rules.merkle import MerkleTree, leaf_hash
+from mfdb.rules.units import UnitTree, unit_count
 from replication.codec import Codec, shard_length
 from replication.field import MAX_SHARDS
 
@@ -142,7 +143,7 @@ def certify(
     """
     _check_ids(ids)
     shards = Codec(k, n).encode(segment)
-    roots = tuple(unit_tree(shard).root for shard in shards)
+    roots = tuple(UnitTree(shard).root for shard in shards)
     certificate = SealCertificate(
         subject=subject,
         number=number,
@@ -231,7 +232,7 @@ def is_shard(sealed: SealedSegment, index: int, shard: bytes) -> bool:
     if not 0 <= index < len(sealed.shard_roots):
         return False
     fits = len(shard) == shard_length(certificate.length_bytes, certificate.k)
-    return fits and unit_tree(shard).root == sealed.shard_roots[index]
+    return fits and UnitTree(shard).root == sealed.shard_roots[index]
 
 
 # ---- the bundle

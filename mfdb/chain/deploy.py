@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mfdb.chain.port import CourtTerms
     from mfdb.kernel.account import Account
 
-FORMAT = 1
+FORMAT = 2
+"""Of the contracts too: since 2 the court asks for units of BLAKE2b trees."""
 FILE_BYTES = 64 * 2**10
 DEPLOY_S = 120.0
 
@@ -67,7 +68,8 @@ class Deployment:
             read = json.loads(text)
             if read["format"] != FORMAT:
                 raise WrongVersion(
-                    f"a deployment of format {str(read['format'])[:20]}, not {FORMAT}"
+                    f"a deployment of format {str(read['format'])[:20]}, not {FORMAT}",
+                    hint="another release made it; `mfdb devnet reset` starts anew",
                 )
             return cls(
                 chain_id=_number(read["chain_id"]),

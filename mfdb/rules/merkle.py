@@ -9,20 +9,20 @@ are fixed and an inner node can never pass for a leaf.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import ZERO_HASH, Hash
-from mfdb.kernel.limits import MERKLE_DEPTH, UNIT_BYTES
+from mfdb.kernel.limits import MERKLE_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
 _PAIR = Struct("64s")
-_UNIT = Struct(f"{UNIT_BYTES}s")
 
 
 def leaf_hash(data: bytes) -> Hash:
@@ -58,13 +58,22 @@ class MerkleTree:
         # The padding is virtual: a missing sibling at height h is the root of 2^h zero leaves.
         for height in range(depth_of(self.count)):
             if len(level) & 1:
-                level = [*level, _padding(height)]
-            # `node_hash`, without a call for every node.
-            level = [
-                Hash(sha256(b"\x01" + pair).digest())
-                for (pair,) in _PAIR.iter_unpack(b"".join(level))
-            ]
+                level = [*level, self.padding(height)]
+            level = self.parents(b"".join(level))
             self._levels.append(level)
+
+    @staticmethod
+    def parents(level: bytes) -> list[Hash]:
+        """Return the nodes over a level of an even number of hashes, one after the other."""
+        # `node_hash`, without a call for every node.
+        return [Hash(sha256(b"\x01" + pair).digest()) for (pair,) in _PAIR.iter_unpack(level)]
+
+    @staticmethod
+    @lru_cache
+    def padding(height: int) -> Hash:
+        """Return the root over 2^height leaves of zeros."""
+        below = MerkleTree.padding(height - 1) if height else ZERO_HASH
+        return node_hash(below, below) if height else ZERO_HASH
 
     @property
     def root(self) -> Hash:
@@ -78,17 +87,8 @@ class MerkleTree:
         siblings = []
         for height, level in enumerate(self._levels[:-1]):
             sibling = (index >> height) ^ 1
-            siblings.append(level[sibling] if sibling < len(level) else _padding(height))
+            siblings.append(level[sibling] if sibling < len(level) else self.padding(height))
         return tuple(siblings)
-
-
-_paddings = [ZERO_HASH]
-
-
-def _padding(height: int) -> Hash:
-    while len(_paddings) <= height:
-        _paddings.append(node_hash(_paddings[-1], _paddings[-1]))
-    return _paddings[height]
 
 
 def check_path(root: Hash, leaf: Hash, path: Sequence[bytes], *, index: int, count: int) -> None:
@@ -97,8 +97,7 @@ def check_path(root: Hash, leaf: Hash, path: Sequence[bytes], *, index: int, cou
     Raises:
         BadProof: it does not, or index, count and path length do not go together.
     """
-    if not 0 <= index < count or len(path) != depth_of(count) or len(path) > MERKLE_DEPTH:
-        raise BadProof(f"leaf {index} of {count} cannot have a path of {len(path)} hashes")
+    check_shape(index, count, path)
     at = leaf
     for height, sibling in enumerate(path):
         at = node_hash(sibling, at) if index >> height & 1 else node_hash(at, sibling)
@@ -106,25 +105,11 @@ def check_path(root: Hash, leaf: Hash, path: Sequence[bytes], *, index: int, cou
         raise BadProof("the Merkle path does not lead to the root")
 
 
-def unit_count(length_bytes: int) -> int:
-    """Return how many 512-byte units cover a length; nothing still takes one.
+def check_shape(index: int, count: int, path: Sequence[bytes]) -> None:
+    """Return quietly if a path of leaf `index` of so many is as long as this one.
 
-    >>> [unit_count(n) for n in (0, 1, 512, 513)]
-    [1, 1, 1, 2]
+    Raises:
+        BadProof: it is not, or there is no such leaf.
     """
-    return max(1, -(-length_bytes // UNIT_BYTES))
-
-
-def unit_of(data: bytes, index: int) -> bytes:
-    """Return unit `index` of the data, padded with zero bytes to 512."""
-    return data[index * UNIT_BYTES : (index + 1) * UNIT_BYTES].ljust(UNIT_BYTES, b"\x00")
-
-
-def unit_tree(data: bytes) -> MerkleTree:
-    """Return the tree over the 512-byte units of the data."""
-    # `leaf_hash` of `unit_of`, without two calls for every unit; only the last one is padded.
-    last = (unit_count(len(data)) - 1) * UNIT_BYTES
-    units = _UNIT.iter_unpack(memoryview(data)[:last])
-    leaves = [Hash(sha256(b"\x00" + unit).digest()) for (unit,) in units]
-    leaves.append(leaf_hash(unit_of(data, last // UNIT_BYTES)))
-    return MerkleTree(leaves)
+    if not 0 <= index < count or len(path) != depth_of(count) or len(path) > MERKLE_DEPTH:
+        raise BadProof(f"leaf {index} of {count} cannot have a path of {len(path)} hashes")

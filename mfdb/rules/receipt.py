@@ -14,7 +14,8 @@ from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import BadProof, ProtocolViolation
 from mfdb.kernel.ids import ZERO_HASH, Address, AgreementId, ChangesetId, DatasetId, Hash
 from mfdb.rules.evidence import AckBatch, Network, WriteAck, check_signer
-from mfdb.rules.merkle import MerkleTree, check_path, leaf_hash, unit_count, unit_tree
+from mfdb.rules.merkle import MerkleTree, check_path, leaf_hash
+from mfdb.rules.units import UnitTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,8 @@ class Promised(NamedTuple):
     @classmethod
     def of(cls, data: bytes) -> Promised:
         """Return what a receipt for these bytes promises."""
-        return cls(unit_tree(data).root, unit_count(len(data)))
+        tree = UnitTree(data)
+        return cls(tree.root, tree.count)
 
 
 def log_head(previous: Hash, number: int, changeset: ChangesetId) -> Hash:

@@ -13,7 +13,8 @@ from mfdb.kernel.ids import Address, AgreementId, CaseId, Hash, Wei
 from mfdb.kernel.limits import UNIT_BYTES
 from mfdb.kernel.typed_data import word
 from mfdb.rules.evidence import Release
-from mfdb.rules.merkle import check_path, depth_of, leaf_hash
+from mfdb.rules.merkle import depth_of
+from mfdb.rules.units import check_unit
 from mfdb.testing.sim_chain_deposits import promise_of
 from mfdb.testing.sim_chain_pay import signer_or_none
 from mfdb.testing.sim_chain_state import Table, fits_uint64, fits_uint256, require
@@ -149,9 +150,8 @@ class Court:
         units = case.receipt.units
         require(len(call.unit) == UNIT_BYTES, "mfdb: wrong unit length")
         require(len(call.path) == depth_of(units), "mfdb: wrong path length")
-        leaf = leaf_hash(call.unit)
         try:
-            check_path(case.receipt.root, leaf, call.path, index=case.unit, count=units)
+            check_unit(case.receipt.root, call.unit, call.path, index=case.unit, count=units)
         except BadProof:
             require(False, "mfdb: wrong unit or path")  # noqa: FBT003 - it never holds here
         self._acquit(call.case, case)

@@ -49,10 +49,11 @@ from mfdb.rules.changeset import (
 from mfdb.rules.columns import author_digest, row_key
 from mfdb.rules.evidence import EMBEDDED, AckBatch, subject_of
 from mfdb.rules.manifest import dataset_id
-from mfdb.rules.merkle import leaf_hash, unit_of, unit_tree
+from mfdb.rules.merkle import leaf_hash
 from mfdb.rules.receipt import FIRST_LOG_HEAD, Promised, acknowledge, log_head, sign_batch
 from mfdb.rules.row_tree import grow, prove, row_leaf
 from mfdb.rules.signing import digest_of, sign
+from mfdb.rules.units import UnitTree, unit_hash, unit_of
 from replication.audit import unit_of_draw
 from replication.codec import Codec
 from replication.reconcile import ItemSet, open_message, respond
@@ -384,13 +385,13 @@ def merkle() -> list[Vector]:
     found = []
     for count in (1, 2, 3, 5, 9):
         data = made.token(f"units {count}", 512 * count - 100)
-        tree = unit_tree(data)
+        tree = UnitTree(data)
         found.append(
             shown_all(
                 name=f"{count} units",
                 length_bytes=len(data),
                 data=data,
-                leaves=[leaf_hash(unit_of(data, at)) for at in range(count)],
+                leaves=[unit_hash(unit_of(data, at)) for at in range(count)],
                 root=tree.root,
                 paths=[tree.path(at) for at in range(count)],
             )
@@ -428,7 +429,7 @@ def segments() -> list[Vector]:
             seed="data of one whole stripe and a bit",
             length_bytes=len(wide),
             shard_lengths=[len(shard) for shard in Codec(4, 6).encode(wide)],
-            shard_roots=[unit_tree(shard).root for shard in Codec(4, 6).encode(wide)],
+            shard_roots=[UnitTree(shard).root for shard in Codec(4, 6).encode(wide)],
         ),
         shown_all(
             name="draws of an audit",

@@ -17,7 +17,7 @@ from mfdb.node.provider import shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.requests import PutSealed, PutShard
 from mfdb.rules.evidence import StoreReceipt, check_signer
-from mfdb.rules.merkle import unit_count
+from mfdb.rules.units import unit_count
 from replication.seal import may_release
 from replication.segment import (
     SealedSegment,

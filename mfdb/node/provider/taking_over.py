@@ -32,7 +32,6 @@ from mfdb.node.requests import GetShard, PutManifest, PutPlacement, PutSealed, T
 from mfdb.node.terms import storage_terms
 from mfdb.node.whereabouts import verify_state
 from mfdb.rules.evidence import Agreement, StoreReceipt
-from mfdb.rules.merkle import unit_count
 from mfdb.rules.placement import (
     Assignment,
     PlacementEntry,
@@ -41,6 +40,7 @@ from mfdb.rules.placement import (
     SignedPlacement,
 )
 from mfdb.rules.signing import sign
+from mfdb.rules.units import unit_count
 from replication.codec import Codec
 from replication.segment import SealedSegment, SignedStoreReceipt, is_shard
 

@@ -19,7 +19,7 @@ from mfdb.chain.port import (
 )
 from mfdb.kernel.ids import MFT, ZERO_HASH, Hash, SegmentId, Wei
 from mfdb.rules.evidence import Agreement, Cheque, RepairMandate, StoreReceipt
-from mfdb.rules.merkle import unit_of, unit_tree
+from mfdb.rules.units import UnitTree, unit_of
 
 if TYPE_CHECKING:
     from mfdb.chain.port import Chain, CourtTerms, Mined
@@ -68,7 +68,7 @@ class Stage:
         self.world = world
         self.terms = terms
         self.client, self.provider, self.accuser, self.repairer = actors
-        self.tree = unit_tree(SHARD)
+        self.tree = UnitTree(SHARD)
         self._nonce = 0
 
     @classmethod

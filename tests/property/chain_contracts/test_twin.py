@@ -16,7 +16,7 @@ from mfdb.chain import port
 from mfdb.kernel.errors import TransactionReverted
 from mfdb.kernel.ids import MFT, ZERO_ADDRESS, AgreementId, CaseId, Hash, SegmentId, Wei
 from mfdb.rules.evidence import Release
-from mfdb.rules.merkle import unit_of, unit_tree
+from mfdb.rules.units import UnitTree, unit_of
 from tests.fixtures.court_scene import (
     ACCUSER,
     ACTORS,
@@ -54,7 +54,7 @@ class Actor:
 
     def receipt(self, agreement: AgreementId, n: int) -> StoreReceipt:
         segment = SegmentId(bytes([n % 2]) * 32)
-        root = unit_tree(UNIT).root
+        root = UnitTree(UNIT).root
         kept = run(self.scene.chain.agreement(agreement))
         end = kept.end if kept else self.scene.now
         return self.scene.receipt(agreement, segment=segment, root=root, units=1, expiry=end)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mfdb.chain.contracts.words import decode_claim, encode_answer, encode_claim
 from mfdb.kernel.ids import AgreementId, Hash, SegmentId
 from mfdb.rules.evidence import Network, StoreReceipt
-from mfdb.rules.merkle import unit_of, unit_tree
+from mfdb.rules.units import UnitTree, unit_of
 from tests.fixtures.court_scene import PROVIDER, TERMS
 from tests.fixtures.evm import Evm, Reverted
 
@@ -48,7 +48,7 @@ def test_contract_and_library_hash_alike(receipt: StoreReceipt) -> None:
 @given(data=st.data(), length=st.integers(1, 40 * 512), seed=st.integers(0, 255))
 def test_only_the_very_unit_answers(data: st.DataObject, length: int, seed: int) -> None:
     shard = bytes((seed + n // 512 * 7 + n % 3) % 256 for n in range(length))
-    tree = unit_tree(shard)
+    tree = UnitTree(shard)
     index = data.draw(st.integers(0, tree.count - 1))
     receipt = StoreReceipt(
         agreement=AgreementId(bytes(32)),

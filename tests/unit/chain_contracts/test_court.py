@@ -17,7 +17,7 @@ from mfdb.chain.port import (
     Transferred,
 )
 from mfdb.kernel.ids import MFT, ZERO_ADDRESS, AgreementId, CaseId, Hash, SegmentId, Wei
-from mfdb.rules.merkle import unit_of, unit_tree
+from mfdb.rules.units import UnitTree, unit_of
 from mfdb.testing.sim_chain_court import unit_drawn
 from tests.fixtures.court_scene import (
     ACCUSER,
@@ -142,7 +142,7 @@ def test_wrong_answers_are_refused_and_the_right_one_still_counts(scene: Scene) 
     case = scene.accuse(scene.receipt(agreement))
     state = run(scene.chain.case(case))
     assert state is not None
-    tree = unit_tree(SHARD)
+    tree = UnitTree(SHARD)
     other = (state.unit + 1) % 6
     right = scene.answer(case)
     damaged = bytes([right.unit[0] ^ 1]) + right.unit[1:]

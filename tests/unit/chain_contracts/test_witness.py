@@ -8,7 +8,7 @@ from mfdb.chain.contracts.words import decode_claim, encode_answer, encode_claim
 from mfdb.kernel.errors import MalformedMessage
 from mfdb.kernel.ids import AgreementId, Hash, SegmentId
 from mfdb.rules.evidence import Network, StoreReceipt
-from mfdb.rules.merkle import MerkleTree, leaf_hash, unit_of, unit_tree
+from mfdb.rules.units import UnitTree, unit_hash, unit_of
 from tests.fixtures.court_scene import PROVIDER
 from tests.fixtures.evm import Evm, Reverted
 
@@ -36,7 +36,7 @@ def refute(evm: Evm, claim: bytes, index: int, proof: bytes) -> bool:
 @pytest.mark.parametrize("units", range(1, 10))
 def test_every_unit_is_accepted_at_its_place_only(evm: Evm, units: int) -> None:
     data = data_of(units)
-    tree = unit_tree(data)
+    tree = UnitTree(data)
     claim = claim_of(tree.root, units)
     for index in range(units):
         proof = encode_answer(unit_of(data, index), tree.path(index))
@@ -50,7 +50,7 @@ def test_every_unit_is_accepted_at_its_place_only(evm: Evm, units: int) -> None:
 
 def test_a_changed_byte_is_refused(evm: Evm) -> None:
     data = data_of(5)
-    tree = unit_tree(data)
+    tree = UnitTree(data)
     claim = claim_of(tree.root, 5)
     for place in (0, 255, 511):
         unit = bytearray(unit_of(data, 4))
@@ -66,12 +66,12 @@ def test_a_changed_byte_is_refused(evm: Evm) -> None:
 
 def test_an_inner_node_never_passes_for_a_leaf(evm: Evm) -> None:
     # A tree whose two "units" are the concatenated children of an inner node, padded as a forger
-    # would: the prefixes keep its hash from being the node's, the length keeps it out at all.
-    leaves = [leaf_hash(unit_of(data_of(4), n)) for n in range(4)]
-    tree = MerkleTree(leaves)
+    # would: the length keeps it out, and is in the hash, so that filling it up does not help.
+    leaves = [unit_hash(unit_of(data_of(4), n)) for n in range(4)]
+    tree = UnitTree(data_of(4))
     inner = leaves[0] + leaves[1]
     claim = claim_of(tree.root, 2)
-    for unit in (inner, b"\x01" + inner):
+    for unit in (inner, inner + bytes(1)):
         with pytest.raises(Reverted, match="wrong unit length"):
             refute(evm, claim, 0, encode_answer(unit, tree.path(0)[1:]))
     padded = inner.ljust(512, b"\x00")
@@ -84,13 +84,13 @@ def test_an_inner_node_never_passes_for_a_leaf(evm: Evm) -> None:
 
 
 def test_padding_is_no_unit(evm: Evm) -> None:
-    tree = unit_tree(data_of(3))
+    tree = UnitTree(data_of(3))
     with pytest.raises(Reverted, match="no such unit"):
         refute(evm, claim_of(tree.root, 3), 3, encode_answer(bytes(512), tree.path(2)))
 
 
 def test_the_witness_says_who_signed_what(evm: Evm) -> None:
-    tree = unit_tree(data_of(6))
+    tree = UnitTree(data_of(6))
     network = Network(chain_id=evm.chain_id, deposits=evm.deposits)
     receipt, _ = decode_claim(claim_of(tree.root, 6))
     signature = PROVIDER.sign(network.digest(receipt))
@@ -110,12 +110,10 @@ def test_the_witness_says_who_signed_what(evm: Evm) -> None:
 
 
 def test_the_deepest_tree_fits_an_answer(evm: Evm) -> None:
-    from hashlib import sha256
-
     path = [bytes([n]) * 32 for n in range(40)]
-    at = sha256(b"\x00" + bytes(512)).digest()
+    at = unit_hash(bytes(512))
     for sibling in path:
-        at = sha256(b"\x01" + at + sibling).digest()
+        at = unit_hash(at + sibling)
     claim = claim_of(at, 2**40)
     assert refute(evm, claim, 0, encode_answer(bytes(512), path))
 

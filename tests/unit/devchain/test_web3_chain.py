@@ -108,14 +108,14 @@ def test_a_deployment_is_kept_in_a_file(deployment: Deployment, tmp_path: Path) 
     deployment.save(file)
     assert Deployment.load(file) == deployment
     read = json.loads(file.read_text())
-    assert read["format"] == 1
+    assert read["format"] == 2
     assert read["contracts"]["court"] == "0x" + deployment.contracts["court"].hex()
-    read["format"] = 2
+    read["format"] = 1
     with pytest.raises(WrongVersion):
         Deployment.from_json(json.dumps(read))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "[" * 5_000])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', "[" * 5_000])
 def test_what_is_no_deployment_is_refused(text: str) -> None:
     with pytest.raises(CorruptRecord):
         Deployment.from_json(text)

@@ -14,9 +14,6 @@ from mfdb.rules.merkle import (
     depth_of,
     leaf_hash,
     node_hash,
-    unit_count,
-    unit_of,
-    unit_tree,
 )
 
 COUNTS = range(1, 18)
@@ -108,18 +105,3 @@ def test_there_is_no_path_of_a_leaf_that_is_not_there(index: int) -> None:
 def test_a_tree_has_a_leaf() -> None:
     with pytest.raises(ValueError, match="at least one"):
         MerkleTree([])
-
-
-@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 4097])
-def test_units_cover_the_data_and_are_filled_up_with_zeros(size: int) -> None:
-    data = bytes(range(1, 256)) * 20
-    data = data[:size]
-    units = [unit_of(data, at) for at in range(unit_count(size))]
-    assert b"".join(units) == data + bytes(512 * len(units) - size)
-    assert unit_tree(data).root == naive_root([leaf_hash(unit) for unit in units])
-    assert unit_tree(data).count == len(units)
-
-
-def test_trailing_zeros_are_told_apart_only_by_the_length_beside_the_root() -> None:
-    assert unit_tree(b"a").root == unit_tree(b"a\x00").root
-    assert unit_tree(bytes(512)).root != unit_tree(bytes(513)).root
