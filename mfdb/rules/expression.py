@@ -59,6 +59,7 @@ OPERATORS: Final[dict[str, tuple[int, int]]] = {
     "in": (2, 256),
     "like": (2, 3),
     "ilike": (2, 3),
+    **dict.fromkeys(("~", "~*", "!~", "!~*"), (2, 2)),
     "case": _ANY,
     "coalesce": _ANY,
     "length": (1, 1),
@@ -397,6 +398,23 @@ def _like(*, folded: bool) -> Callable[..., bool | None]:
     return matches
 
 
+def _regular(sign: str) -> Callable[[Any, Any], bool | None]:
+    wanted, flags = not sign.startswith("!"), "i" if sign.endswith("*") else ""
+
+    def matches(text: Any, pattern: Any) -> bool | None:
+        from mfdb.rules.regular.matching import TooMuchWork, regular
+        from mfdb.rules.regular.parse import NoPattern
+
+        if not isinstance(text, str) or not isinstance(pattern, str):
+            return None
+        try:
+            return regular(pattern, flags).test(text) is wanted
+        except (NoPattern, TooMuchWork):
+            return None
+
+    return matches
+
+
 def _substr(text: Any, start: Any, count: Any = None) -> Any:
     if not isinstance(text, str | bytes) or not _is_whole(start):
         return None
@@ -454,6 +472,7 @@ _STRICT: dict[str, Callable[..., Any]] = {
     "negative": lambda value: _bounded(-value) if _is_number(value) else None,
     "like": _like(folded=False),
     "ilike": _like(folded=True),
+    **{sign: _regular(sign) for sign in ("~", "~*", "!~", "!~*")},
     "length": _length,
     "octet_length": _octet_length,
     "lower": lambda value: value.lower() if isinstance(value, str) else None,

@@ -84,7 +84,9 @@ def _select(node: st.Select, catalogue: Catalogue) -> BoundSelect | BoundRelatio
         return _relational(node, catalogue) if plain is None else _select(plain, catalogue)
     scope = Scope(table, node.alias)
     try:
-        return _row_select(node, table, scope)
+        bound = _row_select(node, table, scope)
+        if not (scope.matches and bound.source is not None and bound.source.access is None):
+            return bound
     except NotSupportedError:
         if not scope.needs_relational:
             raise

@@ -21,7 +21,7 @@ from mfdb.sql import statement as st
 from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate, taken
 from mfdb.sql.bind_arithmetic import arithmetic, compared, no_operator, signed
 from mfdb.sql.bind_function import bind_call
-from mfdb.sql.bind_operator import MATCHES, matching
+from mfdb.sql.bind_operator import matching
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Sort, Value
 from mfdb.sql.coerce import ParameterList, boolean, coerce, settle, strict, unify
 from mfdb.sql.convert import caster, placed
@@ -34,6 +34,7 @@ from mfdb.sql.functions import (
 )
 from mfdb.sql.json_functions import JSON_OPERATORS
 from mfdb.sql.json_making import CONTAINMENT, concatenated
+from mfdb.sql.regular_forms import MATCHES
 from mfdb.sql.series_functions import SERIES
 from mfdb.sql.types import (
     BIGINT,
@@ -68,6 +69,8 @@ class Scope:
         self.inside_aggregate = False
         self.bare_columns: list[Field] = []
         self.needs_relational = False
+        self.matches = False
+        """Whether a regular expression was met: whole columns are matched quicker elsewhere."""
 
     def column(self, ref: st.ColumnRef) -> Bound:
         """Return the column that a name means.
@@ -246,8 +249,7 @@ def _binary(node: st.Binary, scope: Scope) -> Bound:
     if node.sign == "||":
         return _concatenation(left, right, scope, node.position)
     if node.sign in MATCHES:
-        if not isinstance(scope, RelationalScope):
-            raise scope.refusal(node, "a regular expression")
+        scope.matches = True
         return matching(node.sign, left, right, scope.parameters, node.position)
     return arithmetic(node.sign, left, right, scope.parameters, node.position)
 

@@ -29,6 +29,7 @@ from mfdb.sql.json_making import JSON_MAKING
 from mfdb.sql.moment_functions import MOMENT_FUNCTIONS
 from mfdb.sql.number_functions import NUMBER_FUNCTIONS
 from mfdb.sql.overload import Overload
+from mfdb.sql.regular_forms import REGULAR_FUNCTIONS
 from mfdb.sql.text_functions import TEXT_FUNCTIONS
 from mfdb.sql.time_functions import TIME_FUNCTIONS
 from mfdb.sql.types import (
@@ -371,12 +372,13 @@ for _forms in (
 FUNCTIONS |= NUMBER_FUNCTIONS
 FUNCTIONS |= TEXT_FUNCTIONS
 FUNCTIONS |= BYTE_FUNCTIONS
+FUNCTIONS |= REGULAR_FUNCTIONS
 FUNCTIONS |= {
     "position": FUNCTIONS["strpos"],
     "char_length": FUNCTIONS["length"],
     "character_length": FUNCTIONS["length"],
     "ceiling": FUNCTIONS["ceil"],
-    "substring": FUNCTIONS["substr"],
+    "substring": FUNCTIONS["substr"] + REGULAR_FUNCTIONS["substring"],
     "btrim": FUNCTIONS["trim"],
     "pow": FUNCTIONS["power"],
 }

@@ -9,16 +9,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from mfdb.kernel.errors import MfdbError, NotSupportedError, SchemaViolation
+from mfdb.kernel.errors import InvalidPattern, MfdbError, NotSupportedError, SchemaViolation
 from mfdb.rules.expression import check
 from mfdb.sql.bound import Bound, Context, Field, Lazy, Slot, Strict, Value
 from mfdb.sql.convert import placed
+from mfdb.sql.regular_forms import MATCHES
 from mfdb.sql.types import to_storage
 
 _SAME = frozenset(
     {"=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "||", "negative", "not", "like",
-     "ilike", "length", "octet_length", "lower", "upper", "abs", "substr", "and", "or", "is_null",
-     "is_true", "is_false", "same", "in", "case", "coalesce"}
+     "ilike", "~", "~*", "!~", "!~*", "length", "octet_length", "lower", "upper", "abs", "substr",
+     "and", "or", "is_null", "is_true", "is_false", "same", "in", "case", "coalesce"}
 )  # fmt: skip
 _NAMES = {"char_length": "length", "character_length": "length", "substring": "substr"}
 NOW = ["now"]
@@ -69,11 +70,24 @@ def _lower(node: Bound, what: str) -> Any:
         return [node.what]
     if isinstance(node, Strict) and node.operator == "cast":
         return _lower_cast(node, what)
+    if isinstance(node, Strict) and node.operator in MATCHES:
+        _check_pattern(node.operands[1])
     if isinstance(node, Strict | Lazy):
         operator = _NAMES.get(node.operator, node.operator)
         if operator in _SAME:
             return [operator, *(_lower(operand, what) for operand in node.operands)]
     raise _refused(node, what)
+
+
+def _check_pattern(node: Bound) -> None:
+    """A pattern that is none would let no row in, and say so to nobody."""
+    from mfdb.sql.regular_functions import compiled
+
+    if isinstance(node, Value) and isinstance(node.value, str):
+        try:
+            compiled(node.value)
+        except InvalidPattern as error:
+            raise placed(error, node.position) from None
 
 
 def _lower_cast(node: Strict, what: str) -> Any:
@@ -96,6 +110,6 @@ def _refused(node: Bound, what: str) -> MfdbError:
     shown = "a parameter" if isinstance(node, Slot) else f"{named or 'this'}"
     return NotSupportedError(
         f"{what} cannot say {shown}: every node has to judge it alike",
-        hint="use columns, constants, comparisons, AND/OR/NOT, arithmetic, length, lower, substr",
+        hint="use columns, constants, comparisons, AND/OR/NOT, LIKE, ~, arithmetic, length, lower",
         position=node.position,
     )

@@ -12,7 +12,9 @@ from mfdb.sql.types import IDENTITY, SqlType, from_storage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_INFIX = frozenset({"=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "||"})
+_INFIX = frozenset(
+    {"=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "||", "~", "~*", "!~", "!~*"}
+)
 _WORDS = {"and": "AND", "or": "OR", "like": "LIKE", "ilike": "ILIKE"}
 _TESTS = {"is_null": "IS NULL", "is_true": "IS TRUE", "is_false": "IS FALSE"}
 _NILADIC = {

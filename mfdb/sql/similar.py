@@ -11,7 +11,7 @@ def regular(pattern: str, escape: str = "\\") -> str:
     r"""Return the regular expression of a SIMILAR TO pattern, which matches whole texts.
 
     >>> regular("%(b|d)_.")
-    '^(?s:.*(b|d).\\.)$'
+    '^(?:.*(b|d).\\.)$'
     """
     made: list[str] = []
     letters = iter(pattern)
@@ -27,7 +27,7 @@ def regular(pattern: str, escape: str = "\\") -> str:
         else:
             in_class = letter == "["
             made.append(_WILD.get(letter, letter))
-    return f"^(?s:{''.join(made)})$"
+    return f"^(?:{''.join(made)})$"
 
 
 def _literally(letter: str) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mfdb.sql.bind_operator import MATCHES
 from mfdb.sql.bound import Bound, Context, Lazy, Slot, Strict, Value, WithNulls
 from mfdb.sql.lists import element_of
+from mfdb.sql.regular_forms import MATCHES
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.physical import (
     Phys,
@@ -24,6 +24,7 @@ from mfdb.sql.relational.physical import (
     together,
 )
 from mfdb.sql.relational.pieces import Piece, exact, guarded_float, keyed, loose
+from mfdb.sql.relational.re2 import pattern_of
 from mfdb.sql.relational.risk import WIDTH, is_leaf, is_risky
 from mfdb.sql.relational.tree import (
     AUTHOR,
@@ -248,11 +249,17 @@ class ScalarEmitter:
             return None
         return Piece(f"({pieces[0].sql} LIKE {pieces[1].sql})", ph.BOOLEAN)
 
-    def matching(self, node: Strict, pieces: list[Piece]) -> Piece:
-        """Regular expressions; a dot is any letter, as in PostgreSQL."""
-        self.functions.matches = True
-        options = "si" if node.operator.endswith("*") else "s"
-        found = f"regexp_matches({pieces[0].sql}, {pieces[1].sql}, '{options}')"
+    def matching(self, node: Strict, pieces: list[Piece]) -> Piece | None:
+        """Regular expressions that are written out, as far as RE2 has the same."""
+        pattern = node.operands[1]
+        written = self.about.parameters[pattern.index] if isinstance(pattern, Slot) else None
+        written = pattern.value if isinstance(pattern, Value) else written
+        flags = "i" if node.operator.endswith("*") else ""
+        as_re2 = pattern_of(written, flags) if isinstance(written, str) else None
+        if as_re2 is None:
+            return None
+        self.values[-1] = as_re2  # the pattern was the last to become a parameter
+        found = f"regexp_matches({pieces[0].sql}, {pieces[1].sql})"
         return Piece(f"(NOT {found})" if node.operator[0] == "!" else found, ph.BOOLEAN)
 
     def cast(self, node: Strict, pieces: list[Piece]) -> Piece | None:

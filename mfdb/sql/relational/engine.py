@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import (
     DivisionByZero,
-    InvalidPattern,
     MfdbError,
     NotSupportedError,
     NumberOutOfRange,
@@ -175,9 +174,6 @@ def _translated(error: Exception, functions: Functions, allowance: Allowance) ->
         return StatementCancelled("the statement was cancelled")
     if isinstance(error, duckdb.OutOfMemoryException) or "Lists larger than" in text:
         return out_of_memory(allowance.limit_bytes)
-    if isinstance(error, duckdb.InvalidInputException) and functions.matches:
-        first = re.sub(r"\s+", " ", text.removeprefix("Invalid Input Error: "))[:200]
-        return InvalidPattern(f"no regular expression: {first}")
     if "ivision by zero" in text:
         return DivisionByZero("division by zero")
     if "More than one row returned by a subquery" in text:

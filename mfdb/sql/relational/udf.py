@@ -36,8 +36,6 @@ class Functions:
     def __init__(self) -> None:
         self.found: dict[Any, Function] = {}
         self.errors: list[MfdbError] = []
-        self.matches = False
-        """Whether the statement matches by regular expressions, which may be none."""
 
     def name_of(
         self,
