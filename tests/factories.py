@@ -25,22 +25,18 @@ from mfdb.kernel.ids import (
     TransportKey,
     Wei,
 )
-from mfdb.rules.changeset import (
-    Changeset,
-    Header,
-    Operation,
-    OperationKind,
-    free_row_id,
-    operations_root,
-)
+from mfdb.rules.changeset import FORMAT, FORMAT_1, Changeset, Header, due_row_ids
 from mfdb.rules.clauses import Check, ForeignKey, Layout, Policy, Unique, plain
 from mfdb.rules.columns import (
     SealedRow,
     author_digest,
     key_commitment,
     row_key,
-    salt_commitment,
+    row_key_1,
+    salt_commitment_1,
+    salt_commitments,
     seal_row,
+    seal_row_1,
 )
 from mfdb.rules.evidence import (
     Agreement,
@@ -65,6 +61,7 @@ from mfdb.rules.manifest import (
     SignedManifest,
     dataset_id,
 )
+from mfdb.rules.operations import Body, Operation, OperationKind, operations_root
 from mfdb.rules.placement import (
     Assignment,
     PlacementEntry,
@@ -268,7 +265,7 @@ def signed_manifest(signer: Account = OWNER, /, **changes: Any) -> SignedManifes
 def header(signer: Account = AUTHOR, /, **changes: Any) -> Header:
     """Return a header as it stands before the operations are known."""
     values: dict[str, Any] = {
-        "format": 1,
+        "format": FORMAT,
         "network": NETWORK.id,
         "dataset": DATASET,
         "manifest": manifest().hash,
@@ -305,16 +302,22 @@ def sealed_sender_insert(bare: Header, index: int, author: Account, *values: Any
 
 
 def _sealed(bare: Header, index: int, row: SealedRow, *, clear: tuple[Any, ...]) -> Operation:
-    row_id = free_row_id(bare.dataset, bare.signer, bare.nonce, index)
-    key = row_key(DATA_KEY, salt(index))
-    sealed, commitment = seal_row(row, key, context=bare.seal_context, row_id=row_id)
+    row_id, context = due_row_ids(bare, index + 1)[index], bare.seal_context
+    if bare.format == FORMAT_1:
+        key = row_key_1(DATA_KEY, salt(index))
+        sealed, commitment = seal_row_1(row, key, context=context, row_id=row_id)
+        to_salt = salt_commitment_1(salt(index))
+    else:
+        key, commitment = row_key(DATA_KEY, salt(index)), ZERO_HASH
+        sealed = seal_row(row, key, context=context, row_id=row_id)
+        to_salt = Hash(salt_commitments([salt(index)])[0])
     return Operation(
         kind=OperationKind.INSERT,
         row=row_id,
         parent=b"",
         sealed=sealed,
         clear=clear,
-        salt_commitment=salt_commitment(salt(index)),
+        salt_commitment=to_salt,
         commitment=commitment,
     )
 
@@ -332,18 +335,38 @@ def delete(row: RowId, parent: bytes) -> Operation:
 
 
 def changeset(
-    *operations: Operation, bare: Header | None = None, signer: Account = AUTHOR, **changes: Any
+    *operations: Operation,
+    bare: Header | None = None,
+    signer: Account = AUTHOR,
+    body: bytes | None = None,
+    **changes: Any,
 ) -> Changeset:
     """Return a signed changeset; without operations it inserts two rows."""
     import msgspec
 
     first = header(signer) if bare is None else bare
     made = operations or (insert(first, 0, b"hello"), insert(first, 1, b"world", clear=(3,)))
+    held = body or (made if first.format == FORMAT_1 else body_of(*made))
     full = msgspec.structs.replace(
-        first, operation_count=len(made), operations_root=operations_root(made)
+        first, operation_count=len(made), operations_root=operations_root(held)
     )
     full = msgspec.structs.replace(full, **changes)
-    return Changeset(header=full, signature=sign(full, signer), operations=made)
+    return Changeset(header=full, signature=sign(full, signer), body=held)
+
+
+def body_of(*operations: Operation, **changes: Any) -> bytes:
+    """Return the body of operations; it says the row of each, and more only where it has to."""
+    kinds = bytes(operation.kind for operation in operations)
+    clear = tuple(operation.clear for operation in operations)
+    columns: dict[str, Any] = {
+        "kinds": kinds if any(kinds) else b"",
+        "rows": b"".join(one.row for one in operations),
+        "parents": b"".join(one.parent for one in operations),
+        "sealed": tuple(one.sealed for one in operations),
+        "clear": clear if any(clear) else (),
+        "salt_commitments": b"".join(one.salt_commitment for one in operations),
+    }
+    return encode(Body(**(columns | changes)))
 
 
 def envelope(data_key: bytes, public: PublicKey, ephemeral: PrivateKey) -> bytes:
@@ -361,7 +384,7 @@ def key_entry(of: Changeset, **changes: Any) -> KeyLogEntry:
         "changeset": of.id,
         "key_epoch": 0,
         "envelope": envelope(DATA_KEY, READ_KEY.public_key, private_key("ephemeral")),
-        "salts": tuple(salt(index) for index in range(len(of.operations))),
+        "salts": tuple(salt(index) for index in range(of.header.operation_count)),
     }
     return KeyLogEntry(**(values | changes))
 

@@ -28,13 +28,12 @@ from mfdb.rules.authorise import Denied, RowView, authorise
 from mfdb.rules.changeset import (
     Changeset,
     Header,
-    Operation,
-    OperationKind,
     check_changeset,
     check_free_rows,
     version_ids,
 )
 from mfdb.rules.manifest import Action, Column, Manifest, Ordering
+from mfdb.rules.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -44,6 +43,9 @@ ACTION_OF = {
     OperationKind.UPDATE: Action.UPDATE,
     OperationKind.DELETE: Action.DELETE,
 }
+
+_INSERTS = frozenset({OperationKind.INSERT})
+_NO_CLEAR: dict[str, Any] = {}
 
 EVERYBODY = ZERO_ADDRESS
 """The signer of a revocation that is for all signers but the owner (REVOKE ... FROM PUBLIC)."""
@@ -124,7 +126,7 @@ class Accepted:
     def versions(self) -> tuple[VersionMeta, ...]:
         """The row versions that it makes; hashed only for those who ask."""
         header, own = self.changeset.header, self.changeset.id
-        ids = version_ids(own, len(self.changeset.operations))
+        ids = version_ids(own, self.changeset.count)
         return tuple(
             VersionMeta(
                 version=ids[index],
@@ -215,7 +217,7 @@ def check_fresh(
         raise StaleWrite(
             f"the rules of {newest.name} changed", hint="fetch the manifest and write again"
         )
-    for operation in changeset.operations:
+    for operation in () if changeset.kinds == _INSERTS else changeset.operations:
         if operation.parent and operation.parent not in heads_of(operation.row):
             raise StaleWrite(
                 f"a row of {newest.name} changed since it was read", hint="read it again and retry"
@@ -320,6 +322,8 @@ def _missing_links(
 def _parents(
     changeset: Changeset, known: Knowledge
 ) -> tuple[list[VersionMeta | None], tuple[Hash, ...]]:
+    if changeset.kinds == _INSERTS:
+        return [None] * changeset.count, ()
     found: list[VersionMeta | None] = []
     missing: list[Hash] = []
     for operation in changeset.operations:
@@ -342,6 +346,8 @@ def _clears(
 ) -> list[dict[str, Any]]:
     """Return the clear columns of every operation by name, checked."""
     columns = manifest.clear_columns
+    if changeset.is_plain and not columns:
+        return [_NO_CLEAR] * changeset.count
     clears = []
     for index, (operation, parent) in enumerate(zip(changeset.operations, parents, strict=True)):
         if parent is not None and (parent.row != operation.row or parent.is_tombstone):
@@ -386,8 +392,8 @@ def _check_unchanged(clear: dict[str, Any], parent: VersionMeta, manifest: Manif
 def _authorise_all(accepted: Accepted, manifest: Manifest) -> None:
     header = accepted.changeset.header
     caller = Address(header.identity) if header.identity else None
-    kinds = {operation.kind for operation in accepted.changeset.operations}
-    if all(unconditional(manifest, ACTION_OF[kind], caller) for kind in kinds):
+    actions = [ACTION_OF[kind] for kind in accepted.changeset.kinds]
+    if all(unconditional(manifest, action, caller) for action in actions):
         return  # no row could change the answer, so that none is asked about
     for parent, version in zip(accepted.parents, accepted.versions, strict=True):
         verdict = authorise(

@@ -178,7 +178,7 @@ class _Check:
             check_entry(entry, changeset)
 
     def _note(self, changeset: Changeset, superseded: set[VersionId]) -> None:
-        versions = version_ids(changeset.id, len(changeset.operations))
+        versions = version_ids(changeset.id, changeset.count)
         for version, operation in zip(versions, changeset.operations, strict=True):
             self._heads.setdefault(operation.row, set()).add(version)
             if operation.parent:

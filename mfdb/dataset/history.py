@@ -213,7 +213,7 @@ class History:
         own = changeset.id
         yield Hash(own)
         if verdict is Verdict.APPLIED and self._parked:
-            for version in version_ids(own, len(changeset.operations)):
+            for version in version_ids(own, changeset.count):
                 yield Hash(version)
 
     def _waiting(self, missing: Hash) -> list[Changeset]:
@@ -273,7 +273,7 @@ class History:
 
     def _shredded_indexes(self, changeset: Changeset) -> set[int]:
         shredded = set()
-        for index, version in enumerate(version_ids(changeset.id, len(changeset.operations))):
+        for index, version in enumerate(version_ids(changeset.id, changeset.count)):
             state = self.states.get(changeset.operations[index].row)
             if state is not None and any(
                 version == buried.version

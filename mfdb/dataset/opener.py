@@ -13,9 +13,17 @@ import msgspec
 from mfdb.kernel.account import verify
 from mfdb.kernel.errors import BadProof, BadSignature, MalformedMessage, ValueTooLarge
 from mfdb.kernel.ids import Address
-from mfdb.rules.changeset import Changeset, OperationKind
-from mfdb.rules.columns import SealedRow, author_digest, open_row, row_key
+from mfdb.rules.changeset import FORMAT_1, Changeset
+from mfdb.rules.columns import (
+    SealedRow,
+    author_digest,
+    open_row,
+    open_row_1,
+    row_key,
+    row_key_1,
+)
 from mfdb.rules.key_log import KeyLogEntry, check_entry, open_envelope
+from mfdb.rules.operations import OperationKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 
     from mfdb.kernel.ids import Hash
     from mfdb.rules.manifest import Manifest
+    from mfdb.rules.operations import Operation
 
 ReadKeyOf: TypeAlias = "Callable[[int], PrivateKey | None]"
 """The private read key of a key epoch, or None for somebody who is no reader."""
@@ -60,7 +69,7 @@ def open_changeset_rows(
     context = changeset.header.seal_context
     return tuple(
         _open_operation(changeset, index, data_key, entry.salts[index], context, manifest)
-        for index in range(len(changeset.operations))
+        for index in range(changeset.count)
     )
 
 
@@ -93,13 +102,7 @@ def _open_operation(
     if not salt:
         return SHREDDED
     try:
-        row = open_row(
-            operation.sealed,
-            row_key(data_key, salt),
-            context=context,
-            row_id=operation.row,
-            commitment=operation.commitment,
-        )
+        row = _open_row(changeset, operation, context, data_key, salt)
     except (BadProof, MalformedMessage, ValueTooLarge) as error:
         return Unreadable(error.message)
     sealed = iter(row.values)
@@ -108,6 +111,21 @@ def _open_operation(
         return Unreadable("it holds another number of sealed values than its manifest has columns")
     values = {c.name: next(clear if c.clear else sealed) for c in manifest.columns}
     return Opened(values=values, author=_proven_author(changeset, row, context))
+
+
+def _open_row(
+    changeset: Changeset, operation: Operation, context: Hash, data_key: bytes, salt: bytes
+) -> SealedRow:
+    sealed, row_id = operation.sealed, operation.row
+    if changeset.header.format != FORMAT_1:
+        return open_row(sealed, row_key(data_key, salt), context=context, row_id=row_id)
+    return open_row_1(
+        sealed,
+        row_key_1(data_key, salt),
+        context=context,
+        row_id=row_id,
+        commitment=operation.commitment,
+    )
 
 
 def _proven_author(changeset: Changeset, row: SealedRow, context: Hash) -> bytes:

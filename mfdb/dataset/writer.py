@@ -20,27 +20,21 @@ from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import ValueTooLarge
 from mfdb.kernel.ids import ZERO_HASH, Hash, RowId, VersionId
 from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS, ROW_BYTES
-from mfdb.rules.changeset import (
-    FORMAT,
-    Changeset,
-    Header,
-    Operation,
-    OperationKind,
-    free_row_ids,
-    operations_root,
-)
+from mfdb.rules.changeset import FORMAT, Changeset, Header, due_row_ids
 from mfdb.rules.columns import (
     DATA_KEY_BYTES,
     SALT_BYTES,
+    SEALING_BYTES,
     SealedRow,
     author_digest,
     key_commitment,
-    row_key,
-    salt_commitment,
-    seal_row,
+    row_keys,
+    salt_commitments,
+    seal_rows,
     wrap_key,
 )
 from mfdb.rules.key_log import KeyLogEntry
+from mfdb.rules.operations import Body, OperationKind, operations_root
 from mfdb.rules.signing import sign
 
 if TYPE_CHECKING:
@@ -52,7 +46,6 @@ if TYPE_CHECKING:
 
 RUN_BYTES = 16
 NONCE_BYTES = 16
-_TAG_BYTES = 16
 _OVERHEAD_BYTES = 1024
 _OPERATION_BYTES = 256
 """Room for what an operation holds besides its values: ids, commitments, the cipher's tag."""
@@ -141,13 +134,12 @@ class ChangesetWriter:
         data_key = self._entropy.token(DATA_KEY_BYTES)
         bare = self._bare_header(manifest, signer, place, data_key)
         author = self._account if sealed_sender else None
-        sealing = _Sealing(manifest, bare, bare.seal_context, data_key, author, self._entropy)
-        fresh = free_row_ids(bare, len(changes))
-        operations = tuple(map(sealing.operation, changes, fresh))
+        salts = _salts(changes, self._entropy)
+        body = _Sealing(manifest, bare, data_key, author).body(changes, salts)
         header = msgspec.structs.replace(
-            bare, operation_count=len(operations), operations_root=operations_root(operations)
+            bare, operation_count=len(changes), operations_root=operations_root(body)
         )
-        changeset = Changeset(header, sign(header, signer), operations)
+        changeset = Changeset(header, sign(header, signer), body)
         data = encode(changeset)
         if len(data) > CHANGESET_BYTES:
             raise ValueTooLarge(
@@ -158,7 +150,7 @@ class ChangesetWriter:
             changeset=changeset.id,
             key_epoch=manifest.read_key.epoch,
             envelope=wrap_key(data_key, manifest.read_key.public),
-            salts=tuple(sealing.salts),
+            salts=salts,
         )
         after = Chain(place.run, place.number + 1, Hash(entry.changeset), header.hlc)
         return Draft(
@@ -193,65 +185,77 @@ class ChangesetWriter:
 
 
 class _Sealing:
-    """What all operations of one changeset share; `salts` grows with them."""
+    """What all operations of one changeset share."""
 
     def __init__(
-        self,
-        manifest: Manifest,
-        header: Header,
-        context: Hash,
-        data_key: bytes,
-        author: Account | None,
-        entropy: Entropy,
+        self, manifest: Manifest, header: Header, data_key: bytes, author: Account | None
     ) -> None:
-        self.salts: list[bytes] = []
         self._header = header
-        self._context = context
+        self._context = header.seal_context
         self._data_key = data_key
         self._author = author
-        self._token = entropy.token
         self._sealed_of = picker(column.name for column in manifest.sealed_columns)
         self._clear_of = picker(column.name for column in manifest.clear_columns)
+        self._has_clear = bool(manifest.clear_columns)
 
-    def operation(self, change: RowChange, fresh: RowId) -> Operation:
-        """Return the operation of a change, and note its row salt; `fresh` is the id of a new row.
-
-        In owner-ordered datasets a new row has an id already.
-        """
-        if isinstance(change, RowDelete):
-            self.salts.append(b"")
-            return Operation(
-                OperationKind.DELETE, change.row, change.parent, b"", (), ZERO_HASH, ZERO_HASH
+    def body(self, changes: Sequence[RowChange], salts: Sequence[bytes]) -> bytes:
+        """Return the operations of some changes, one salt each (a delete has none)."""
+        kinds = bytes(map(_kind, changes))
+        due: Sequence[RowId] = due_row_ids(self._header, len(changes))
+        rows = [own if one.row is None else one.row for one, own in zip(changes, due, strict=True)]
+        has_due_rows = not any(kinds) and all(one.row is None for one in changes)
+        clear = self._clear(changes)
+        return encode(
+            Body(
+                kinds=kinds if any(kinds) else b"",
+                rows=b"" if has_due_rows else b"".join(rows),
+                parents=b"".join([c.parent for c in changes if not isinstance(c, RowInsert)]),
+                sealed=self._sealed(changes, salts, rows),
+                clear=clear if any(clear) else (),
+                salt_commitments=b"".join(salt_commitments(salts)),
             )
-        salt = self._token(SALT_BYTES)
-        self.salts.append(salt)
-        inserts = isinstance(change, RowInsert)
-        row_id = fresh if change.row is None else change.row
-        sealed, commitment = seal_row(
-            self._sealed_row(change.values),
-            row_key(self._data_key, salt),
-            context=self._context,
-            row_id=row_id,
-        )
-        if len(sealed) > ROW_BYTES + _TAG_BYTES:
-            raise ValueTooLarge(f"a row is over {ROW_BYTES} bytes")
-        return Operation(
-            OperationKind.INSERT if inserts else OperationKind.UPDATE,
-            row_id,
-            b"" if isinstance(change, RowInsert) else change.parent,
-            sealed,
-            self._clear_of(change.values),
-            salt_commitment(salt),
-            commitment,
         )
 
-    def _sealed_row(self, values: Mapping[str, Any]) -> SealedRow:
-        sealed = self._sealed_of(values)
+    def _clear(self, changes: Sequence[RowChange]) -> tuple[tuple[Any, ...], ...]:
+        if not self._has_clear:
+            return ()
+        return tuple(
+            () if isinstance(change, RowDelete) else self._clear_of(change.values)
+            for change in changes
+        )
+
+    def _sealed(
+        self, changes: Sequence[RowChange], salts: Sequence[bytes], rows: Sequence[RowId]
+    ) -> tuple[bytes, ...]:
+        keys = row_keys(self._data_key, salts)
+        values = [None if isinstance(c, RowDelete) else self._sealed_of(c.values) for c in changes]
+        plain = [None if one is None else self._plaintext(one) for one in values]
+        sealed = seal_rows(plain, keys, context=self._context, row_ids=rows)
+        if max(map(len, sealed)) > ROW_BYTES + SEALING_BYTES:
+            raise ValueTooLarge(f"a row is over {ROW_BYTES} bytes")
+        return sealed
+
+    def _plaintext(self, values: tuple[Any, ...]) -> bytes:
         if self._author is None:
-            return SealedRow(sealed)
+            return encode(SealedRow(values))
         address = self._author.address
-        signature = self._author.sign(author_digest(self._context, sealed, address))
-        return SealedRow(sealed, address, signature)
+        signature = self._author.sign(author_digest(self._context, values, address))
+        return encode(SealedRow(values, address, signature))
+
+
+def _kind(change: RowChange) -> OperationKind:
+    if isinstance(change, RowInsert):
+        return OperationKind.INSERT
+    return OperationKind.UPDATE if isinstance(change, RowUpdate) else OperationKind.DELETE
+
+
+def _salts(changes: Sequence[RowChange], entropy: Entropy) -> tuple[bytes, ...]:
+    """Return a salt for each operation, all of one draw; a delete has an empty one."""
+    drawn = entropy.token(SALT_BYTES * len(changes))
+    return tuple(
+        b"" if isinstance(change, RowDelete) else drawn[at : at + SALT_BYTES]
+        for change, at in zip(changes, range(0, len(drawn), SALT_BYTES), strict=True)
+    )
 
 
 def picker(names: Iterable[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

@@ -1,15 +1,15 @@
 """The changeset: the unit of atomic writing, signing, replication and billing (DESIGN 5).
 
-A changeset id is the hash of its header, which commits to every operation by a Merkle root, and of
-its signature; a version id names one operation of it. Validity never depends on the order of
+A changeset id is the hash of its header, which commits to every operation by one hash, and of its
+signature; a version id names one operation of it. Validity never depends on the order of
 arrival.
 """
 
 from __future__ import annotations
 
 import hashlib
-from enum import IntEnum
-from typing import Any, ClassVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -28,39 +28,22 @@ from mfdb.kernel.ids import (
 )
 from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS
 from mfdb.rules.columns import check_values
-from mfdb.rules.merkle import MerkleTree, leaf_hash
+from mfdb.rules.operations import Body, Operation, OperationKind, open_body, operations_root
 from mfdb.rules.signing import check_network, check_signature, digest_of
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FORMAT = 2
+FORMAT_1 = 1
+"""What releases before wrote: an array of operations, each hashed; it is read for ever."""
 VERSION_DOMAIN = "mfdb.version.v1"
-_FREE_DOMAIN = "mfdb.row.free.v1"
+_FREE_DOMAIN_1 = "mfdb.row.free.v1"
+STEM_FIRST_BYTES = 5
+"""Bytes of a row id before the index: enough to keep the rows of a changeset together."""
+INDEX_BYTES = 2
 RUN_BYTES = 16
 NONCE_BYTES = 16
-
-
-class OperationKind(IntEnum):
-    """What an operation does to a row."""
-
-    INSERT = 0
-    UPDATE = 1
-    DELETE = 2
-
-
-class Operation(Record, frozen=True, gc=False):
-    """One change of one row.
-
-    `parent` is the version it supersedes (empty for an insert). `sealed` is the ciphertext of the
-    sealed columns, `clear` the values of the clear ones. `salt_commitment` and `commitment` bind
-    the row salt and the plaintext, so that a disclosed row can be verified (`columns`).
-    """
-
-    kind: OperationKind
-    row: RowId
-    parent: bytes
-    sealed: bytes
-    clear: tuple[Any, ...]
-    salt_commitment: Hash
-    commitment: Hash
 
 
 class Header(Record, frozen=True):
@@ -101,23 +84,79 @@ class Header(Record, frozen=True):
         return tagged_hash("mfdb.seal.v1", encode(bare))
 
 
-class Changeset(Record, frozen=True):
-    """A header, its signature and the operations it commits to."""
+class Changeset(Record, frozen=True, dict=True):
+    """A header, its signature and the operations it commits to.
+
+    `body` is a `Body`'s bytes; in format 1 the operations themselves.
+    """
 
     header: Header
     signature: bytes
-    operations: tuple[Operation, ...]
+    body: bytes | tuple[Operation, ...]
 
-    @property
+    @cached_property
     def id(self) -> ChangesetId:
         """Id of the changeset: header and signature, so that equal ids have equal bytes."""
         return ChangesetId(
             tagged_hash("mfdb.changeset-id.v1", digest_of(self.header), self.signature)
         )
 
+    @cached_property
+    def columns(self) -> Body | None:
+        """The operations column by column; None in format 1.
+
+        Raises:
+            MalformedMessage: the body holds none.
+        """
+        return open_body(self.body) if isinstance(self.body, bytes) else None
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations one by one; what looks at many rows looks at `columns`.
+
+        Raises:
+            MalformedMessage: the body holds none.
+        """
+        if isinstance(self.body, tuple):
+            return self.body
+        columns = self.columns
+        assert columns is not None, "a body of bytes has columns"
+        return columns.operations(partial(due_row_ids, self.header))
+
+    @property
+    def count(self) -> int:
+        """How many operations there are."""
+        columns = self.columns
+        return len(self.operations) if columns is None else len(columns.sealed)
+
+    @property
+    def rows(self) -> Sequence[bytes]:
+        """The ids of the rows that its operations touch."""
+        columns = self.columns
+        if columns is None:
+            return [operation.row for operation in self.operations]
+        return columns.row_ids or due_row_ids(self.header, len(columns.sealed))
+
+    @property
+    def kinds(self) -> frozenset[OperationKind]:
+        """What its operations do."""
+        columns = self.columns
+        if columns is None:
+            return frozenset(operation.kind for operation in self.operations)
+        return frozenset(map(OperationKind, set(columns.kinds))) or _INSERTS
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all it does is to insert the rows that are due to it, without clear values."""
+        columns = self.columns
+        return columns is not None and columns.has_due_rows and not columns.clear
+
+
+_INSERTS = frozenset({OperationKind.INSERT})
+
 
 class _PlainOperation(Record, frozen=True, gc=False):
-    """An operation without clear values, as nearly all are."""
+    """An operation of format 1 without clear values, as nearly all are."""
 
     kind: OperationKind
     row: RowId
@@ -131,12 +170,7 @@ class _PlainOperation(Record, frozen=True, gc=False):
 class _PlainChangeset(Record, frozen=True):
     header: Header
     signature: bytes
-    operations: tuple[_PlainOperation, ...]
-
-
-def operations_root(operations: tuple[Operation, ...]) -> Hash:
-    """Return the Merkle root over the encoded operations."""
-    return MerkleTree([leaf_hash(encode(operation)) for operation in operations]).root
+    body: bytes | tuple[_PlainOperation, ...]
 
 
 def version_id(changeset: ChangesetId, index: int) -> VersionId:
@@ -154,17 +188,35 @@ def version_ids(changeset: ChangesetId, count: int) -> list[VersionId]:
 
 
 def free_row_id(dataset: DatasetId, signer: Address, nonce: bytes, index: int) -> RowId:
-    """Return the id of a row inserted into a free dataset: nobody can squat or overwrite it."""
-    return RowId(tagged_hash(_FREE_DOMAIN, dataset, signer, nonce, index.to_bytes(4, "big")))
+    """Return the id of a row of format 1 in a free dataset: nobody can squat or overwrite it."""
+    return RowId(tagged_hash(_FREE_DOMAIN_1, dataset, signer, nonce, index.to_bytes(4, "big")))
 
 
-def free_row_ids(header: Header, count: int) -> list[RowId]:
-    """Return the ids of the first rows of a changeset, each as `free_row_id` gives it."""
-    start = b"\x00".join((_FREE_DOMAIN.encode(), header.dataset)) + header.signer + header.nonce
+def due_row_ids(header: Header, count: int) -> list[RowId]:
+    """Return the ids of the first rows that a changeset inserts into a free dataset.
+
+    In format 2 the rows of a changeset are neighbours in every table that is ordered by row: a
+    hash of its own names them all, with the index of each in it.
+    """
+    if header.format == FORMAT_1:
+        start = (
+            b"\x00".join((_FREE_DOMAIN_1.encode(), header.dataset)) + header.signer + header.nonce
+        )
+        return [
+            RowId(Hash(hashlib.sha256(start + index.to_bytes(4, "big")).digest()))
+            for index in range(count)
+        ]
+    stem = row_stem(header)
+    first, rest = stem[:STEM_FIRST_BYTES], stem[STEM_FIRST_BYTES:]
     return [
-        RowId(Hash(hashlib.sha256(start + index.to_bytes(4, "big")).digest()))
-        for index in range(count)
+        RowId(Hash(first + index.to_bytes(INDEX_BYTES, "big") + rest)) for index in range(count)
     ]
+
+
+def row_stem(header: Header) -> bytes:
+    """Return the 30 bytes that the rows due to a changeset of format 2 have in common."""
+    stem = tagged_hash("mfdb.row.free.v2", header.dataset, header.signer, header.nonce)
+    return stem[: 32 - INDEX_BYTES]
 
 
 def keyed_row_id(dataset: DatasetId, keyed_hash: bytes) -> RowId:
@@ -178,7 +230,15 @@ def open_changeset(data: bytes) -> Changeset:
     Raises:
         ValueTooLarge, MalformedMessage: they encode none.
     """
-    return decode(Changeset, data, limit_bytes=CHANGESET_BYTES, usual=_PlainChangeset)
+    made = decode(Changeset, data, limit_bytes=CHANGESET_BYTES, usual=_PlainChangeset)
+    _check_body(made)
+    return made
+
+
+def _check_body(changeset: Changeset) -> None:
+    has_columns = changeset.columns is not None
+    if has_columns != (changeset.header.format != FORMAT_1):
+        raise MalformedMessage("a changeset's operations have the form of another format")
 
 
 def is_changeset(id_: ChangesetId, data: bytes) -> bool:
@@ -188,7 +248,7 @@ def is_changeset(id_: ChangesetId, data: bytes) -> bool:
     except ProtocolViolation:
         return False
     header = changeset.header
-    return changeset.id == id_ and operations_root(changeset.operations) == header.operations_root
+    return changeset.id == id_ and operations_root(changeset.body) == header.operations_root
 
 
 def check_changeset(changeset: Changeset, *, network: Hash, dataset: DatasetId) -> None:
@@ -202,13 +262,14 @@ def check_changeset(changeset: Changeset, *, network: Hash, dataset: DatasetId) 
     header = changeset.header
     check_network(header.network, network)
     _check_sizes(header)
-    if header.dataset != dataset or header.format != FORMAT:
+    if header.dataset != dataset or header.format not in (FORMAT_1, FORMAT):
         raise BadProof("the changeset belongs to another dataset or format")
-    if not 1 <= len(changeset.operations) <= OPERATIONS:
+    _check_body(changeset)
+    if not 1 <= changeset.count <= OPERATIONS:
         raise BadProof(f"a changeset has 1 to {OPERATIONS} operations")
-    if header.operation_count != len(changeset.operations):
+    if header.operation_count != changeset.count:
         raise BadProof("the header counts other operations than there are")
-    if operations_root(changeset.operations) != header.operations_root:
+    if operations_root(changeset.body) != header.operations_root:
         raise BadProof("the operations do not match the header's root")
     if header.identity and header.identity != header.signer:
         raise BadProof("the header names an identity that did not sign it")
@@ -227,6 +288,11 @@ def _check_sizes(header: Header) -> None:
 
 
 def _check_operations(changeset: Changeset) -> None:
+    columns = changeset.columns
+    if columns is not None:  # what stands in columns was looked at when they were opened
+        if columns.rows and len(set(columns.row_ids)) != len(columns.sealed):
+            raise BadProof("a changeset touches a row at most once")
+        return
     for operation in changeset.operations:
         due = 0 if operation.kind is OperationKind.INSERT else 32
         if len(operation.parent) != due:
@@ -243,7 +309,9 @@ def check_free_rows(changeset: Changeset) -> None:
     Raises:
         BadProof: one does not.
     """
-    ids = free_row_ids(changeset.header, len(changeset.operations))
+    if changeset.columns is not None and changeset.columns.has_due_rows:
+        return
+    ids = due_row_ids(changeset.header, changeset.count)
     for index, (operation, due) in enumerate(zip(changeset.operations, ids, strict=True)):
         if operation.kind is OperationKind.INSERT and operation.row != due:
             raise BadProof(f"operation {index} takes a row id that is not due to it")

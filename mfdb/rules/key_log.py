@@ -13,7 +13,7 @@ import msgspec
 from mfdb.kernel.codec import Record
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import ChangesetId, DatasetId
-from mfdb.rules.columns import key_commitment, salt_commitment, unwrap_key
+from mfdb.rules.columns import key_commitment, salt_commitment_1, salt_commitments, unwrap_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,11 +53,24 @@ def check_entry(entry: KeyLogEntry, changeset: Changeset) -> None:
         raise BadProof("the key log entry belongs to another changeset")
     if len(entry.envelope) != ENVELOPE_BYTES:
         raise BadProof(f"an envelope has {ENVELOPE_BYTES} bytes")
-    if len(entry.salts) != len(changeset.operations):
+    if len(entry.salts) != changeset.count:
         raise BadProof("the key log entry has another number of salts than operations")
-    for salt, operation in zip(entry.salts, changeset.operations, strict=True):
-        if salt and salt_commitment(salt) != operation.salt_commitment:
-            raise BadProof("a row salt is not the one that its operation commits to")
+    if not _are_committed(entry.salts, changeset):
+        raise BadProof("a row salt is not the one that its operation commits to")
+
+
+def _are_committed(salts: tuple[bytes, ...], changeset: Changeset) -> bool:
+    columns = changeset.columns
+    if columns is None:
+        return all(
+            not salt or salt_commitment_1(salt) == operation.salt_commitment
+            for salt, operation in zip(salts, changeset.operations, strict=True)
+        )
+    found = salt_commitments(salts)
+    if b"".join(found) == columns.salt_commitments:
+        return True
+    both = zip(salts, found, columns.committed_salts, strict=True)
+    return all(not salt or one == other for salt, one, other in both)
 
 
 def open_envelope(entry: KeyLogEntry, changeset: Changeset, private: PrivateKey) -> bytes:

@@ -16,7 +16,8 @@ from mfdb.node.client.writing import Push
 from mfdb.node.provider import bundles, healing, shelf, taking_over
 from mfdb.node.provider.auditing import Auditing
 from mfdb.node.provider.healing import Healing
-from mfdb.rules.changeset import OperationKind, open_changeset
+from mfdb.rules.changeset import open_changeset
+from mfdb.rules.operations import OperationKind
 from mfdb.rules.placement import Assignment, PlacementEntry, Role
 from replication.reconcile import respond
 from replication.seal import Release

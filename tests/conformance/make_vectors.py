@@ -40,16 +40,19 @@ from mfdb.net.proof import make_hello, make_proof, transport_key
 from mfdb.node import answers, dues, requests
 from mfdb.pay.balance import BalanceState, Invoice, Waiver
 from mfdb.rules.changeset import (
+    FORMAT,
+    FORMAT_1,
     Changeset,
+    due_row_ids,
     free_row_id,
     keyed_row_id,
-    operations_root,
     version_id,
 )
-from mfdb.rules.columns import author_digest, row_key
+from mfdb.rules.columns import author_digest, row_key, row_key_1
 from mfdb.rules.evidence import EMBEDDED, AckBatch, subject_of
 from mfdb.rules.manifest import dataset_id
 from mfdb.rules.merkle import leaf_hash
+from mfdb.rules.operations import operations_root
 from mfdb.rules.receipt import FIRST_LOG_HEAD, Promised, acknowledge, log_head, sign_batch
 from mfdb.rules.row_tree import grow, prove, row_leaf
 from mfdb.rules.signing import digest_of, sign
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mfdb.kernel.account import Account
+    from mfdb.rules.operations import Operation
     from mfdb.rules.row_tree import RowLeaf
     from mfdb.rules.signing import Signable
 
@@ -234,7 +238,16 @@ def datasets() -> list[Vector]:
 
 
 def changesets() -> list[Vector]:
-    bare = made.header()
+    return [
+        *_changesets(FORMAT_1, "of format 1"),
+        *_changesets(FORMAT, "of format 2"),
+        _changeset("new rows", _new_rows()),
+        *_rows(),
+    ]
+
+
+def _changesets(format_: int, which: str) -> list[Vector]:
+    bare = made.header(format=format_)
     operations = (
         made.insert(bare, 0, b"hello"),
         made.insert(bare, 1, "text", 5, None, 1.5, True, clear=(None,)),
@@ -242,16 +255,27 @@ def changesets() -> list[Vector]:
     )
     owned = made.changeset(*operations, bare=bare)
     one_time = made.account("one-time key")
-    blind = made.header(one_time, identity=b"", number=0, previous=ZERO_HASH)
+    blind = made.header(one_time, format=format_, identity=b"", number=0, previous=ZERO_HASH)
     secret = made.sealed_sender_insert(blind, 0, made.AUTHOR, b"hello")
     hidden = made.changeset(secret, bare=blind, signer=one_time)
-    return [_changeset("changeset", owned), _changeset("sealed sender", hidden), *_rows()]
+    return [_changeset(f"changeset {which}", owned), _changeset(f"sealed sender {which}", hidden)]
+
+
+def _bytes_of(body: bytes | tuple[Operation, ...]) -> bytes | list[bytes]:
+    return body if isinstance(body, bytes) else [encode(operation) for operation in body]
+
+
+def _new_rows() -> Changeset:
+    bare = made.header()
+    operations = [made.insert(bare, at, b"hello", at, clear=()) for at in range(2)]
+    return made.changeset(*operations, bare=bare, body=made.body_of(*operations, rows=b""))
 
 
 def _changeset(name: str, changeset: Changeset) -> Vector:
     entry = made.key_entry(changeset)
     header = changeset.header
     count = len(changeset.operations)
+    key_of = row_key_1 if header.format == FORMAT_1 else row_key
     return signed(
         name, header, made.AUTHOR if header.identity else made.account("one-time key")
     ) | (
@@ -260,11 +284,11 @@ def _changeset(name: str, changeset: Changeset) -> Vector:
             id=changeset.id,
             seal_context=header.seal_context,
             operations=changeset.operations,
-            operation_bytes=[encode(operation) for operation in changeset.operations],
-            operations_root=operations_root(changeset.operations),
+            body=_bytes_of(changeset.body),
+            operations_root=operations_root(changeset.body),
             versions=[version_id(changeset.id, index) for index in range(count)],
             data_key=made.DATA_KEY,
-            row_keys=[row_key(made.DATA_KEY, made.salt(index)) for index in range(count)],
+            row_keys=[key_of(made.DATA_KEY, made.salt(index)) for index in range(count)],
             read_private_key=bytes(made.READ_KEY),
             key_log_entry=entry,
             key_log_bytes=encode(entry),
@@ -275,7 +299,12 @@ def _changeset(name: str, changeset: Changeset) -> Vector:
 def _rows() -> list[Vector]:
     return [
         shown_all(
-            name="row id of a free dataset",
+            name="row ids of a free dataset",
+            header=made.header(),
+            ids=due_row_ids(made.header(), 3),
+        ),
+        shown_all(
+            name="row id of a free dataset, format 1",
             dataset=made.DATASET,
             signer=made.AUTHOR.address,
             nonce=made.token("changeset nonce", 16),

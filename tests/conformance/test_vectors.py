@@ -148,7 +148,7 @@ def test_ids_of_datasets_and_rows() -> None:
     assert raw(subject["subject"]) == tagged(
         "mfdb.subject.v1", raw(subject["dataset"]), raw(subject["salt"])
     )
-    free = named("changesets", "row id of a free dataset")
+    free = named("changesets", "row id of a free dataset, format 1")
     assert raw(free["id"]) == tagged(
         "mfdb.row.free.v1",
         raw(free["dataset"]), raw(free["signer"]), raw(free["nonce"]), bytes([0, 0, 0, 7]),
@@ -169,7 +169,10 @@ def test_ids_of_datasets_and_rows() -> None:
 # ---- changesets: opened with the values in the file alone
 
 
-@pytest.mark.parametrize("vector", load("changesets")[:2], ids=lambda vector: str(vector["name"]))
+CHANGESETS = [vector for vector in load("changesets") if "changeset_bytes" in vector]
+
+
+@pytest.mark.parametrize("vector", CHANGESETS, ids=lambda vector: str(vector["name"]))
 def test_a_changeset_opens_with_the_read_key(vector: dict[str, Any]) -> None:
     changeset = open_changeset(raw(vector["changeset_bytes"]))
     check_changeset(
@@ -196,7 +199,7 @@ def without_deletes(entry: KeyLogEntry, vector: dict[str, Any]) -> KeyLogEntry:
     return entry.without(deletes)
 
 
-@pytest.mark.parametrize("vector", load("changesets")[:2], ids=lambda vector: str(vector["name"]))
+@pytest.mark.parametrize("vector", CHANGESETS, ids=lambda vector: str(vector["name"]))
 def test_every_row_opens_by_hand(vector: dict[str, Any]) -> None:
     data_key, context = raw(vector["data_key"]), raw(vector["seal_context"])
     opened = 0
@@ -207,14 +210,48 @@ def test_every_row_opens_by_hand(vector: dict[str, Any]) -> None:
         if operation["kind"] == 2:
             continue
         salt = raw(vector["key_log_entry"]["salts"][at])
-        key = HKDF(hashes.SHA256(), 32, salt, b"mfdb.row-key.v1").derive(data_key)
+        is_old = vector["fields"]["format"] == 1
+        key = key_1(data_key, salt) if is_old else key_2(data_key, salt)
         plaintext = crypto_aead_xchacha20poly1305_ietf_decrypt(
             raw(operation["sealed"]), context + raw(operation["row"]), bytes(24), key
         )
-        assert raw(operation["commitment"]) == tagged("mfdb.row.v1", key, plaintext)
-        assert raw(operation["salt_commitment"]) == tagged("mfdb.row-salt.v1", salt)
+        if is_old:
+            assert raw(operation["commitment"]) == tagged("mfdb.row.v1", key, plaintext)
+            assert raw(operation["salt_commitment"]) == tagged("mfdb.row-salt.v1", salt)
+        else:
+            assert plaintext[:32] == bytes(32)
+            assert raw(operation["salt_commitment"]) == blake("mfdb.row-salt.v2", salt)
         opened += 1
     assert opened >= 1
+
+
+def key_1(data_key: bytes, salt: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), 32, salt, b"mfdb.row-key.v1").derive(data_key)
+
+
+def key_2(data_key: bytes, salt: bytes) -> bytes:
+    keyed = hashlib.blake2b(b"mfdb.row-key.v2\x00" + salt, key=data_key, digest_size=32)
+    return keyed.digest()
+
+
+def blake(domain: str, data: bytes) -> bytes:
+    return hashlib.blake2b(domain.encode() + b"\x00" + data, digest_size=32).digest()
+
+
+def test_a_body_is_hashed_in_one_go() -> None:
+    for vector in CHANGESETS:
+        if vector["fields"]["format"] == 2:
+            assert raw(vector["operations_root"]) == blake("mfdb.body.v2", raw(vector["body"]))
+
+
+def test_the_rows_of_a_changeset_are_named_by_one_hash() -> None:
+    vector = named("changesets", "row ids of a free dataset")
+    header = vector["header"]
+    stem = tagged(
+        "mfdb.row.free.v2", raw(header["dataset"]), raw(header["signer"]), raw(header["nonce"])
+    )
+    for at, id_ in enumerate(vector["ids"]):
+        assert raw(id_) == stem[:5] + at.to_bytes(2, "big") + stem[5:30]
 
 
 def test_what_a_sealed_sender_signs() -> None:

@@ -171,9 +171,9 @@ class DatasetJudge:
         self._last = changeset
         header = changeset.header
         self._parents.update(op.parent for op in changeset.operations if op.parent)
-        self._versions.update(version_ids(changeset.id, len(changeset.operations)))
+        self._versions.update(version_ids(changeset.id, changeset.count))
         self._chains.setdefault((header.signer, header.run), set()).add(header.number)
-        self.report.operations += len(changeset.operations)
+        self.report.operations += changeset.count
         check_changeset(changeset, network=self._now.network, dataset=self._dataset)
 
     def _about(self, named: ChangesetId, part: KeysPart | ReceiptsPart) -> None:

@@ -111,5 +111,5 @@ def _changed(view: Snapshot, dataset: DatasetId, since: LogTip) -> list[bytes] |
         data = shelf.changeset_data(view, dataset, id_)
         if data is None:
             return None
-        places.update(one.row[:PLACE_BYTES] for one in open_changeset(data).operations)
+        places.update(row[:PLACE_BYTES] for row in open_changeset(data).rows)
     return sorted(places) if head == tip.head else None

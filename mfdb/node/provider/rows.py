@@ -1,6 +1,7 @@
-"""Which versions a provider knows of each row, at one short key per row.
+"""Which versions a provider knows of each row, at one short key per changeset of new rows.
 
-T dataset row       where its versions stand: log number, operation, whether it is a head
+I dataset stem      which changesets inserted the rows due to them (`row_runs`)
+T dataset row       where a row's other versions stand: log number, operation, whether it is a head
 V dataset changeset what its operations say beside their row, unless all are plain inserts
 F                   format of all this
 
@@ -12,6 +13,9 @@ compared by version id, so that rows that share one are only looked through toge
 from __future__ import annotations
 
 import struct
+from heapq import merge
+from itertools import groupby, starmap
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset.acceptance import VersionMeta
@@ -19,7 +23,9 @@ from mfdb.kernel.codec import Record, decode
 from mfdb.kernel.errors import CorruptRecord, WrongVersion
 from mfdb.kernel.ids import ChangesetId, DatasetId, Hash, RowId, VersionId
 from mfdb.node.provider import hot_index, records, shelf
-from mfdb.rules.changeset import Header, OperationKind, version_id
+from mfdb.node.provider.row_runs import DATASET_BYTES, HEAD, all_inserted, inserted, put_run
+from mfdb.rules.changeset import Header, version_id
+from mfdb.rules.operations import OperationKind
 from mfdb.rules.row_tree import row_leaf
 
 if TYPE_CHECKING:
@@ -27,21 +33,19 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.acceptance import Accepted
     from mfdb.node.commit import Transaction
+    from mfdb.node.provider.row_runs import Place
     from mfdb.node.provider.shelf import View
     from mfdb.rules.row_tree import RowLeaf
     from mfdb.store.port import Snapshot
 
-FORMAT = 4
-DATASET_BYTES = 12
+FORMAT = 5
 ROW_BYTES = 16
 _UNINDEXED = 2
 _UNCHECKED = 3
+_BY_ROW = 4
+"""The format in which every row had a record of its own; such records are read on."""
 _PLACE = struct.Struct(">QIB")
-_HEAD = 1
 _NO_CLEAR: dict[str, Any] = {}
-
-Place = tuple[int, int, int]
-"""Log number, operation index, `_HEAD` unless a known version supersedes it, then 0."""
 
 
 class OperationMeta(Record, frozen=True):
@@ -63,19 +67,24 @@ def put_versions(transaction: Transaction, accepted: Accepted, number: int) -> N
     """Keep the versions that a changeset with this log number makes; each becomes a head."""
     changeset = accepted.changeset
     dataset = changeset.header.dataset
-    prefix = b"T" + dataset[:DATASET_BYTES]
+    if changeset.is_plain:
+        put_run(transaction, changeset.header, number)
+        return
     for index, operation in enumerate(changeset.operations):
-        key = prefix + operation.row[:ROW_BYTES]
-        data = transaction.get(key) or b""
-        if data and operation.parent:
-            data = _superseded(transaction, dataset, data, VersionId(operation.parent))
-        transaction.put(key, data + _PLACE.pack(number, index, _HEAD))
+        row = RowId(operation.row)
+        if operation.parent:
+            places = _superseded(transaction, dataset, row, VersionId(operation.parent))
+        else:
+            places = list(_unpacked(transaction.get(_key(dataset, row))))
+        _put(transaction, dataset, row, [*places, (number, index, HEAD)])
     put_meta(transaction, accepted)
 
 
 def put_meta(transaction: Transaction, accepted: Accepted) -> None:
     """Keep what the operations of a changeset say, unless all are plain inserts."""
     changeset = accepted.changeset
+    if changeset.is_plain:
+        return
     if any(one.kind is not OperationKind.INSERT or one.clear for one in changeset.operations):
         meta = ChangesetMeta(tuple(_operations(accepted)))
         records.put(transaction, b"V" + changeset.header.dataset + changeset.id, meta)
@@ -85,7 +94,7 @@ def version_in(
     view: View, dataset: DatasetId, row: RowId, version: VersionId
 ) -> VersionMeta | None:
     """Return what is known of a version of a row, or None."""
-    for number, index, _ in _places(view.get(_key(dataset, row)) or b""):
+    for number, index, _ in _places(view, dataset, row):
         changeset = _changeset(view, dataset, number)
         if changeset is not None and version_id(changeset, index) == version:
             return _meta(view, dataset, changeset, index, row)
@@ -96,22 +105,36 @@ def heads(view: View, dataset: DatasetId, row: RowId) -> frozenset[VersionId]:
     """Return the versions of a row that no known version supersedes."""
     return frozenset(
         version_id(changeset, index)
-        for number, index, is_head in _places(view.get(_key(dataset, row)) or b"")
+        for number, index, is_head in _places(view, dataset, row)
         if is_head and (changeset := _changeset(view, dataset, number)) is not None
     )
 
 
 def leaves(view: Snapshot, dataset: DatasetId, first: bytes, last: bytes) -> Iterator[RowLeaf]:
     """Yield what the tree of rows says of those from one place up to another, in order."""
+    known: dict[int, ChangesetId | None] = {}
+    for place, found in groupby(_all_places(view, dataset, first, last), itemgetter(0)):
+        versions = []
+        for number, index, is_head in _told(one for _, one in found):
+            if number not in known:
+                known[number] = _changeset(view, dataset, number)
+            changeset = known[number]
+            if is_head and changeset is not None:
+                versions.append(version_id(changeset, index))
+        if versions:
+            yield row_leaf(place, versions)
+
+
+def _all_places(
+    view: Snapshot, dataset: DatasetId, first: bytes, last: bytes
+) -> Iterator[tuple[bytes, Place]]:
     prefix = b"T" + dataset[:DATASET_BYTES]
-    for key, data in view.scan(prefix + first, prefix + last + b"\x00"):
-        found = [
-            version_id(changeset, index)
-            for number, index, is_head in _places(data)
-            if is_head and (changeset := _changeset(view, dataset, number)) is not None
-        ]
-        if found:
-            yield row_leaf(key[len(prefix) :], found)
+    by_row = (
+        (key[len(prefix) :], place)
+        for key, data in view.scan(prefix + first, prefix + last + b"\x00")
+        for place in _unpacked(data)
+    )
+    return merge(by_row, all_inserted(view, dataset, first, last), key=itemgetter(0))
 
 
 def modernise(transaction: Transaction) -> None:
@@ -124,8 +147,8 @@ def modernise(transaction: Transaction) -> None:
         WrongVersion: another release wrote the store.
     """
     found = transaction.get(b"F")
-    older = (bytes([_UNINDEXED]), bytes([_UNCHECKED]))
-    if found is not None and found not in (*older, bytes([FORMAT])):
+    known = (_UNINDEXED, _UNCHECKED, _BY_ROW, FORMAT)
+    if found is not None and found not in map(int.to_bytes, known):
         raise WrongVersion(
             f"the provider's store has format {found[0]}, this release reads {FORMAT}",
             hint="use the release that wrote it",
@@ -180,18 +203,37 @@ def _key(dataset: DatasetId, row: RowId) -> bytes:
     return b"T" + dataset[:DATASET_BYTES] + row[:ROW_BYTES]
 
 
-def _places(data: bytes) -> Iterator[Place]:
-    if len(data) % _PLACE.size:
+def _places(view: View, dataset: DatasetId, row: RowId) -> list[Place]:
+    """Return where the versions of a row stand."""
+    by_row = _unpacked(view.get(_key(dataset, row)))
+    return _told([*by_row, *inserted(view, dataset, row)])
+
+
+def _told(places: Iterable[Place]) -> list[Place]:
+    """Return each place once: it is a head unless a row's own record says that it is none."""
+    found: dict[tuple[int, int], int] = {}
+    for number, index, is_head in places:
+        found[number, index] = found.get((number, index), HEAD) and is_head
+    return sorted((number, index, is_head) for (number, index), is_head in found.items())
+
+
+def _unpacked(data: bytes | None) -> Iterator[Place]:
+    found = data or b""
+    if len(found) % _PLACE.size:
         raise CorruptRecord("the places of a row's versions are cut short")
-    return _PLACE.iter_unpack(data)
+    return _PLACE.iter_unpack(found)
 
 
-def _superseded(view: View, dataset: DatasetId, data: bytes, parent: VersionId) -> bytes:
+def _put(transaction: Transaction, dataset: DatasetId, row: RowId, places: list[Place]) -> None:
+    transaction.put(_key(dataset, row), b"".join(starmap(_PLACE.pack, places)))
+
+
+def _superseded(view: View, dataset: DatasetId, row: RowId, parent: VersionId) -> list[Place]:
     """Return a row's places after a version came whose parent this is."""
-    return b"".join(
-        _PLACE.pack(number, index, is_head and not _is(view, dataset, number, index, parent))
-        for number, index, is_head in _places(data)
-    )
+    return [
+        (number, index, is_head and not _is(view, dataset, number, index, parent))
+        for number, index, is_head in _places(view, dataset, row)
+    ]
 
 
 def _is(view: View, dataset: DatasetId, number: int, index: int, version: VersionId) -> bool:

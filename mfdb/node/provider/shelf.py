@@ -9,7 +9,7 @@ X dataset changeset   changeset bytes          h ...             -> header, kept
 K dataset changeset   key log entry
 N dataset changeset   log number               R ... provider    -> write receipt
 r dataset changeset provider                   -> hot key, receipt: heard of, not verified yet
-V, T                  versions of rows: `rows`  F                 -> format of all this
+V, T, I               versions of rows: `rows`  F                 -> format of all this
 S dataset segment     sealed segment
 D segment shard       shard bytes              B                 -> last receipt batch
 k dataset segment no  ids marked for it        c ...             -> certificate signed
@@ -513,9 +513,9 @@ def forget(transaction: Transaction, dataset: DatasetId) -> None:
     for table in _OF_DATASET:
         for key, _ in list(transaction.scan(table + dataset)):
             transaction.delete(key)
-    rows = b"T" + dataset[:_ROWS_DATASET_BYTES]
-    for key, _ in list(transaction.scan(rows)):
-        transaction.delete(key)
+    for table in (b"T", b"I"):
+        for key, _ in list(transaction.scan(table + dataset[:_ROWS_DATASET_BYTES])):
+            transaction.delete(key)
 
 
 # ---- the chain

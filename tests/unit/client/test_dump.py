@@ -30,6 +30,7 @@ from mfdb.dataset.dump.restoring import restore
 from mfdb.dataset.dump.taking import take
 from mfdb.kernel.errors import BadDump, DuplicateObject
 from mfdb.kernel.ids import Hash
+from tests.factories import body_of
 from tests.fixtures.users import Names, User
 
 if TYPE_CHECKING:
@@ -262,10 +263,9 @@ def _other_salt(part: Part) -> Part:
 def _other_operation(part: Part) -> Part:
     if not isinstance(part, ChangesetPart):
         return part
-    first = replace(part.changeset.operations[0], commitment=Hash(bytes(32)))
-    return replace(
-        part, changeset=replace(part.changeset, operations=(first, *part.changeset.operations[1:]))
-    )
+    first = replace(part.changeset.operations[0], salt_commitment=Hash(bytes(32)))
+    body = body_of(first, *part.changeset.operations[1:])
+    return replace(part, changeset=replace(part.changeset, body=body))
 
 
 def _other_rules(part: Part) -> Part:

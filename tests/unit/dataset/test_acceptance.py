@@ -107,7 +107,7 @@ def insert(**values: Any) -> RowInsert:
 
 def resigned(changeset: Changeset, signer: str = "alice", **changes: Any) -> Changeset:
     header = msgspec.structs.replace(changeset.header, **changes)
-    return Changeset(header, sign(header, keys_of(signer).account), changeset.operations)
+    return Changeset(header, sign(header, keys_of(signer).account), changeset.body)
 
 
 def test_a_stranger_may_insert_into_a_mailbox_and_is_the_row_s_author() -> None:

@@ -21,6 +21,7 @@ from mfdb.kernel.ids import ZERO_HASH, ChangesetId, Hash, RowId
 from mfdb.rules.changeset import Changeset
 from mfdb.rules.manifest import Action, Grantee, Manifest, Revocation
 from mfdb.store.ordered import pack
+from tests.factories import body_of
 from tests.fixtures.datasets import (
     OWNER_ALL,
     Person,
@@ -291,8 +292,8 @@ def test_bad_changesets_are_named_and_the_good_ones_of_the_group_are_kept(
     alice: Person, bob: Person, mailbox: Manifest
 ) -> None:
     good, bad = send(alice, mailbox, body("good")) + send(alice, mailbox, body("bad"))
-    operations = (msgspec.structs.replace(bad.changeset.operations[0], sealed=b"other"),)
-    forged = Changeset(bad.changeset.header, bad.changeset.signature, operations)
+    other = body_of(msgspec.structs.replace(bad.changeset.operations[0], sealed=b"other"))
+    forged = Changeset(bad.changeset.header, bad.changeset.signature, other)
     report = bob.replica.apply(mailbox.dataset, [Incoming(changeset=forged), good])
     assert report.applied == ids([good])
     ((refused, error),) = report.refused

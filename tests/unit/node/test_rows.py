@@ -12,7 +12,8 @@ from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import StaleWrite, WrongVersion
 from mfdb.kernel.ids import RowId, VersionId
 from mfdb.node.provider import rows, shelf
-from mfdb.rules.changeset import OperationKind, version_ids
+from mfdb.rules.changeset import due_row_ids, version_ids
+from mfdb.rules.operations import OperationKind
 from tests.fixtures.node_town import Town, in_town, mailbox_town
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import DatasetId
     from mfdb.node.commit import Transaction
     from mfdb.node.provider.shelf import View
+    from mfdb.store.port import Snapshot
     from tests.fixtures.node_town import Person, Stand
 
 
@@ -89,17 +91,75 @@ async def test_rows_whose_short_keys_collide_are_told_apart(
     monkeypatch.setattr(rows, "ROW_BYTES", 0)
     bob, dataset = await mailbox_town(town)
     stand = town.stands[0]
-    draft = bob.write(dataset, "a", "b")
-    await stand.take(draft)
-    metas = [known(stand, dataset, draft, index) for index in range(2)]
-    assert [meta.index for meta in metas if meta] == [0, 1]
+    first = bob.write(dataset, "a", "b")
+    bob.replica.apply(dataset, [_incoming(first)])
+    await stand.take(first)
+    named = [one.row for one in first.changeset.operations]
+    olds = version_ids(first.changeset.id, 2)
+    second = staged(
+        bob,
+        dataset,
+        *(
+            RowUpdate(row=row, parent=old, values={"body": "c"})
+            for row, old in zip(named, olds, strict=True)
+        ),
+    )
+    await stand.take(second)
+    for draft, kind in ((first, OperationKind.INSERT), (second, OperationKind.UPDATE)):
+        metas = [known(stand, dataset, draft, index) for index in range(2)]
+        assert [(meta.index, meta.kind) for meta in metas if meta] == [(0, kind), (1, kind)]
+    assert heads(stand, dataset, named[0]) == set(version_ids(second.changeset.id, 2))
     wrong = VersionId(b"\x07" * 32)
     with stand.store.snapshot() as view:
-        row = draft.changeset.operations[0].row
-        assert rows.version_in(view, dataset, row, wrong) is None
+        assert rows.version_in(view, dataset, named[0], wrong) is None
 
 
-@pytest.mark.parametrize("format_", [1, 2])
+@in_town
+async def test_new_rows_cost_one_record_and_stand_in_order(town: Town) -> None:
+    bob, dataset = await mailbox_town(town)
+    stand = town.stands[0]
+    drafts = [bob.write(dataset, *map(str, range(count))) for count in (20, 1, 300)]
+    for draft in drafts:
+        bob.replica.apply(dataset, [_incoming(draft)])
+        await stand.take(draft)
+    places = sorted(row[:16] for draft in drafts for row in draft.changeset.rows)
+    with stand.store.snapshot() as view:
+        assert list(view.scan(b"T")) == []
+        assert len(list(view.scan(b"I"))) == 3
+        assert places_of(view, dataset) == places
+        for first, last in (
+            (places[7], places[7]),
+            (places[3], places[250]),
+            (places[9], HIGHEST),
+        ):
+            within = [place for place in places if first <= place <= last]
+            assert places_of(view, dataset, first, last) == within
+        beyond = due_row_ids(drafts[2].changeset.header, 301)[300]
+        assert rows.heads(view, dataset, beyond) == frozenset()
+    gone = staged(bob, dataset, *_deleted(drafts[1]))
+    await stand.take(gone)
+    with stand.store.snapshot() as view:
+        leaves = {one.place: one.heads for one in rows.leaves(view, dataset, bytes(16), HIGHEST)}
+    assert leaves[drafts[1].changeset.rows[0][:16]] == tuple(version_ids(gone.changeset.id, 1))
+    assert len(leaves) == 321
+
+
+HIGHEST = b"\xff" * 16
+
+
+def places_of(
+    view: Snapshot, dataset: DatasetId, first: bytes = bytes(16), last: bytes = HIGHEST
+) -> list[bytes]:
+    return [leaf.place for leaf in rows.leaves(view, dataset, first, last)]
+
+
+def _deleted(draft: Draft) -> list[RowDelete]:
+    ids = version_ids(draft.changeset.id, draft.changeset.count)
+    pairs = zip(draft.changeset.operations, ids, strict=True)
+    return [RowDelete(row=operation.row, parent=parent) for operation, parent in pairs]
+
+
+@pytest.mark.parametrize("format_", [1, 2, 3, 4])
 @in_town
 async def test_a_store_of_an_older_format_is_brought_up_to_date(town: Town, format_: int) -> None:
     bob, dataset = await mailbox_town(town)
@@ -115,7 +175,11 @@ async def test_a_store_of_an_older_format_is_brought_up_to_date(town: Town, form
     before = [heads(stand, dataset, meta.row) for meta in metas if meta]
     with stand.store.snapshot() as view:
         tip, hot = shelf.tip(view, dataset), index_of(view, dataset)
-    await stand.committer.submit(lambda transaction: as_format_2(transaction, dataset))
+    await stand.committer.submit(lambda transaction: as_format_4(transaction, dataset, first))
+    if format_ == 3:
+        await stand.committer.submit(lambda transaction: transaction.put(b"F", b"\x03"))
+    if format_ < 3:
+        await stand.committer.submit(lambda transaction: as_format_2(transaction, dataset))
     if format_ == 1:
         await stand.committer.submit(lambda transaction: as_format_1(transaction, dataset, metas))
     again = await stand.crash()
@@ -129,6 +193,20 @@ async def test_a_store_of_an_older_format_is_brought_up_to_date(town: Town, form
 def index_of(view: View, dataset: DatasetId) -> list[tuple[bytes, bytes]]:
     """Return what is kept of unsealed changesets by their HLC."""
     return [*view.scan(b"O" + dataset), *view.scan(b"o" + dataset)]
+
+
+def as_format_4(transaction: Transaction, dataset: DatasetId, new: Draft) -> None:
+    """Write what releases before kept: a record for every row, whoever inserted it."""
+    number = shelf.log_number(transaction, dataset, new.changeset.id)
+    assert number is not None
+    for key, _ in list(transaction.scan(b"I")):
+        transaction.delete(key)
+    for index, row in enumerate(new.changeset.rows):
+        key = b"T" + dataset[:12] + row[:16]
+        if transaction.get(key) is None:
+            head = number.to_bytes(8, "big") + index.to_bytes(4, "big") + b"\x01"
+            transaction.put(key, head)
+    transaction.put(b"F", b"\x04")
 
 
 def as_format_2(transaction: Transaction, dataset: DatasetId) -> None:

@@ -17,10 +17,16 @@ from mfdb.rules.columns import (
     check_values,
     key_commitment,
     open_row,
-    row_commitment,
+    open_row_1,
+    row_commitment_1,
     row_key,
-    salt_commitment,
+    row_key_1,
+    row_keys,
+    salt_commitment_1,
+    salt_commitments,
     seal_row,
+    seal_row_1,
+    seal_rows,
     unwrap_key,
     wrap_key,
 )
@@ -42,14 +48,27 @@ KEY = row_key(DATA_KEY, salt(0))
 CONTEXT = hash_of("context")
 ROW = RowId(token("row"))
 CONTENT = SealedRow(("hello", 5, None, b"\x00", 1.5, True))
-SEALED, COMMITMENT = seal_row(CONTENT, KEY, context=CONTEXT, row_id=ROW)
+SEALED = seal_row(CONTENT, KEY, context=CONTEXT, row_id=ROW)
+OLD_KEY = row_key_1(DATA_KEY, salt(0))
+OLD, COMMITMENT = seal_row_1(CONTENT, OLD_KEY, context=CONTEXT, row_id=ROW)
+KNOWN = bytes(32)
+"""What stands before every plaintext."""
 
 
 def open_it(**changes: Any) -> SealedRow:
     values: dict[str, Any] = {
-        "sealed": SEALED, "key": KEY, "context": CONTEXT, "row_id": ROW, "commitment": COMMITMENT
+        "sealed": SEALED, "key": KEY, "context": CONTEXT, "row_id": ROW
     } | changes  # fmt: skip
     return open_row(
+        values["sealed"], values["key"], context=values["context"], row_id=values["row_id"]
+    )
+
+
+def open_old(**changes: Any) -> SealedRow:
+    values: dict[str, Any] = {
+        "sealed": OLD, "key": OLD_KEY, "context": CONTEXT, "row_id": ROW, "commitment": COMMITMENT
+    } | changes  # fmt: skip
+    return open_row_1(
         values["sealed"],
         values["key"],
         context=values["context"],
@@ -59,7 +78,7 @@ def open_it(**changes: Any) -> SealedRow:
 
 
 def test_it_opens_to_what_was_sealed() -> None:
-    assert open_it() == CONTENT
+    assert open_it() == open_old() == CONTENT
     assert b"hello" not in SEALED
 
 
@@ -70,12 +89,13 @@ def test_it_opens_to_what_was_sealed() -> None:
         ({"key": row_key(token("other"), salt(0))}, "does not open"),
         ({"context": hash_of("other context")}, "does not open"),
         ({"row_id": RowId(token("other row"))}, "does not open"),
-        ({"commitment": hash_of("other")}, "not what its operation commits to"),
     ],
 )
-def test_wrong_key_place_or_commitment(changes: dict[str, Any], says: str) -> None:
+def test_wrong_key_or_place(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(BadProof, match=says):
         open_it(**changes)
+    with pytest.raises(BadProof, match=says):
+        open_old(**changes)
 
 
 def test_every_changed_byte_and_size_of_the_ciphertext_is_refused() -> None:
@@ -86,21 +106,50 @@ def test_every_changed_byte_and_size_of_the_ciphertext_is_refused() -> None:
 
 def test_rows_cannot_change_places() -> None:
     other_row = RowId(token("row 2"))
-    other, other_commitment = seal_row(
+    other = seal_row(
         SealedRow(("other",)), row_key(DATA_KEY, salt(1)), context=CONTEXT, row_id=other_row
     )
-    with pytest.raises(BadProof):
-        open_it(sealed=other, commitment=other_commitment)
     with pytest.raises(BadProof):
         open_it(sealed=other)
 
 
-def test_the_cipher_alone_does_not_commit_but_the_commitment_does() -> None:
-    """Another plaintext under another key is another commitment, whatever the ciphertext does."""
+def test_many_rows_are_sealed_as_each_alone() -> None:
+    contents = [SealedRow((at, "x" * at)) for at in range(9)]
+    keys = row_keys(DATA_KEY, map(salt, range(9)))
+    rows = [RowId(token(f"row {at}")) for at in range(9)]
+    alone = [
+        seal_row(content, key, context=CONTEXT, row_id=row)
+        for content, key, row in zip(contents, keys, rows, strict=True)
+    ]
+    plain = [encode(content) for content in contents]
+    assert seal_rows(plain, keys, context=CONTEXT, row_ids=rows) == tuple(alone)
+    gaps = seal_rows([None, plain[1], None], keys[:3], context=CONTEXT, row_ids=rows[:3])
+    assert gaps == (b"", alone[1], b"")
+    assert keys == [row_key(DATA_KEY, salt(at)) for at in range(9)]
+
+
+def test_a_ciphertext_that_does_not_commit_to_its_key_is_no_row() -> None:
+    """The cipher alone opens one ciphertext under two keys that somebody chose."""
+    for before in (b"", bytes(31), bytes(31) + b"\x01"):
+        sealed = _sealed(before + encode(CONTENT))
+        with pytest.raises(BadProof, match="commit"):
+            open_it(sealed=sealed)
+
+
+def test_a_row_of_format_1_is_what_its_operation_commits_to() -> None:
+    with pytest.raises(BadProof, match="not what its operation commits to"):
+        open_old(commitment=hash_of("other"))
     plaintext = encode(CONTENT)
-    assert row_commitment(KEY, plaintext) == COMMITMENT
-    assert row_commitment(row_key(DATA_KEY, salt(1)), plaintext) != COMMITMENT
-    assert row_commitment(KEY, plaintext + b"\x00") != COMMITMENT
+    assert row_commitment_1(OLD_KEY, plaintext) == COMMITMENT
+    assert row_commitment_1(row_key_1(DATA_KEY, salt(1)), plaintext) != COMMITMENT
+    assert row_commitment_1(OLD_KEY, plaintext + b"\x00") != COMMITMENT
+
+
+def _sealed(plaintext: bytes, key: bytes = KEY) -> bytes:
+    sealed: bytes = crypto_aead_xchacha20poly1305_ietf_encrypt(
+        plaintext, CONTEXT + ROW, bytes(24), key
+    )
+    return sealed
 
 
 @pytest.mark.parametrize(
@@ -108,9 +157,12 @@ def test_the_cipher_alone_does_not_commit_but_the_commitment_does() -> None:
     [b"", b"\xc1", b"\x91\x91\x91\x01", b"\x91\x91\x80", b"\x93\x91\x01\xc4\x00", b"\x91" * 5000],
 )
 def test_a_stranger_who_seals_nonsense_gets_a_named_error(plaintext: bytes) -> None:
-    sealed = crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, CONTEXT + ROW, bytes(24), KEY)
     with pytest.raises(MalformedMessage):
-        open_it(sealed=sealed, commitment=row_commitment(KEY, plaintext))
+        open_it(sealed=_sealed(KNOWN + plaintext))
+    with pytest.raises(MalformedMessage):
+        open_old(
+            sealed=_sealed(plaintext, OLD_KEY), commitment=row_commitment_1(OLD_KEY, plaintext)
+        )
 
 
 @pytest.mark.parametrize("value", [[], [1], {}, {"a": 1}, (1,), object()])
@@ -124,7 +176,15 @@ def test_every_row_has_its_own_key_and_commitments_of_their_own_kind() -> None:
     keys = {row_key(DATA_KEY, salt(at)) for at in range(10)}
     assert len(keys) == 10
     same = token("same bytes")
-    assert len({key_commitment(same), salt_commitment(same), row_commitment(b"", same)}) == 3
+    made = {
+        key_commitment(same),
+        salt_commitment_1(same),
+        row_commitment_1(b"", same),
+        *salt_commitments([same]),
+        row_key(same, same),
+    }
+    assert len(made) == 5
+    assert salt_commitments([same, b""])[1] == bytes(32)
 
 
 # ---- envelopes

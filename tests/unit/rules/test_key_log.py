@@ -9,6 +9,7 @@ import pytest
 
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import ChangesetId, DatasetId
+from mfdb.rules.changeset import FORMAT_1
 from mfdb.rules.columns import open_row, row_key, wrap_key
 from mfdb.rules.key_log import KeyLogEntry, check_entry, open_envelope
 from tests.factories import (
@@ -24,6 +25,7 @@ from tests.factories import (
 )
 
 MADE = changeset()
+OLD = changeset(bare=header(format=FORMAT_1))
 ENTRY = key_entry(MADE)
 
 
@@ -36,7 +38,6 @@ def test_a_good_entry_opens_every_row() -> None:
             row_key(data_key, own),
             context=MADE.header.seal_context,
             row_id=operation.row,
-            commitment=operation.commitment,
         ).values
         for own, operation in zip(ENTRY.salts, MADE.operations, strict=True)
     ]
@@ -62,6 +63,13 @@ def test_a_good_entry_opens_every_row() -> None:
 def test_an_entry_that_does_not_belong(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(BadProof, match=says):
         check_entry(key_entry(MADE, **changes), MADE)
+    with pytest.raises(BadProof, match=says):
+        check_entry(key_entry(OLD, **changes), OLD)
+
+
+def test_an_entry_of_a_changeset_of_format_1_is_good() -> None:
+    check_entry(key_entry(OLD), OLD)
+    check_entry(key_entry(OLD).without({1}), OLD)
 
 
 def test_a_foreign_entry_is_refused() -> None:
@@ -85,7 +93,6 @@ def test_a_destroyed_salt_is_good_and_shreds_that_row_alone() -> None:
                 row_key(DATA_KEY, wrong),
                 context=MADE.header.seal_context,
                 row_id=MADE.operations[0].row,
-                commitment=MADE.operations[0].commitment,
             )
 
 
