@@ -26,9 +26,10 @@ from mfdb.kernel.errors import (
     TransactionReverted,
 )
 from mfdb.kernel.ids import Hash
-from mfdb.node.answers import DatasetState, Done, PlacementLog, Shard
+from mfdb.node.answers import DatasetState, Done, PlacementLog
 from mfdb.node.provider import shelf
-from mfdb.node.requests import GetShard, PutManifest, PutPlacement, PutSealed, TakeOver
+from mfdb.node.provider.completing import fetch_shards
+from mfdb.node.requests import PutManifest, PutPlacement, TakeOver
 from mfdb.node.terms import storage_terms
 from mfdb.node.whereabouts import verify_state
 from mfdb.rules.evidence import Agreement, StoreReceipt
@@ -220,8 +221,9 @@ class TakingOver:
             found = self._newest(self._verified(job.request))
             await self._register(job, found)
             found, entry = await self._placed(job, case)
-            receipts = await self._rebuild_all(found, entry)
-            await self._settle(job.request, case, receipts)
+            await self._settle(case, await self._restore_lost(job.request, found, entry))
+            for bundle in found.segments:
+                await self._restore(found, entry, bundle)
             await self._context.committer.submit(partial(shelf.finish_take_over, job=job))
 
     async def _placed(
@@ -321,55 +323,51 @@ class TakingOver:
             log.warning("not told provider=0x%s %s", provider.hex(), error)
             return None
 
-    async def _settle(
-        self, request: TakeOver, case: CaseState, receipts: list[SignedStoreReceipt]
-    ) -> None:
-        lost = next((r for r in receipts if r.receipt.segment == request.segment), None)
-        if lost is None:
-            raise StripeLost("the convicted segment could not be rebuilt")
+    async def _settle(self, case: CaseState, restored: SignedStoreReceipt) -> None:
         if case.compensation == 0:
             return
-        call = SettleRepair(case=case.id, receipt=lost.receipt, signature=lost.signature)
+        call = SettleRepair(case=case.id, receipt=restored.receipt, signature=restored.signature)
         await self._context.chain.send(call, self._context.keys.account)
 
     # ---- rebuilding
 
-    async def _rebuild_all(
-        self, found: Whereabouts, entry: SignedPlacement
-    ) -> list[SignedStoreReceipt]:
-        receipts = []
-        dataset = found.manifest.dataset
-        agreement = entry.entry.agreements[0].agreement
-        for bundle in found.segments:
-            for assignment in entry.entry.assignments:
-                shard = await self._rebuild(dataset, found, bundle, assignment.slot)
-                signed = await self._store(dataset, bundle, assignment.slot, shard, agreement)
-                receipts.append(signed)
-                others = tuple(s for s in bundle.receipts if s.receipt.shard != assignment.slot)
-                after = msgspec.structs.replace(bundle, receipts=(*others, signed))
-                message = PutSealed(dataset=dataset, bundle=after)
-                await self._sealing.on_put_sealed(message)
-                for provider in self._others(found):
-                    await self._ask(provider, message, Done)
-        return receipts
+    async def _restore_lost(
+        self, request: TakeOver, found: Whereabouts, entry: SignedPlacement
+    ) -> SignedStoreReceipt:
+        """Restore what the conviction was about, before all else: the escrow's window runs.
 
-    async def _rebuild(
-        self, dataset: DatasetId, found: Whereabouts, bundle: SealedSegment, lost: int
-    ) -> bytes:
-        certificate = bundle.certificate
-        shards: dict[int, bytes] = {}
-        for slot, holder in sorted(found.placement.shards.items()):
-            if slot == lost or len(shards) == certificate.k:
-                continue
-            request = GetShard(dataset=dataset, segment=certificate.segment, shard=slot)
-            try:
-                correspondent = await self._context.directory.reach(holder)
-                data = (await correspondent.ask(request, Shard)).data
-            except MfdbError as error:
-                log.warning("shard not fetched from=0x%s %s", holder.hex(), error)
-                continue
-            if is_shard(bundle, slot, data):
-                shards[slot] = data
+        Raises:
+            StripeLost: the segment is not known, or fewer than k of its shards can be had.
+        """
+        for bundle in found.segments:
+            if bundle.certificate.segment == request.segment:
+                return (await self._restore(found, entry, bundle))[0]
+        raise StripeLost("the convicted segment could not be rebuilt")
+
+    async def _restore(
+        self, found: Whereabouts, entry: SignedPlacement, bundle: SealedSegment
+    ) -> list[SignedStoreReceipt]:
+        """Keep our shards of a segment and hand its bundle round; return our receipts for them.
+
+        What was promised before is not rebuilt again, but told again.
+        """
+        agreement = entry.entry.agreements[0].agreement
+        kept = {s.receipt.shard: s for s in bundle.receipts if s.receipt.agreement == agreement.id}
+        dataset = found.manifest.dataset
+        for slot in (assignment.slot for assignment in entry.entry.assignments):
+            if slot not in kept:
+                shard = await self._rebuild(found, bundle, slot)
+                kept[slot] = await self._store(dataset, bundle, slot, shard, agreement)
+        others = (signed for signed in bundle.receipts if signed.receipt.shard not in kept)
+        after = msgspec.structs.replace(bundle, receipts=(*others, *kept.values()))
+        await self._sealing.hand_round(dataset, after, found.placement)
+        return list(kept.values())
+
+    async def _rebuild(self, found: Whereabouts, bundle: SealedSegment, lost: int) -> bytes:
+        certificate, dataset = bundle.certificate, found.manifest.dataset
+        shards = await fetch_shards(
+            self._context, dataset, bundle, found.placement, without=frozenset({lost})
+        )
         rebuilt = Codec(certificate.k, certificate.n).rebuild(shards, lost)
         if not is_shard(bundle, lost, rebuilt):
             raise BadProof("the rebuilt shard is not the certified one")

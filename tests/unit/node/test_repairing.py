@@ -27,7 +27,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.node.answers import DatasetState, Proofs
 from mfdb.node.provider import shelf
-from mfdb.node.requests import Audit, TakeOver
+from mfdb.node.requests import Audit, SealNow, TakeOver
 from tests.fixtures.node_town import TERMS, Person, Stand, Town, in_town, sealed_town
 
 if TYPE_CHECKING:
@@ -82,8 +82,11 @@ async def epoch_with_beacon(town: Town) -> tuple[int, Hash]:
 
 
 async def accuse(town: Town, dataset: DatasetId, accuser: Stand, shard: int = LOST) -> CaseId:
+    return await charge(town, receipt_of(town, dataset, shard), accuser)
+
+
+async def charge(town: Town, signed: SignedStoreReceipt, accuser: Stand) -> CaseId:
     epoch, _ = await epoch_with_beacon(town)
-    signed = receipt_of(town, dataset, shard)
     call = OpenCase(receipt=signed.receipt, signature=signed.signature, epoch=epoch, draw=0)
     mined = await town.world.chain().send(call, accuser.keys.account)
     assert mined.case is not None
@@ -93,7 +96,11 @@ async def accuse(town: Town, dataset: DatasetId, accuser: Stand, shard: int = LO
 async def convict(town: Town, dataset: DatasetId, segment: SegmentId, shard: int = LOST) -> CaseId:
     """Return the case in which the holder of the lost shard was convicted."""
     lose(holder(town, dataset, shard), segment, shard)
-    case = await accuse(town, dataset, town.stands[0], shard)
+    return await sentence(town, await accuse(town, dataset, town.stands[0], shard))
+
+
+async def sentence(town: Town, case: CaseId) -> CaseId:
+    """Let the window pass in which the accused could have answered."""
     await everybody(town, "court")
     await asyncio.sleep(1_001)
     await everybody(town, "court")
@@ -307,6 +314,30 @@ async def test_a_repair_that_failed_is_tried_again(town: Town) -> None:
     }
     await repaired(town)
     check_repaired(town, bob, dataset, segment)
+
+
+@in_town
+async def test_what_the_court_was_about_is_repaired_though_another_segment_cannot_be(
+    town: Town,
+) -> None:
+    """The escrow's window is short; a chaos of half an hour saw it pass over other segments."""
+    bob, dataset, _ = await sealed_town(town)
+    draft = bob.write(dataset, "one more " + "x" * 3_000)
+    for stand in town.stands[:3]:
+        await stand.take(draft)
+    await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
+    with town.stands[0].store.snapshot() as view:
+        hopeless, cited = shelf.segments_after(view, dataset, b"")
+    for shard in range(3):  # k - 1 are left
+        lose(holder(town, dataset, shard), hopeless.certificate.segment, shard)
+    lose(holder(town, dataset, LOST), cited.certificate.segment)
+    signed = next(signed for signed in cited.receipts if signed.receipt.shard == LOST)
+    await sentence(town, await charge(town, signed, town.stands[0]))
+    await repaired(town)
+    (paid,) = events(town, CompensationPaid)
+    assert isinstance(paid, CompensationPaid)
+    assert (paid.owner, paid.repairer) == (bob.address, town.stands[6].me)
+    assert town.stands[6].shards.read(cited.certificate.segment, LOST)
 
 
 @in_town
