@@ -61,7 +61,7 @@ class Codec:
     def encode(self, data: bytes) -> tuple[bytes, ...]:
         """Return the n shards of the data."""
         made = _scratch(self.n - self.k, shard_length(len(data), self.k))
-        return (*self._cut(data), *(row.tobytes() for row in self.parity(data, made)))
+        return (*self.data_shards(data), *(row.tobytes() for row in self.parity(data, made)))
 
     def parity(self, data: bytes, made: Matrix | None = None) -> Matrix:
         """Return the parity shards of the data, one in each row; the data itself is not copied.
@@ -195,8 +195,8 @@ class Codec:
             _program(self._backend, self.k, self.n, basis, targets)(sources, made)
         return made
 
-    def _cut(self, data: bytes) -> list[bytes]:
-        """Return the data shards: each is copied once, straight out of the data."""
+    def data_shards(self, data: bytes) -> list[bytes]:
+        """Return the first k shards: each is copied once, straight out of the data."""
         view = memoryview(data)
         stripe = self.k * PIECE_BYTES
         whole = len(data) // stripe * stripe

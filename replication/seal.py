@@ -147,8 +147,8 @@ def check_before_signing(
 ) -> tuple[bytes, ...]:
     """Return the n shards if the replica may sign: it computed the same certificate itself.
 
-    None are returned if it did so before (`view.made`). `held` maps the listed ids (at least) to
-    their verified bytes.
+    None are returned, and nothing need be held, if it did so before (`view.made`). `held` maps the
+    listed ids (at least) to their verified bytes.
 
     Raises:
         BadProof: the proposal is for something else, leaves out a receipted changeset, lists one
@@ -161,9 +161,10 @@ def check_before_signing(
     check_certificate(asked, proposal.changesets, proposal.shard_roots)
     if view.signed is not None and view.signed != asked.segment:
         raise BadProof(f"another certificate is signed for segment {view.number} already")
-    _check_lists(proposal, held, view)
+    _check_listed(proposal, view)
     if view.made == asked:
         return ()
+    _check_held(proposal, held)
     ids = list(proposal.changesets)
     segment = build_segment(view.number, ((changeset, held[changeset]) for changeset in ids))
     made, shards, _ = certify(view.subject, view.number, ids, segment, k=view.k, n=view.n)
@@ -172,10 +173,13 @@ def check_before_signing(
     return shards
 
 
-def _check_lists(proposal: Proposal, held: Mapping[ChangesetId, bytes], view: SealView) -> None:
+def _check_held(proposal: Proposal, held: Mapping[ChangesetId, bytes]) -> None:
     lacking = missing(proposal.changesets, held.keys())
     if lacking:
         raise BadProof(f"{len(lacking)} listed changesets are not held", hint="reconcile first")
+
+
+def _check_listed(proposal: Proposal, view: SealView) -> None:
     unlisted = view.receipted - set(proposal.changesets)
     if unlisted:
         raise BadProof(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from mfdb.kernel.account import recover
 from mfdb.kernel.codec import Record, decode
-from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import BadProof, BadSignature, MalformedMessage, ValueTooLarge
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.kernel.limits import CHANGESET_BYTES, SEGMENT_LIMIT_BYTES
@@ -123,11 +122,6 @@ def _open_entries(data: bytes, count: int) -> list[tuple[ChangesetId, bytes]]:
     return entries
 
 
-def segment_root(data: bytes) -> Hash:
-    """Return the hash of a segment's bytes that its certificate carries."""
-    return tagged_hash("mfdb.segment.v1", data)
-
-
 # ---- the certificate
 
 
@@ -149,7 +143,6 @@ def certify(
         number=number,
         changesets=ids_root(ids),
         count=len(ids),
-        root=segment_root(segment),
         length_bytes=len(segment),
         k=k,
         n=n,
@@ -193,7 +186,7 @@ def _check_shape(certificate: SealCertificate) -> None:
         raise BadProof("the certificate's number or count is out of range")
     if not 0 < certificate.length_bytes <= SEGMENT_LIMIT_BYTES:
         raise BadProof("the certificate's length is out of range")
-    hashes = (certificate.subject, certificate.changesets, certificate.root, certificate.shards)
+    hashes = (certificate.subject, certificate.changesets, certificate.shards)
     if any(len(value) != 32 for value in hashes):
         raise BadProof("a hash has 32 bytes")
 
@@ -217,9 +210,14 @@ def read_segment(
     certificate = sealed.certificate
     check_certificate(certificate, sealed.changesets, sealed.shard_roots)
     good = {at: shard for at, shard in shards.items() if is_shard(sealed, at, shard)}
-    data = Codec(certificate.k, certificate.n).decode(good, certificate.length_bytes)
-    if segment_root(data) != certificate.root:
-        raise BadProof("the shards do not decode to the segment that the certificate names")
+    codec = Codec(certificate.k, certificate.n)
+    data = codec.decode(good, certificate.length_bytes)
+    lost = set(range(certificate.k)) - good.keys()
+    # What comes of parity is what those who certified it put in; data shards are the segment.
+    if lost:
+        made = codec.data_shards(data)
+        if not all(is_shard(sealed, at, made[at]) for at in lost):
+            raise BadProof("the shards do not decode to the segment that the certificate names")
     entries = open_segment(data, certificate.number)
     if tuple(changeset for changeset, _ in entries) != sealed.changesets:
         raise BadProof("the segment holds other changesets than its certificate lists")

@@ -163,7 +163,6 @@ def certificate(**changes: Any) -> SealCertificate:
         "number": 7,
         "changesets": hash_of("changesets"),
         "count": 12,
-        "root": hash_of("segment"),
         "length_bytes": 262_144,
         "k": 4,
         "n": 6,

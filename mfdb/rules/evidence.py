@@ -253,8 +253,8 @@ class AckBatch(Record, frozen=True):
 class SealCertificate(Record, frozen=True):
     """What W replicas sign when a segment is sealed and coded k of n.
 
-    `changesets` is the Merkle root over the sorted changeset ids, `root` the hash of the
-    segment's bytes, `shards` the Merkle root over the n shard roots. Its struct hash is the
+    `changesets` is the Merkle root over the sorted changeset ids, `shards` that over the n shard
+    roots; the first k of them and `length_bytes` fix the segment's bytes. Its struct hash is the
     segment's id.
     """
 
@@ -262,7 +262,6 @@ class SealCertificate(Record, frozen=True):
     number: int
     changesets: Hash
     count: int
-    root: Hash
     length_bytes: int
     k: int
     n: int
@@ -270,7 +269,7 @@ class SealCertificate(Record, frozen=True):
 
     TYPE: ClassVar[str] = (
         "SealCertificate(bytes32 subject,uint64 number,bytes32 changesets,uint64 count,"
-        "bytes32 root,uint64 length,uint64 k,uint64 n,bytes32 shards)"
+        "uint64 length,uint64 k,uint64 n,bytes32 shards)"
     )
 
     def struct_hash(self) -> Hash:
@@ -281,7 +280,6 @@ class SealCertificate(Record, frozen=True):
             self.number,
             self.changesets,
             self.count,
-            self.root,
             self.length_bytes,
             self.k,
             self.n,

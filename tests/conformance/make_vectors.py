@@ -60,7 +60,7 @@ from mfdb.rules.units import UnitTree, unit_hash, unit_of
 from replication.audit import unit_of_draw
 from replication.codec import Codec
 from replication.reconcile import ItemSet, open_message, respond
-from replication.segment import build_segment, certify, ids_root, segment_root, shards_root
+from replication.segment import build_segment, certify, ids_root, shards_root
 from tests import factories as made
 
 if TYPE_CHECKING:
@@ -445,7 +445,6 @@ def segments() -> list[Vector]:
             number=7,
             changesets=[{"id": shown(id_), "data": shown(content)} for id_, content in entries],
             bytes=data,
-            root=segment_root(data),
             ids_root=ids_root(ids),
             shards=shards,
             shard_roots=roots,

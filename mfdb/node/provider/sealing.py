@@ -48,7 +48,7 @@ from replication.segment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence, Set
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from mfdb.kernel.ids import Address, DatasetId, Hash
     from mfdb.node.commit import Transaction
@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from mfdb.node.requests import SealNow
     from mfdb.rules.evidence import SealCertificate
     from mfdb.rules.placement import Placement
+
+    _Segment = tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]
+    """A certificate, the n shards and their roots."""
 
 log = logging.getLogger(__name__)
 
@@ -100,16 +103,26 @@ class Sealing(Bundles):
         placement = self._context.placement(dataset)
         hot = await self._hot_lists(dataset, number, placement, manifest.profile.write_quorum)
         ids = _begun(hot) or union(listed.entries for listed in hot.values())
-        held = await self.copies.fetch(
-            dataset, ids, [who for who in hot if who != self._context.me]
-        )
+        begun = {who for who, listed in hot.items() if listed.signed and listed.signed == ids}
+        return await self._seal(dataset, number, ids, begun, self._shown(dataset, ids, hot))
+
+    async def _shown(
+        self, dataset: DatasetId, ids: tuple[ChangesetId, ...], hot: Mapping[Address, HotList]
+    ) -> dict[ChangesetId, bytes]:
+        """Return what can be sealed: lists are hearsay, so an id without bytes is left out.
+
+        Raises:
+            QuorumNotReached: it was begun, and bytes of it cannot be had at present.
+        """
+        others = [who for who in hot if who != self._context.me]
+        held = await self.copies.fetch(dataset, ids, others)
         if _begun(hot):  # perhaps an attempt to code once more what is sealed
             held |= await self.unpacked(dataset, missing(ids, held.keys()))
-        ids = _shown(ids, held.keys(), is_begun=bool(_begun(hot)))
-        if not ids:
-            return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
-        begun = {who for who, listed in hot.items() if listed.signed == ids}
-        return await self._seal(dataset, number, {id_: held[id_] for id_ in ids}, begun)
+            if lacking := missing(ids, held.keys()):
+                raise QuorumNotReached(
+                    f"{len(lacking)} changesets of a sealing begun cannot be had"
+                )
+        return held
 
     async def reseal(self, dataset: DatasetId, bundle: SealedSegment) -> SealReport:
         """Seal the changesets of a segment once more, under the code that the profile names now.
@@ -122,30 +135,37 @@ class Sealing(Bundles):
             await self._lead(dataset)  # what came since goes into a segment of its own
             with self._context.store.snapshot() as view:
                 number = shelf.next_segment(view, dataset)
-            held = await self.unpacked(dataset, bundle.changesets)
-            return await self._seal(dataset, number, held, set())
+            ids = bundle.changesets
+            return await self._seal(dataset, number, ids, set(), self.unpacked(dataset, ids))
 
     async def _seal(
         self,
         dataset: DatasetId,
         number: int,
-        held: Mapping[ChangesetId, bytes],
+        listed: tuple[ChangesetId, ...],
         begun: set[Address],
+        fetching: Awaitable[Mapping[ChangesetId, bytes]],
     ) -> SealReport:
-        """Certify changesets as a segment, and spread it."""
+        """Certify listed changesets as a segment, as far as they can be fetched, and spread it.
+
+        Those who will sign compute while the bytes are fetched and computed with here.
+        """
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, dataset)
-        placement, ids = self._context.placement(dataset), tuple(sorted(held))
+        placement = self._context.placement(dataset)
         quorum = manifest.profile.write_quorum
-        asked = self._signing_order(placement, begun)[:quorum]
-        (certificate, shards, roots), _ = await asyncio.gather(
-            self._make(dataset, number, held, ids),
-            self._have_prepared(PrepareSeal(dataset, number, ids), asked),
+        asked = self._signing_order(placement, begun)[:quorum] if listed else []
+        made, _ = await asyncio.gather(
+            self._make_of(dataset, number, fetching),
+            self._have_prepared(PrepareSeal(dataset, number, listed), asked),
         )
+        if made is None:
+            return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
+        (certificate, shards, roots), ids = made
         proposal = ProposeSeal(
             dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots, begun=b""
         )
-        signatures = await self._signatures(proposal, placement, quorum, begun, held)
+        signatures = await self._signatures(proposal, placement, quorum, begun)
         bundle = SealedSegment(certificate, ids, roots, signatures, ())
         bundle = await self._spread(dataset, bundle, shards, placement)
         await self.hand_round(dataset, bundle, placement)
@@ -172,28 +192,46 @@ class Sealing(Bundles):
         except MfdbError as error:
             log.info("no segment prepared replica=0x%s %s", replica.hex(), error)
 
-    async def _make(
+    async def _make_of(
         self,
         dataset: DatasetId,
         number: int,
-        held: Mapping[ChangesetId, bytes],
-        ids: tuple[ChangesetId, ...],
-    ) -> tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]:
+        fetching: Awaitable[Mapping[ChangesetId, bytes]],
+    ) -> tuple[_Segment, tuple[ChangesetId, ...]] | None:
+        """Return what the changesets that can be fetched make, and their ids; None if none can."""
+        held = await fetching
+        return (await self._make(dataset, number, held), tuple(sorted(held))) if held else None
+
+    async def _make(
+        self, dataset: DatasetId, number: int, held: Mapping[ChangesetId, bytes]
+    ) -> _Segment:
         """Return the certificate that changesets make, its shards and their roots.
 
         Computed beside the loop and the store: it takes long, and writes go on.
         """
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, dataset)
-        profile = manifest.profile
+        profile, ids = manifest.profile, sorted(held)
 
-        def make() -> tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]:
-            segment = build_segment(number, ((id_, held[id_]) for id_ in ids))
+        def make() -> _Segment:
+            segment = build_segment(number, held.items())
             return certify(manifest.subject, number, ids, segment, k=profile.k, n=profile.n)
 
         made = await self._context.run_blocking(make)
         self._made[dataset] = made[0]
+        self._keep_own(dataset, made)
         return made
+
+    def _keep_own(self, dataset: DatasetId, made: _Segment) -> None:
+        """Remember the shards that will be placed here, of the last segment only."""
+        certificate, shards, _ = made
+        placed = self._context.placement(dataset).shards
+        own = {
+            at: shards[at]
+            for at, who in placed.items()
+            if who == self._context.me and at < len(shards)
+        }
+        self.own = (certificate.segment, own)
 
     async def _hot_lists(
         self, dataset: DatasetId, number: int, placement: Placement, quorum: int
@@ -222,7 +260,6 @@ class Sealing(Bundles):
         placement: Placement,
         quorum: int,
         begun: set[Address],
-        held: Mapping[ChangesetId, bytes],
     ) -> tuple[bytes, ...]:
         """Return a quorum of signatures; nobody else need compute the certificate.
 
@@ -233,7 +270,7 @@ class Sealing(Bundles):
         while left and len(signatures) < quorum:
             count = 1 if begun else quorum - len(signatures)
             asked, left = left[:count], left[count:]
-            found = await asyncio.gather(*(self._signed(proposal, who, held) for who in asked))
+            found = await asyncio.gather(*(self._signed(proposal, who) for who in asked))
             signatures += [signature for signature in found if signature is not None]
             if begun and signatures:
                 proposal = msgspec.structs.replace(proposal, begun=signatures[-1])
@@ -241,21 +278,17 @@ class Sealing(Bundles):
             raise QuorumNotReached(f"{quorum} replicas must sign, {len(signatures)} did")
         return tuple(signatures)
 
-    async def _signed(
-        self, proposal: ProposeSeal, replica: Address, held: Mapping[ChangesetId, bytes]
-    ) -> bytes | None:
+    async def _signed(self, proposal: ProposeSeal, replica: Address) -> bytes | None:
         try:
-            return await self._signature(proposal, replica, held)
+            return await self._signature(proposal, replica)
         except MfdbError as error:
             log.warning("no seal signature replica=0x%s %s", replica.hex(), error)
             return None
 
-    async def _signature(
-        self, proposal: ProposeSeal, replica: Address, held: Mapping[ChangesetId, bytes]
-    ) -> bytes:
+    async def _signature(self, proposal: ProposeSeal, replica: Address) -> bytes:
         """Return a replica's good signature over a certificate."""
         if replica == self._context.me:
-            return await self.certify(proposal, held)
+            return await self.certify(proposal, {})
         correspondent = await self._context.directory.reach(replica)
         signature = (await correspondent.ask(proposal, Signed)).signature
         signer = correspondent.record.signer
@@ -319,9 +352,9 @@ class Sealing(Bundles):
     ) -> None:
         """Give a bundle with its receipts to every provider of the dataset."""
         request = PutSealed(dataset=dataset, bundle=bundle)
-        await self.on_put_sealed(request)
         others = [who for who in placement.providers if who != self._context.me]
-        await asyncio.gather(*(self._hand(request, provider) for provider in others))
+        handing = (self._hand(request, provider) for provider in others)
+        await asyncio.gather(self.on_put_sealed(request), *handing)
 
     async def _hand(self, request: PutSealed, provider: Address) -> None:
         try:
@@ -372,8 +405,9 @@ class Sealing(Bundles):
         """
         self._demand_replica(request.dataset, caller)
         dataset, certificate = request.dataset, request.certificate
-        held = await self._had(dataset, request.changesets, caller)
+        held: Mapping[ChangesetId, bytes] = {}
         if self._made.get(dataset) != certificate:
+            held = await self._had(dataset, request.changesets, caller)
             await self._make_own(dataset, certificate.number, held, request.changesets)
         return Signed(signature=await self.certify(request, held))
 
@@ -406,7 +440,7 @@ class Sealing(Bundles):
         with self._context.store.snapshot() as view:
             is_next = number == shelf.next_segment(view, dataset)
         if is_next and held.keys() >= set(ids):
-            await self._make(dataset, number, held, ids)
+            await self._make(dataset, number, held)
 
     async def unpacked(
         self, dataset: DatasetId, ids: Iterable[ChangesetId]
@@ -429,7 +463,8 @@ class Sealing(Bundles):
     async def certify(self, request: ProposeSeal, held: Mapping[ChangesetId, bytes]) -> bytes:
         """Return this replica's signature over a certificate, stored before it is returned.
 
-        `held` has the changesets that are held here, good ones only.
+        `held` has the changesets that are held here, good ones only; none are needed for a
+        certificate that was made here of such.
         """
         is_begun = await self._is_begun(request)
         return await self._context.committer.submit(
@@ -499,20 +534,6 @@ class Sealing(Bundles):
             oldest_s=min(hlc_seconds(Hlc(entry.hlc)) for entry in entries),
         )
         return seal_reason(hot, self._context.clock.now_s(), terms) is not None
-
-
-def _shown(
-    ids: tuple[ChangesetId, ...], held: Set[ChangesetId], *, is_begun: bool
-) -> tuple[ChangesetId, ...]:
-    """Return what can be sealed: lists are hearsay, so an id without bytes is left out.
-
-    Raises:
-        QuorumNotReached: it was begun, and bytes of it cannot be had at present.
-    """
-    lacking = missing(ids, held)
-    if lacking and is_begun:
-        raise QuorumNotReached(f"{len(lacking)} changesets of a sealing begun cannot be had")
-    return tuple(id_ for id_ in ids if id_ in held)
 
 
 def _begun(hot: Mapping[Address, HotList]) -> tuple[ChangesetId, ...]:

@@ -26,11 +26,11 @@ from mfdb.rules.receipt import WriteReceipt, check_write_receipt
 from mfdb.rules.records import SignedHomeRecord, SignedNodeRecord, open_record
 from replication.segment import (
     SealedSegment,
+    certify,
     is_shard,
     open_sealed,
     open_segment,
     read_segment,
-    segment_root,
     stored_shards,
     verify_sealed,
 )
@@ -220,10 +220,10 @@ def test_a_segment_is_read_around_changed_shards() -> None:
             assert [id_ for id_, _ in read_segment(BUNDLE, changed)] == list(sealing.IDS)
 
 
-def test_every_changed_byte_of_a_segment_changes_its_root() -> None:
-    root = segment_root(sealing.SEGMENT)
+def test_every_changed_byte_of_a_segment_changes_its_certificate() -> None:
     for hostile in flips(sealing.SEGMENT, every=3):
-        assert segment_root(hostile) != root
+        made, _, _ = certify(sealing.SUBJECT, 4, sealing.IDS, hostile, k=4, n=6)
+        assert made != sealing.CERTIFICATE
         try:
             open_segment(hostile, 4)
         except MfdbError:

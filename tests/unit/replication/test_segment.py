@@ -17,6 +17,8 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.kernel.limits import CHANGESET_BYTES, SEGMENT_LIMIT_BYTES
+from mfdb.rules.units import UnitTree
+from replication.codec import Codec
 from replication.segment import (
     SEALED_LIMIT_BYTES,
     SEGMENT_CHANGESETS,
@@ -27,6 +29,7 @@ from replication.segment import (
     open_sealed,
     open_segment,
     read_segment,
+    shards_root,
     stored_shards,
     verify_sealed,
 )
@@ -142,7 +145,7 @@ def test_a_certificate_covers_ids_and_shards() -> None:
         {"count": SEGMENT_CHANGESETS + 1},
         {"length_bytes": 0},
         {"length_bytes": SEGMENT_LIMIT_BYTES + 1},
-        {"root": Hash(b"short")},
+        {"shards": Hash(b"short")},
     ],
 )
 def test_certificates_out_of_range_are_refused(changed: dict[str, Any]) -> None:
@@ -165,10 +168,20 @@ def test_shards_of_something_else_than_the_segment_are_noticed() -> None:
     bundle = msgspec.structs.replace(sealed(), certificate=made, shard_roots=roots)
     with pytest.raises(BadProof, match="other changesets"):
         read_segment(bundle, dict(enumerate(shards)))
-    lied = msgspec.structs.replace(made, root=CERTIFICATE.root)
-    bundle = msgspec.structs.replace(bundle, certificate=lied)
-    with pytest.raises(BadProof, match="do not decode"):
-        read_segment(bundle, dict(enumerate(shards)))
+
+
+def test_parity_of_something_else_than_the_data_is_noticed() -> None:
+    """Whoever certified that lied; which k shards are at hand must not decide what is read."""
+    forged = build_segment(4, [(IDS[0], b"x" * (len(SEGMENT) - 49))])
+    shards = (*SHARDS[:4], *Codec(4, 6).encode(forged)[4:])
+    roots = tuple(UnitTree(shard).root for shard in shards)
+    lied = msgspec.structs.replace(CERTIFICATE, shards=shards_root(roots))
+    bundle = msgspec.structs.replace(sealed(), certificate=lied, shard_roots=roots)
+    assert read_segment(bundle, dict(enumerate(shards))) == CHANGESETS
+    for lost in range(4):
+        held = {at: shard for at, shard in enumerate(shards) if at != lost}
+        with pytest.raises(BadProof, match="do not decode"):
+            read_segment(bundle, held)
 
 
 def test_a_bundle_survives_its_encoding_and_verifies() -> None:
