@@ -26,12 +26,13 @@ from mfdb.kernel.errors import (
     TransactionReverted,
 )
 from mfdb.kernel.ids import Hash
-from mfdb.node.answers import DatasetState, Done, PlacementLog
+from mfdb.node.answers import DatasetState, Done
+from mfdb.node.placement_log import hand_over
 from mfdb.node.provider import shelf
 from mfdb.node.provider.completing import fetch_shards
 from mfdb.node.requests import PutManifest, PutPlacement, TakeOver
 from mfdb.node.terms import storage_terms
-from mfdb.node.whereabouts import verify_state
+from mfdb.node.whereabouts import is_full, verify_state, whole_history
 from mfdb.rules.evidence import Agreement, StoreReceipt
 from mfdb.rules.placement import (
     Assignment,
@@ -79,17 +80,34 @@ class TakingOver:
             StripeLost: fewer than k shards could be fetched; it is tried again later.
             MfdbError: the agreement under the mandate was refused by the chain.
         """
+        request = await self._whole(request, caller)
         found = self._verified(request)
         if caller not in found.placement.providers:
             raise AccessDenied("only a provider of the dataset may ask for a take-over")
         if all(b.certificate.segment != request.segment for b in found.segments):
             raise BadProof("a take-over comes with the segment that was lost")
-        case = await self._context.chain.case(request.case)
-        if case is None or case.status is not CaseStatus.GUILTY:
-            raise AccessDenied("there is no conviction to answer with a take-over")
-        await self._begin(request, found, case)
+        await self._begin(request, found, await self._conviction(request.case))
         await self._see_through(request.case)
         return Done()
+
+    async def _conviction(self, id_: CaseId) -> CaseState:
+        case = await self._context.chain.case(id_)
+        if case is None or case.status is not CaseStatus.GUILTY:
+            raise AccessDenied("there is no conviction to answer with a take-over")
+        return case
+
+    async def _whole(self, request: TakeOver, caller: Address) -> TakeOver:
+        """Return a request with the whole history, of which one frame may hold a page only."""
+        state = request.state
+        if not is_full(state.manifests) and not is_full(state.placements):
+            return request
+        await self._conviction(request.case)
+        dataset = self._verified(request).manifest.dataset
+        history = await whole_history(await self._context.directory.reach(caller), dataset, state)
+        whole = msgspec.structs.replace(
+            state, manifests=history.manifests, placements=history.placements
+        )
+        return msgspec.structs.replace(request, state=whole)
 
     async def look(self) -> None:
         """Go on with what was begun and could not be finished, or no longer stands."""
@@ -108,8 +126,7 @@ class TakingOver:
         with self._context.store.snapshot() as view:
             untold = [(*one, shelf.placements(view, one[0])) for one in shelf.outranked(view)]
         for dataset, provider, entries in untold:
-            message = PutPlacement(dataset=dataset, entries=entries)
-            if await self._ask(provider, message, PlacementLog) is not None:
+            if await self._stands_at(provider, dataset, entries) is not None:
                 told = partial(shelf.drop_outranked, dataset=dataset, provider=provider)
                 await self._context.committer.submit(told)
 
@@ -250,11 +267,10 @@ class TakingOver:
     async def _agreed(self, found: Whereabouts) -> bool:
         """Tell everybody of the placement; False if somebody knows of one that outranks it."""
         dataset = found.manifest.dataset
-        message = PutPlacement(dataset=dataset, entries=found.placements)
         for provider in self._others(found):
-            answer = await self._ask(provider, message, PlacementLog)
-            if answer is not None and answer.entries != found.placements:
-                await self._learn(dataset, answer.entries)
+            stands = await self._stands_at(provider, dataset, found.placements)
+            if stands is not None and stands != found.placements:
+                await self._learn(dataset, stands)
         with self._context.store.snapshot() as view:
             return shelf.placements(view, dataset) == found.placements
 
@@ -322,6 +338,18 @@ class TakingOver:
         except MfdbError as error:
             log.warning("not told provider=0x%s %s", provider.hex(), error)
             return None
+
+    async def _stands_at(
+        self, provider: Address, dataset: DatasetId, entries: tuple[SignedPlacement, ...]
+    ) -> tuple[SignedPlacement, ...] | None:
+        """Tell a provider of a placement log; return what stands there then, if it answers."""
+        try:
+            correspondent = await self._context.directory.reach(provider)
+            stands = await hand_over(correspondent, dataset, entries)
+        except MfdbError as error:
+            log.warning("not told provider=0x%s %s", provider.hex(), error)
+            return None
+        return stands
 
     async def _settle(self, case: CaseState, restored: SignedStoreReceipt) -> None:
         if case.compensation == 0:
