@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     drain.add_argument("--cancel", action="store_true", help="take new agreements again")
     drain.add_argument("--wait", action="store_true", help="wait until nothing is kept any more")
+    drain.add_argument(
+        "--notice",
+        action="store_true",
+        help="also leave datasets whose owners are not there: spares take the shards over, which "
+        "costs the smallest shard's part of the deposit; the rest is free when the agreement ends",
+    )
     withdraw = actions.add_parser("withdraw", help="take back deposit that backs nothing")
     withdraw.add_argument("amount", nargs="?", metavar="MFT", help="how much (default: all)")
     for action in (run_, show_, drain, withdraw):

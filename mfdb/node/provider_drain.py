@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 WISH = "drain"
 """A file whose being there asks the provider of a directory to drain."""
+NOTICE = "notice"
+"""What the file says where notice is to be given to owners who are not there."""
 STATE = "drain.json"
 EVERY_S = 1.0
 
@@ -32,10 +34,11 @@ async def follow_wish(directory: Path, node: ProviderNode) -> None:
     """Do what the wish in a directory says, and tell how far that is, until cancelled."""
     told = ""
     while True:
-        drains = (directory / WISH).exists()
+        wish = _wish(directory)
+        drains = wish is not None
         try:
-            if drains != node.is_draining:
-                await node.drain(drains=drains)
+            if (drains, wish == NOTICE) != (node.is_draining, node.gives_notice):
+                await node.drain(drains=drains, gives_notice=wish == NOTICE)
                 log.info("draining" if drains else "taking new agreements again")
         except MfdbError as error:
             log.warning("cannot follow the wish to drain, will be tried again: %s", error)
@@ -44,6 +47,13 @@ async def follow_wish(directory: Path, node: ProviderNode) -> None:
             _replace(directory / STATE, state)
             told = state
         await asyncio.sleep(EVERY_S)
+
+
+def _wish(directory: Path) -> str | None:
+    try:
+        return (directory / WISH).read_text("utf-8")
+    except FileNotFoundError:
+        return None
 
 
 def _replace(path: Path, text: str) -> None:
@@ -64,6 +74,7 @@ async def drain(arguments: argparse.Namespace) -> int:
         _say(arguments, {"draining": False})
         return 0
     (directory / WISH).touch(mode=0o600)
+    (directory / WISH).write_text(NOTICE if arguments.notice else "", "utf-8")
     told: dict[str, object] = {}
     while True:
         state = await _state(arguments)

@@ -80,7 +80,7 @@ class Context:
     def demand_part(self, dataset: DatasetId, identity: Address) -> tuple[Manifest, bool]:
         """Return the manifest in force, for whoever has a part in a dataset; and if he serves it.
 
-        A part is any right at all, or being one of its providers.
+        A part is any right at all, or an agreement: also who is replaced must hear that it is.
 
         Raises:
             AccessDenied: nothing in it is granted to him.
@@ -91,7 +91,7 @@ class Context:
             placement = shelf.placement(view, dataset, self.network)
         serves = identity in placement.providers
         manifest = manifest.at(self.clock.now_s())
-        if not serves and not _has_any_right(manifest, identity):
+        if identity not in placement.agreements and not _has_any_right(manifest, identity):
             raise AccessDenied(f"nothing in this dataset is granted to 0x{identity.hex()}")
         return manifest, serves
 

@@ -143,6 +143,8 @@ class Court:
                 assert_never(effect)
 
     async def _answer(self, opened: CaseOpened) -> None:
+        if opened.accuser == self._context.me and self._gives_notice():
+            return  # the case is its notice (`mfdb.node.provider.notice`)
         try:
             shard = self._shards.read(opened.receipt.segment, opened.receipt.shard)
         except ShardMissing as error:
@@ -150,6 +152,10 @@ class Court:
             return
         unit, path = ShardTree(shard).prove(opened.unit)
         await self._send(AnswerCase(case=opened.case, receipt=opened.receipt, unit=unit, path=path))
+
+    def _gives_notice(self) -> bool:
+        with self._context.store.snapshot() as view:
+            return releases.gives_notice(view)
 
     async def _excuse(self, opened: CaseOpened, error: ShardMissing) -> None:
         """Show that the owner has released us from a segment that is not here any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import Delegate, RecordKind, SetRecord, Stake
@@ -29,6 +30,7 @@ from mfdb.node.provider.figures import Gauges
 from mfdb.node.provider.healing import Healing
 from mfdb.node.provider.intake import Acknowledger, Intake
 from mfdb.node.provider.leaving import Leaving
+from mfdb.node.provider.notice import Notice
 from mfdb.node.provider.offering import Offering
 from mfdb.node.provider.repairing import Repairing
 from mfdb.node.provider.restoring import Restoring
@@ -151,15 +153,23 @@ class ProviderNode:
         """The datasets of which something is placed here."""
         return self._leaving.kept if self._leaving is not None else []
 
-    async def drain(self, *, drains: bool = True) -> None:
+    @property
+    def gives_notice(self) -> bool:
+        """Whether it also leaves datasets whose owners are not there to let it go."""
+        with self._ports.store.snapshot() as view:
+            return releases.gives_notice(view)
+
+    async def drain(self, *, drains: bool = True, gives_notice: bool = False) -> None:
         """Begin to drain, or end it: durable, and told to everybody by the node record.
+
+        `gives_notice` also leaves datasets whose owners are not there, at the price of the smallest
+        shard's part of the deposit (`mfdb.node.provider.notice`).
 
         Raises:
             ChainUnavailable, TransactionReverted: the record could not be published.
         """
-        await self._committer.submit(
-            lambda transaction: releases.put_draining(transaction, drains=drains)
-        )
+        change = partial(releases.put_draining, drains=drains, gives_notice=gives_notice)
+        await self._committer.submit(change)
         me = await self._publish(self._bound)
         self._server.introduce(me)
 
@@ -263,6 +273,8 @@ class ProviderNode:
         self._loop("court", court.look, self._node.poll_s)
         self._loop("auditing", Auditing(context, court).look, self._node.poll_s)
         self._loop("repairing", repairing.look, self._node.poll_s)
+        notice = Notice(context, court, repairing, sealing)
+        self._loop("notice", notice.look, self._settings.reconcile_s)
         self._loop("leaving", leaving.look, self._settings.reconcile_s)
         self._loop("taking over", taking_over.look, self._settings.reconcile_s)
         self._loop("restoring", Restoring(context, intake, sealing).look, RESTORING_S)

@@ -1,6 +1,6 @@
 """What a provider keeps about leaving: that it drains, and what clients released it from.
 
-z                     this provider drains
+z                     this provider drains; not empty: it gives notice, too
 l agreement segment   the client's release
 """
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import AgreementId, SegmentId
     from mfdb.node.commit import Transaction
     from mfdb.node.provider.records import View
+
+_NOTICE = b"\x01"
 
 
 def put_release(transaction: Transaction, signed: SignedRelease) -> None:
@@ -33,9 +35,14 @@ def is_draining(view: View) -> bool:
     return view.get(b"z") is not None
 
 
-def put_draining(transaction: Transaction, *, drains: bool) -> None:
+def gives_notice(view: View) -> bool:
+    """Return whether it also leaves datasets whose owners are not there (`notice`)."""
+    return bool(view.get(b"z"))
+
+
+def put_draining(transaction: Transaction, *, drains: bool, gives_notice: bool = False) -> None:
     """Begin to drain, or end it."""
     if drains:
-        transaction.put(b"z", b"")
+        transaction.put(b"z", _NOTICE if gives_notice else b"")
     else:
         transaction.delete(b"z")

@@ -21,16 +21,16 @@ from mfdb.node.answers import DatasetState, Done
 from mfdb.node.provider import shelf
 from mfdb.node.requests import TakeOver
 from mfdb.node.whereabouts import first_page
+from mfdb.rules.records import DRAINING
 from replication.placement import Candidate, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from mfdb.chain.port import CaseClosed, CaseOpened
     from mfdb.court.docket import Convicted
-    from mfdb.kernel.ids import Address, CaseId, DatasetId, Wei
+    from mfdb.kernel.ids import Address, CaseId, DatasetId
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.court import Court
+    from mfdb.rules.placement import Placement
 
 log = logging.getLogger(__name__)
 STEP_S = 10.0
@@ -142,9 +142,7 @@ class Repairing:
         if mandate is None:
             log.error("no mandate to repair under dataset=0x%s", dataset.hex())
             return
-        candidates = await self._candidates(
-            placement.agreements, mandate.mandate.min_deposit, closed.case
-        )
+        candidates = rank(await self.spares(placement), closed.case)
         with self._context.store.snapshot() as view:
             # A page each, and the lost segment: the spare asks us for the rest of the history, and
             # what is left over of the segments, the leader completes.
@@ -176,14 +174,15 @@ class Repairing:
                 self._context.invited.discard(invited)
         log.error("nobody takes over case=0x%s", closed.case.hex())
 
-    async def _candidates(
-        self, holding: Collection[Address], min_deposit: Wei, seed: bytes
-    ) -> list[Candidate]:
-        offers = []
-        for provider in await self._context.directory.providers():
-            if provider in holding:
+    async def spares(self, placement: Placement) -> list[Candidate]:
+        """Return who could take over a part of a dataset under its owner's mandate."""
+        if placement.mandate is None:
+            return []
+        found = []
+        for provider, record in (await self._context.directory.providers()).items():
+            if provider in placement.agreements or record.roles & DRAINING:
                 continue
             deposit = await self._context.chain.deposit(provider)
-            if deposit.total - deposit.earmarked >= min_deposit:
-                offers.append(Candidate(provider=provider))
-        return rank(offers, seed)
+            if deposit.total - deposit.earmarked >= placement.mandate.mandate.min_deposit:
+                found.append(Candidate(provider=provider))
+        return found

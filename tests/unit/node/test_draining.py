@@ -45,6 +45,7 @@ def at(town: Town, stand: Stand, directory: Path, patched: pytest.MonkeyPatch, *
         "json": True,
         "cancel": False,
         "wait": False,
+        "notice": False,
         "amount": None,
     }
     return argparse.Namespace(**(plain | said))
