@@ -31,7 +31,7 @@ from mfdb.rules.receipt import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mfdb.kernel.codec import Record
     from mfdb.node.commit import Transaction
@@ -220,12 +220,13 @@ class RestoringLog:
     async def _number(self, dataset: DatasetId) -> None:
         """Write the log and its tip anew; while the tip is damaged nothing is added to it."""
         heads = await self._context.run_blocking(lambda: self._heads(dataset))
+        gone = await self._context.run_blocking(lambda: self._gone(dataset, heads))
         newest = await self._context.run_blocking(lambda: self._newest(dataset))
         tip = shelf.LogTip(len(heads) - 1, heads[-1][1] if heads else ZERO_HASH, newest)
 
         def change(transaction: Transaction) -> None:
-            for number, (id_, _) in enumerate(heads):
-                shelf.put_log_entry(transaction, dataset, number, id_)
+            for number in gone:
+                shelf.put_log_entry(transaction, dataset, number, heads[number][0])
             try:
                 shelf.tip(transaction, dataset)
             except DamagedRecord:
@@ -236,7 +237,7 @@ class RestoringLog:
     def _heads(self, dataset: DatasetId) -> Sequence[tuple[ChangesetId, Hash]]:
         """Return every changeset of the log, by number, with the head after it."""
         with self._context.store.snapshot() as view:
-            numbered = sorted(shelf.log_numbers(view, dataset))
+            numbered = sorted(_numbers(view, dataset))
         heads: list[tuple[ChangesetId, Hash]] = []
         head = ZERO_HASH
         for number, (found, id_) in enumerate(numbered):
@@ -246,7 +247,29 @@ class RestoringLog:
             heads.append((id_, head))
         return heads
 
+    def _gone(self, dataset: DatasetId, heads: Sequence[tuple[ChangesetId, Hash]]) -> list[int]:
+        """Return which numbers of the log name another changeset than stands there, or none."""
+        with self._context.store.snapshot() as view:
+            kept = _entries(view, dataset)
+            return [number for number, (id_, _) in enumerate(heads) if kept.get(number) != id_]
+
     def _newest(self, dataset: DatasetId) -> int:
         with self._context.store.snapshot() as view:
             headers = records.every(view, b"h" + dataset, Header)
             return max((header.hlc for header in headers), default=0)
+
+
+def _numbers(view: View, dataset: DatasetId) -> Iterator[tuple[int, ChangesetId]]:
+    """Yield the log number of every changeset that ever came here, with the changeset."""
+    prefix = b"N" + dataset
+    for key, data in view.scan(prefix):
+        yield int.from_bytes(data, "big"), ChangesetId(key[len(prefix) :])
+
+
+def _entries(view: View, dataset: DatasetId) -> dict[int, ChangesetId]:
+    """Return every changeset of the log by its number."""
+    prefix = b"L" + dataset
+    return {
+        int.from_bytes(key[len(prefix) :], "big"): ChangesetId(data)
+        for key, data in view.scan(prefix)
+    }

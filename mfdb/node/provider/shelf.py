@@ -47,8 +47,6 @@ from mfdb.rules.receipt import WriteReceipt, is_signed
 from replication.segment import SealedSegment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mfdb.node.commit import Transaction
     from mfdb.rules.evidence import Network
 
@@ -212,13 +210,6 @@ def log_number(view: View, dataset: DatasetId, changeset: ChangesetId) -> int | 
     """Return the log number of a changeset, or None if it never came here."""
     data = view.get(b"N" + dataset + changeset)
     return int.from_bytes(data, "big") if data else None
-
-
-def log_numbers(view: View, dataset: DatasetId) -> Iterator[tuple[int, ChangesetId]]:
-    """Yield the log number of every changeset that ever came here, with the changeset."""
-    prefix = b"N" + dataset
-    for key, data in view.scan(prefix):
-        yield int.from_bytes(data, "big"), ChangesetId(key[len(prefix) :])
 
 
 def log_entry(view: View, dataset: DatasetId, number: int) -> ChangesetId:
