@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import CaseClosed, CaseOpened
 from mfdb.node.provider import shelf
 from mfdb.node.provider.notice import PATIENCE_S
-from tests.fixtures.node_town import Stand, Town, in_town, sealed_town
+from tests.fixtures.node_town import TERMS, Stand, Town, in_town, sealed_town
 from tests.unit.node.test_moving import letters
-from tests.unit.node.test_repairing import TERMS, events, everybody
+from tests.unit.node.test_repairing import events, everybody
 
 if TYPE_CHECKING:
     import pytest
@@ -72,7 +72,7 @@ async def test_notice_is_given_once_and_taken_back_with_the_draining(town: Town)
     assert leaver.node.gives_notice
     await leaver.node.looks["notice"]()
     await leaver.node.drain(drains=False)
-    assert not leaver.node.gives_notice
+    assert [leaver.node.gives_notice] == [False]
     await asyncio.sleep(PATIENCE_S)
     await everybody(town, "court", "notice")
     assert events(town, CaseOpened) == []
