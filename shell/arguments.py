@@ -26,6 +26,7 @@ PROGRAMS = {
 
 _EPILOG = """\
 Without a sub-command: an interactive shell, or the statements of -c, -f and standard input.
+mfdb DIR opens the database in a directory, mfdb NAME an alias of the configuration
 first steps: mfdb, then \\? for help; docs/shell.md is a tutorial
 exit codes: 0 ok, 1 a statement failed, 2 usage or no connection, 3 a script stopped, 130 Ctrl-C
 """
@@ -39,14 +40,12 @@ class Work(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells those who write `mfdb DIR` or `mfdb FILE.sql` how that is said."""
+    """Tells those who write `mfdb DIR SQL` how that is said."""
 
     def error(self, message: str) -> NoReturn:
         """Leave with code 2, the usage and what is wrong."""
         if message.startswith("argument COMMAND: invalid choice"):
-            message += (
-                "\nmfdb: a directory is opened by --data DIR, SQL is run by -c SQL or -f FILE"
-            )
+            message += "\nmfdb: SQL is run by -c SQL, a script by -f FILE"
         super().error(message)
 
 
@@ -66,7 +65,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         if name in argv:  # declaring a program may cost its imports, so only the one that is asked
             importlib.import_module(module).add_arguments(program)
             _add_globals_everywhere(program)
-    return parser.parse_args(argv)
+    return parser.parse_args(_with_database(argv, parser))
+
+
+def _with_database(argv: Sequence[str], parser: argparse.ArgumentParser) -> Sequence[str]:
+    """Return the arguments with a first word that is no sub-command named as the database."""
+    if any(word.partition("=")[0] in ("--dsn", "--data") for word in argv):
+        return argv
+    values = 0
+    for place, word in enumerate(argv):
+        if word == "--" or word in PROGRAMS:
+            return argv
+        if values:
+            values -= 1
+        elif word.startswith("-") and word != "-":
+            action = parser._option_string_actions.get(word)
+            values = int(action is not None and action.nargs is None)
+        else:
+            return [*argv[:place], "--dsn", *argv[place:]]
+    return argv
 
 
 def _add_globals_everywhere(parser: argparse.ArgumentParser) -> None:

@@ -72,8 +72,8 @@ class Change(Protocol):
         ...
 
     @property
-    def subscription(self) -> str:
-        """The name that SUBSCRIBE gave the subscription, if it did."""
+    def subscription(self) -> str | None:
+        """The name that SUBSCRIBE gave the subscription, None if it gave none."""
         ...
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.client import definitions
 from mfdb.client.identities import address_of
+from mfdb.client.names import owner_of
 from mfdb.client.options import parse_options
 from mfdb.kernel.errors import (
     AccessDenied,
@@ -245,7 +246,7 @@ class Definer:
             # Else whoever has not heard of it could go on by the version that he names.
             changes["acl_epoch"] = manifest.acl_epoch + 1
         if options.retention_s is not None:
-            changes["retention_s"] = options.retention_s
+            changes["retention_s"] = options.retention_s or definitions.RETENTION_S
         if options.price_ceiling is not None:
             changes["price_ceiling"] = options.price_ceiling
         return self.sign(definitions.successor(manifest, **changes))
@@ -295,7 +296,7 @@ class Definer:
     def _own_name(self, name: st.TableName) -> None:
         if name.owner is None:
             return
-        if address_of(name.owner, self._state.identities) != self._state.me:
+        if owner_of(name, self._state.me, self._state.identities) != self._state.me:
             raise AccessDenied(
                 "a dataset belongs to the identity that creates it",
                 hint="leave the owner out of the name"

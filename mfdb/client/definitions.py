@@ -17,6 +17,7 @@ from mfdb.rules.manifest import (
     FORMAT,
     LEAST_DEPOSIT,
     MOST_MESSAGE,
+    ROWS_KEPT,
     Action,
     Column,
     Grant,
@@ -114,6 +115,10 @@ def kept_options(
         kept[LEAST_DEPOSIT] = str(int(options.deposit))
     if options.max_message_kib is not None:
         kept[MOST_MESSAGE] = str(options.max_message_kib)
+    if options.retention_s is not None:
+        kept[ROWS_KEPT] = str(options.retention_s)
+    if kept.get(ROWS_KEPT) == "0":
+        del kept[ROWS_KEPT]
     return tuple(kept.items())
 
 

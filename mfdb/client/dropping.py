@@ -24,10 +24,10 @@ def drop(ground: Ground, defining: Defining, node: st.DropDataset) -> Result:
 
     Raises:
         UnknownDataset: there is none of that name, and IF EXISTS was not said.
-        WrongObject: DROP VIEW of a dataset, or the other way round.
+        WrongObject: DROP VIEW of a dataset, or the other way round; DROP MAILBOX of what is none.
         DependentObjects: others refer to it or read it, and CASCADE was not said.
     """
-    tag = "DROP VIEW" if node.view else "DROP DATASET"
+    tag = "DROP VIEW" if node.view else "DROP MAILBOX" if node.mailbox else "DROP DATASET"
     found: list[Known] = []
     for name in node.tables:
         try:
@@ -36,7 +36,7 @@ def drop(ground: Ground, defining: Defining, node: st.DropDataset) -> Result:
             if node.if_exists:
                 continue
             raise
-        _check_kind(known, name, view=node.view)
+        check_kind(known.manifest.kind, name, node)
         found.append(known)
     _Dropper(ground, defining, found).run(node)
     return Result(tag=tag)
@@ -53,14 +53,21 @@ def drop_views(ground: Ground, known: Known) -> None:
             replica.forget(view.manifest.dataset, reason="dropped")
 
 
-def _check_kind(known: Known, name: st.TableName, *, view: bool) -> None:
-    if (known.manifest.kind is Kind.VIEW) != view:
-        is_view = known.manifest.kind is Kind.VIEW
-        raise WrongObject(
-            f"{name} is {'a view' if is_view else 'no view'}",
-            hint=f"DROP {'VIEW' if is_view else 'TABLE'} {name}",
-            position=name.position,
-        )
+def check_kind(kind: Kind, name: st.TableName, node: st.DropDataset) -> None:
+    """Return quietly if a statement calls what it drops by what it is: a mailbox is a dataset too.
+
+    Raises:
+        WrongObject: it does not.
+    """
+    is_view = kind is Kind.VIEW
+    if is_view == node.view and (kind is Kind.MAILBOX or not node.mailbox):
+        return
+    said = "a view" if is_view else "no view" if node.view else "no mailbox"
+    raise WrongObject(
+        f"{name} is {said}",
+        hint=f"DROP {'VIEW' if is_view else 'TABLE'} {name}",
+        position=name.position,
+    )
 
 
 class _Dropper:

@@ -15,6 +15,7 @@ from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
 from mfdb.sql.allowance import Allowance
 from mfdb.sql.bind import bind, table_of
+from mfdb.sql.names import only_told
 from mfdb.sql.parameters import ExecutionContext
 from mfdb.sql.parse import parse
 from mfdb.sql.query import tables_named
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mfdb.client.told import Told
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
+    from mfdb.sql.catalogue import TableSchema
     from mfdb.sql.tables import Tables
 
 
@@ -50,10 +52,22 @@ class Ground:
 
         Raises:
             UnknownDataset: none; the hint names the nearest.
+            WrongObject: it only tells something.
         """
         with self.state.replica.reading() as reading:
-            catalogue = self.catalogue(reading)
-            return reading.known(table_of(name, catalogue).dataset)
+            table = table_of(name, self.catalogue(reading))
+            if table.told:
+                raise only_told(name)
+            return reading.known(table.dataset)
+
+    def relation(self, name: st.TableName) -> TableSchema:
+        """Return the columns of what a name means: a dataset, or what SHOW tells.
+
+        Raises:
+            UnknownDataset: there is none; the hint names the nearest.
+        """
+        with self.state.replica.reading() as reading:
+            return table_of(name, self.catalogue(reading))
 
     def behind(self, statement: object) -> list[st.TableName]:
         """Return the datasets that a statement names, and those behind the views that it names."""
@@ -97,7 +111,8 @@ class Ground:
 
     def catalogue(self, reading: Reading) -> LocalCatalogue:
         """Return the datasets of one committed state, as names find them."""
-        return LocalCatalogue(reading, self.state.me, self.state.identities, lambda: self.told)
+        state = self.state
+        return LocalCatalogue(reading, state.me, state.identities, lambda: self.told, state.expires)
 
     def tables(self, reading: Reading, catalogue: LocalCatalogue, batch: Batch | None) -> Tables:
         """Return the rows of one committed state, with those of a batch and what is told."""

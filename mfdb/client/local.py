@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mfdb.client.copying.copies import Copies
     from mfdb.client.defining import Defining
     from mfdb.client.deriving import Deriving
+    from mfdb.client.expiring import Expiring
     from mfdb.client.explaining import Explaining
     from mfdb.client.listening import Listening
     from mfdb.client.prepared import Prepared
@@ -71,6 +72,13 @@ class Local:
     def quick_change(self, text: str, params: Given, *, opens: bool) -> Result | None:
         """Return the result of a change that is known to be simple, or None: use `run`."""
         return self.changes.quick(text, params, opens=opens) if text in self._quick else None
+
+    @cached_property
+    def expiring(self) -> Expiring:
+        """What a retention says is to go."""
+        from mfdb.client.expiring import Expiring
+
+        return Expiring(self.ground, self.changes)
 
     @cached_property
     def batches(self) -> Batches:
@@ -248,7 +256,7 @@ class Local:
                 known = self.ground.known(table) if table is not None else None
                 return upkeep.drop_index(replica, statement, known)
             case st.Vacuum():
-                return upkeep.vacuum(replica)
+                return upkeep.vacuum(replica, self.expiring.run())
             case st.CheckDatabase():
                 return upkeep.check_database(replica)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.client.given_up import is_given_up
 from mfdb.client.identities import address_of
-from mfdb.kernel.errors import UnknownIdentity
+from mfdb.kernel.errors import UnknownIdentity, WrongObject
 from mfdb.kernel.ids import DatasetId
 from mfdb.rules.clauses import View
 from mfdb.sql.catalogue import ForeignSchema, IndexSchema, TableSchema, schema_of
@@ -35,10 +35,17 @@ def owner_of(name: TableName, me: Address, identities: Identities) -> Address:
     """Return whose dataset a name means.
 
     Raises:
+        WrongObject: it is a schema of relations that tell what is there, and holds nothing else.
         UnknownIdentity: the owner is a petname that nobody here has; position says where.
     """
     if name.owner is None:
         return me
+    if is_told(name):
+        raise WrongObject(
+            f"schema {name.owner} tells what is there, and holds no dataset",
+            hint=f"leave {name.owner}. out",
+            position=name.position,
+        )
     try:
         return address_of(name.owner, identities)
     except UnknownIdentity as error:
@@ -50,12 +57,19 @@ class LocalCatalogue:
     """`mfdb.sql.catalogue.Catalogue` over a reading of the replica."""
 
     def __init__(
-        self, reading: Reading, me: Address, identities: Identities, told: Callable[[], Told]
+        self,
+        reading: Reading,
+        me: Address,
+        identities: Identities,
+        told: Callable[[], Told],
+        expires: Callable[[DatasetId], None] | None = None,
     ) -> None:
+        """`expires` is told of each dataset that does not keep its rows for ever."""
         self._reading = reading
         self.me = me
         self._identities = identities
         self._told = told
+        self._expires = expires
         self.relations: dict[DatasetId, ToldRelation] = {}
 
     def known(self, name: TableName) -> Known | None:
@@ -63,7 +77,11 @@ class LocalCatalogue:
         if is_told(name):
             return None
         known = self._reading.find(owner_of(name, self.me, self._identities), name.name)
-        return None if known is None or is_given_up(known.manifest) else known
+        if known is None or is_given_up(known.manifest):
+            return None
+        if self._expires is not None and known.manifest.rows_kept_s:
+            self._expires(known.manifest.dataset)
+        return known
 
     def table(self, name: TableName) -> TableSchema | None:
         """Return the dataset of that name, or None; what is told is kept for `relations`.

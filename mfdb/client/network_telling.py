@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 _OF_WHICH = {"dataset": "TEXT", "owner": "IDENTITY"}
 
 
+def fields(word: str) -> dict[str, str]:
+    """Return the columns of a relation of schema `mf` that only the network can tell."""
+    from mfdb.client import health
+    from mfdb.node.client.reports import COLUMNS
+
+    if word == "health":
+        return dict.fromkeys(health.COLUMNS, "TEXT")
+    return (_OF_WHICH if word in show.OF_DATASETS else {}) | COLUMNS[word]
+
+
 class NetworkTelling:
     """Asks the identity's node; `find` makes a dataset known here."""
 

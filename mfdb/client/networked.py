@@ -71,7 +71,7 @@ class Networked:
         self._home = HomeDataset(state, remote, self._outbox)
         self._ruling = Ruling(state, local, remote, self._home, self._sync)
         self._telling = NetworkTelling(state, local, remote, self._find)
-        self._paying = Paying(state, remote, self._dataset)
+        self._paying = Paying(state, remote, self._dataset, local.ground.context)
         self._synced_s: dict[DatasetId, float] = {}
         self._plain: dict[int, tuple[st.Statement, int, Known]] = {}
         """Statements that nothing has to be found or synced for, in this state of the catalogue."""
@@ -101,19 +101,17 @@ class Networked:
                 verifies = isinstance(statement, qu.Verified)
                 look = self._is_reached if verifies else self._is_to_sync
                 return any(map(look, self._local.ground.behind(statement)))
-            case st.CopyFrom():
-                return self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
-            case st.Insert() | st.Update() | st.Delete():
-                return (
-                    self._is_elsewhere(statement.table)
-                    or self._is_on_network(statement.table)
-                    or any(map(self._is_to_sync, _read_by(statement)))
+            case st.CopyFrom() | st.Insert() | st.Update() | st.Delete():
+                return self._is_reached(statement.table) or any(
+                    map(self._is_to_sync, _read_by(statement))
                 )
             case st.Explain(analyse=analyse):
                 look = self._is_to_sync if analyse else self._is_elsewhere
                 return any(map(look, tables_named(statement)))
-            case st.Describe():
-                return self._is_elsewhere(statement.table)
+            case st.Describe(table=table):
+                return self._is_elsewhere(table)
+            case st.Vacuum():
+                return bool(self._local.expiring.deletions(on_network=True))
             case _:
                 return isinstance(statement, OF_RULES) and (
                     self._is_elsewhere(statement.table) or self._is_on_network(statement.table)
@@ -135,7 +133,9 @@ class Networked:
             return await self.copy(statement, params, text, None, None)
         with self._state.guarded(statement):
             if isinstance(statement, mo.MONEY):
-                return await self._paying.run(statement)
+                return await self._paying.run(statement, params)
+            if isinstance(statement, st.Vacuum):
+                return await self._vacuum(statement, text)
             return await self._run(statement, params, text)
 
     async def _run(self, statement: st.Statement, params: Given, text: str) -> Result:
@@ -160,6 +160,17 @@ class Networked:
             raise MfdbError("the statement names no dataset")
         await self._find(statement.table)
         return self._local.run(statement, params, text)
+
+    async def _vacuum(self, statement: st.Vacuum, text: str) -> Result:
+        """Delete what own datasets on the network kept for long enough, then do it here."""
+        self._local.defining.refuse_in_batch()
+        expired = 0
+        for deletion in self._local.expiring.deletions(on_network=True):
+            deleted = await self.run_many(deletion.statement, [deletion.params], deletion.text)
+            expired += deleted.count
+        done = self._local.run(statement, (), text)
+        done.rows = [(*sizes, int(str(here)) + expired) for *sizes, here in done.rows]
+        return done
 
     async def _show(self, statement: st.Show, params: Given, text: str) -> Result:
         for name in tables_named(statement.where):
@@ -500,6 +511,8 @@ class Networked:
         return await self._ruling.run(statement, known.manifest)
 
 
-def _read_by(change: st.Insert | st.Update | st.Delete) -> Iterator[st.TableName]:
+def _read_by(
+    change: st.CopyFrom | st.Insert | st.Update | st.Delete,
+) -> Iterator[st.TableName]:
     """Yield the datasets that a change reads besides the one it changes."""
     return (name for name in tables_named(change) if name is not change.table)

@@ -27,8 +27,9 @@ from mfdb.rules.evidence import EMBEDDED
 from mfdb.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:
+    from mfdb.client.expiry import Expiry
     from mfdb.client.remote import Remote
-    from mfdb.kernel.ids import Hash
+    from mfdb.kernel.ids import DatasetId, Hash
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.keystore import IdentityEntry
 
@@ -50,6 +51,7 @@ class Home(msgspec.Struct):
     temporary: Path | None = None
     node_store: LmdbStore | None = None
     compaction: Compaction | None = None
+    expiry: Expiry | None = None
     replica: Replica | None = None
     channels: Channels = msgspec.field(default_factory=Channels)
     users: int = 1
@@ -89,7 +91,25 @@ class Home(msgspec.Struct):
             identities=self.keystore,
             remote=remote,
             channels=self.channels,
+            expires=self._expires,
         )
+
+    def _expires(self, dataset: DatasetId) -> None:
+        with self.lock:
+            if self.expiry is None and self.users:
+                from mfdb.client.expiry import Expiry  # most keep everything for ever
+
+                clock, entropy = SystemClock(), SystemEntropy()
+                session = Session(
+                    self.open_replica(()),
+                    self.keys,
+                    clock=clock,
+                    entropy=entropy,
+                    identities=self.keystore,
+                )
+                self.expiry = Expiry(session.expire, clock)
+        if self.expiry is not None:
+            self.expiry.ask(dataset)
 
     def share(self) -> Session:
         """Return a session beside those there are, with batches of its own.
@@ -130,6 +150,8 @@ class Home(msgspec.Struct):
             self.users -= 1
             if self.users:
                 return
+        if self.expiry is not None:
+            self.expiry.close()
         if self.compaction is not None:
             self.compaction.close()
         self.store.close()

@@ -35,6 +35,7 @@ _ONLY_AT_CREATION = frozenset({"local", "ordering"})
 _ONLY_LATER = frozenset({"providers"})
 _ALIASES = {"redundancy": "replicas"}
 _MOST_KIB = ROW_BYTES // 1024
+FOR_EVER = "forever"
 MOVING = frozenset({"replicas", "erasure", "providers"})
 """Options that change who holds what of a dataset on a network."""
 
@@ -46,6 +47,7 @@ class DatasetOptions(msgspec.Struct, frozen=True, kw_only=True):
     ordering: Ordering | None = None
     profile: Profile = msgspec.field(default_factory=Profile)
     retention_s: int | None = None
+    """0: rows are kept for ever."""
     price_ceiling: Wei | None = None
     deposit: Wei | None = None
     max_message_kib: int | None = None
@@ -71,7 +73,7 @@ def parse_options(
         local=truth(given["local"]) if "local" in given else False,
         ordering=_ordering(given["ordering"]) if "ordering" in given else None,
         profile=_profile(given, base),
-        retention_s=_interval(given["retention"]) if "retention" in given else None,
+        retention_s=_retention(given["retention"]) if "retention" in given else None,
         price_ceiling=_amount(given["price_ceiling"]) if "price_ceiling" in given else None,
         deposit=_amount(given["deposit"]) if "deposit" in given else None,
         max_message_kib=_kib(given["max_message"]) if "max_message" in given else None,
@@ -90,6 +92,18 @@ def parse_interval_s(text: str) -> int | None:
     if match is None or match[2] not in _SECONDS:
         return None
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def shown_interval(seconds: int) -> str:
+    """Return an interval as statements have it: in days, or the greatest unit that divides it.
+
+    >>> [shown_interval(seconds) for seconds in (90 * 86_400, 86_400, 5_400, 61)]
+    ['90 days', '1 day', '90 minutes', '61 seconds']
+    """
+    units = ("day", "hour", "minute", "second")
+    unit = next(one for one in units if seconds % _SECONDS[one] == 0)
+    count = seconds // _SECONDS[unit]
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def _refuse(option: Option, seen: set[str], *, creates: bool) -> None:
@@ -192,10 +206,12 @@ def _ordering(option: Option) -> Ordering:
     raise _wrong(option, "'owner' or 'free'")
 
 
-def _interval(option: Option) -> int:
+def _retention(option: Option) -> int:
+    if isinstance(option.value, str) and option.value.strip().lower() == FOR_EVER:
+        return 0
     seconds = parse_interval_s(option.value) if isinstance(option.value, str) else None
-    if seconds is None:
-        raise _wrong(option, "'90 days'")
+    if not seconds:
+        raise _wrong(option, f"'90 days', or '{FOR_EVER}'")
     return seconds
 
 

@@ -22,6 +22,8 @@ from mfdb.kernel.ids import Hash, Wei, parse_mft, show, show_mft
 from mfdb.node.client.offers import StorageTerms
 from mfdb.rules.records import MAX_PRICE, MIB
 from mfdb.sql import money as mo
+from mfdb.sql import statement as st
+from mfdb.sql.money_given import with_values
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from mfdb.client.state import SessionState
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.client.money import Paid
-    from mfdb.sql import statement as st
+    from mfdb.sql.parameters import ExecutionContext, Given
 
 SERVICE = "storage"
 SIZES: dict[str, int] = {
@@ -61,13 +63,15 @@ class Paying:
         state: SessionState,
         remote: Remote,
         dataset_of: Callable[[st.TableName], Awaitable[DatasetId]],
+        context: Callable[[], ExecutionContext],
     ) -> None:
         """`dataset_of` finds the dataset that a name means."""
         self._state = state
         self._remote = remote
         self._dataset_of = dataset_of
+        self._context = context
 
-    async def run(self, statement: mo.Money) -> Result:
+    async def run(self, statement: mo.Money, params: Given) -> Result:
         """Return the transactions of a statement, once they have the confirmations asked for.
 
         Raises:
@@ -79,6 +83,7 @@ class Paying:
                 "what moves money cannot be part of a batch: no ROLLBACK takes it back",
                 hint="COMMIT or ROLLBACK first",
             )
+        statement = with_values(statement, params, self._context())
         money, wait = self._remote.money, self._state.settings.wait
         match statement:
             case mo.Transfer(amount=amount, to=to):
@@ -114,6 +119,7 @@ class Paying:
                 return await offers.withdraw(wait)
 
     async def _challenge(self, statement: mo.Challenge) -> Result:
+        assert isinstance(statement.receipt, st.Constant), "parameters have their values"
         text = str(statement.receipt.value)
         if not _HASH.match(text):
             raise InvalidText(
@@ -133,7 +139,8 @@ class Paying:
         row = (show(mined.case), show(mined.transaction), block)
         return Result(tag="CHALLENGE", columns=names, rows=[row], count=1)
 
-    def _address(self, to: st.Grantee) -> Address:
+    def _address(self, to: st.Grantee | st.Parameter) -> Address:
+        assert isinstance(to, st.Grantee), "parameters have their values"
         try:
             return address_of(to.name, self._state.identities)
         except UnknownIdentity as error:
@@ -174,7 +181,8 @@ def storage_terms(statement: mo.OfferService) -> StorageTerms:
     )
 
 
-def _seconds(interval: st.Constant) -> int:
+def _seconds(interval: st.Constant | st.Parameter) -> int:
+    assert isinstance(interval, st.Constant), "parameters have their values"
     seconds = parse_interval_s(str(interval.value))
     if not seconds:
         raise InvalidText(

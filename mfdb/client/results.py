@@ -51,8 +51,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     hlc: int
     cursor: str
     key: str
-    subscription: str = ""
-    """The name that SUBSCRIBE gave the subscription that it came by, if it did."""
+    subscription: str | None = None
+    """The name that SUBSCRIBE gave the subscription that it came by, None if it gave none."""
 
 
 def table(tag: str, names: Mapping[str, str], rows: Sequence[tuple[object, ...]]) -> Result:

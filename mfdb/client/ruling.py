@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from mfdb.client.definitions import readers
+from mfdb.client.dropping import check_kind
 from mfdb.client.options import MOVING, parse_options
 from mfdb.client.results import Column, Result
 from mfdb.dataset.keyring import EVERYBODY
@@ -129,9 +130,10 @@ class Ruling:
                 await self._publish(definer.without_policy(manifest, statement))
                 return Result(tag="DROP POLICY")
             case st.DropDataset():
+                check_kind(manifest.kind, statement.table, statement)
                 self._refuse_dependents(statement, manifest)
                 await self._publish(definer.drop(manifest))
-                return Result(tag="DROP DATASET")
+                return Result(tag="DROP MAILBOX" if statement.mailbox else "DROP DATASET")
 
     async def _alter(self, manifest: Manifest, statement: st.AlterOptions) -> Result:
         """Set options; where providers or the code change, the dataset moves first."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
-    from mfdb.kernel.ids import CaseId, Hash
+    from mfdb.kernel.ids import CaseId, DatasetId, Hash
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.rules.manifest import Manifest
     from mfdb.sql.fingerprint import Lifter, Ready
@@ -63,7 +63,9 @@ class Session:
         identities: Identities,
         remote: Remote | None = None,
         channels: Channels | None = None,
+        expires: Callable[[DatasetId], None] | None = None,
     ) -> None:
+        """`expires` is told of each dataset that does not keep its rows for ever."""
         self.state = SessionState(
             replica=replica,
             keys=keys,
@@ -71,6 +73,7 @@ class Session:
             entropy=entropy,
             identities=identities,
             ear=Ear(channels or Channels()),
+            expires=expires,
         )
         self._local = Local(self.state)
         self._networked = _networked(self.state, self._local, remote) if remote else None
@@ -94,6 +97,17 @@ class Session:
         """Return, once, who the connection shall be from now on; None: nobody else."""
         found, self.state.becomes = self.state.becomes, None
         return None if found is None else show(found)
+
+    def expire(self, dataset: DatasetId) -> float | None:
+        """Delete what an own dataset of this machine kept for long enough.
+
+        Returns in how many seconds to look again; None: never.
+
+        Raises:
+            MfdbError: its rules do not let its owner.
+        """
+        self._need_open()
+        return self._local.expiring.look(dataset)
 
     def datasets(self) -> list[Known]:
         """Return the datasets that are known on this machine."""

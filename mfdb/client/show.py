@@ -6,6 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from mfdb.client.given_up import is_given_up
+from mfdb.client.options import shown_interval
 from mfdb.client.results import Result, table
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.clock import Hlc, hlc_seconds
@@ -22,7 +23,7 @@ from mfdb.sql.show_expression import show_constant, show_expression
 from mfdb.sql.types import parse_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mfdb.client.identities import Identities
     from mfdb.client.settings import SessionSettings
@@ -82,6 +83,7 @@ def show_datasets(reading: Reading, me: Address, embedded: Hash) -> Result:
         "replicas": "INTEGER",
         "write_quorum": "INTEGER",
         "erasure": "TEXT",
+        "retention": "TEXT",
     }
     return table("SHOW", names, rows)
 
@@ -98,19 +100,22 @@ def _dataset_row(manifest: Manifest, embedded: Hash) -> tuple[object, ...]:
         None if local else profile.replicas,
         None if local else profile.write_quorum,
         None if local else f"{profile.k}/{profile.n}",
+        shown_interval(manifest.rows_kept_s) if manifest.rows_kept_s else None,
     )
+
+
+_OF_COLUMNS = {
+    "name": "TEXT",
+    "type": "TEXT",
+    "nullable": "BOOLEAN",
+    "key": "TEXT",
+    "default_value": "TEXT",
+    "clear": "BOOLEAN",
+}
 
 
 def show_columns(known: Known) -> Result:
     """Return the columns of a dataset."""
-    names = {
-        "name": "TEXT",
-        "type": "TEXT",
-        "nullable": "BOOLEAN",
-        "key": "TEXT",
-        "default_value": "TEXT",
-        "clear": "BOOLEAN",
-    }
     rows = [
         (
             column.name,
@@ -122,7 +127,13 @@ def show_columns(known: Known) -> Result:
         )
         for column in known.manifest.columns
     ]
-    return table("SHOW", names, rows)
+    return table("SHOW", _OF_COLUMNS, rows)
+
+
+def show_fields(fields: Iterable[tuple[str, str]]) -> Result:
+    """Return the columns, given with their types, of a relation that tells something."""
+    rows = [(name, kind, True, "", None, True) for name, kind in fields]
+    return table("SHOW", _OF_COLUMNS, rows)
 
 
 def show_default(column: Column) -> str | None:

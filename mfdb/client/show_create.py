@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.client.definitions import RETENTION_S
+from mfdb.client.options import shown_interval
 from mfdb.client.results import Result, table
 from mfdb.client.show import ACTIONS, ends_at, grantee_name, show_default
 from mfdb.kernel.errors import UnknownDataset
@@ -117,8 +117,8 @@ def _options(manifest: Manifest) -> list[str]:
     ]
     if manifest.ordering is Ordering.FREE and manifest.kind is not Kind.MAILBOX:
         options.append("ordering = 'free'")
-    if manifest.retention_s != RETENTION_S:
-        options.append(f"retention = '{manifest.retention_s} seconds'")
+    if manifest.rows_kept_s:
+        options.append(f"retention = '{shown_interval(manifest.rows_kept_s)}'")
     if manifest.price_ceiling:
         options.append(f"price_ceiling = {show_mft(manifest.price_ceiling)} MFT")
     if manifest.least_deposit:

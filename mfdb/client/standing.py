@@ -137,7 +137,7 @@ def form_of(statement: st.Subscribe, query: BoundSelect) -> Form:
                 key = _enveloped(option, query)
             case _:
                 raise _unknown(option)
-    name = "" if statement.name is None else statement.name.text
+    name = None if statement.name is None else statement.name.text
     return Form(snapshot=snapshot, progress=progress, key=key, name=name)
 
 

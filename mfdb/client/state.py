@@ -23,7 +23,7 @@ from mfdb.kernel.errors import (
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mfdb.client.identities import Identities
     from mfdb.dataset.replica import Replica
@@ -95,6 +95,9 @@ class SessionState(msgspec.Struct, kw_only=True):
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
     ear: Ear = msgspec.field(default_factory=lambda: Ear(Channels()))
     watch: Watch = msgspec.field(default_factory=Watch)
+
+    expires: Callable[[DatasetId], None] | None = None
+    """Who is told of a dataset that does not keep its rows for ever."""
 
     becomes: Address | None = None
     """Who the connection shall be from now on, as USE IDENTITY said."""

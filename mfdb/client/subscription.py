@@ -79,13 +79,13 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     `snapshot`: without a cursor it begins with the rows that there are, else with what changes from
     now on. `progress`: how far it is is told whenever everything was given. `key`: the names under
     which the primary key stands, for changes that say what a row is now; None: what it was and is.
-    `name`: what the changes say that they belong to.
+    `name`: what the changes say that they belong to, if it has a name.
     """
 
     snapshot: bool = True
     progress: bool = False
     key: tuple[str, ...] | None = None
-    name: str = ""
+    name: str | None = None
 
 
 class Subscription:

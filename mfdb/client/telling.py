@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client import show
-from mfdb.client.names import SCHEMAS
+from mfdb.client.names import SCHEMAS, is_told
 from mfdb.client.results import Result
 from mfdb.client.show_create import show_create, show_policies
+from mfdb.client.told import asked_of_network
 from mfdb.client.upkeep import show_indexes
 from mfdb.kernel.errors import NetworkError, ProgrammingError
 from mfdb.kernel.nearest import nearest_hint
@@ -74,6 +75,8 @@ class Telling:
         with self._ground.state.replica.reading() as reading:
             if statement.of is None:
                 found = self._ground.told.tell(word, reading)
+            elif word == "columns" and is_told(statement.of):
+                found = self._fields(statement.of)
             elif word in _OF_ONE:
                 found = self._of_one(word, self._ground.known(statement.of), reading)
             elif word in show.LOCAL:
@@ -104,12 +107,24 @@ class Telling:
                 return show.show_conflicts(reading, [known], self._ground.state.me)
 
     def describe(self, statement: st.Describe) -> Result:
-        """Return the columns of a dataset.
+        """Return the columns of a dataset, or of what SHOW tells.
 
         Raises:
             UnknownDataset: it is not known.
         """
+        if is_told(statement.table):
+            return self._fields(statement.table)
         return show.show_columns(self._ground.known(statement.table))
+
+    def _fields(self, name: st.TableName) -> Result:
+        """Return the columns of a relation that tells something; nobody is asked for its rows."""
+        word = asked_of_network(name)
+        if word is None:
+            schema = self._ground.relation(name)
+            return show.show_fields((one.name, str(one.type)) for one in schema.columns)
+        from mfdb.client.network_telling import fields
+
+        return show.show_fields(fields(word).items())
 
 
 def _unknown_show(statement: st.Show) -> Exception:

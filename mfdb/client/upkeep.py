@@ -92,14 +92,17 @@ def show_indexes(reading: Reading, datasets: Sequence[Known]) -> Result:
     return table("SHOW", names, rows)
 
 
-def vacuum(replica: Replica) -> Result:
+def vacuum(replica: Replica, expired: int) -> Result:
     """Give free room back to the disk and return the bytes before and after.
+
+    `expired` rows had been kept for long enough, and were deleted before.
 
     Raises:
         OperationalError: somebody reads just now, or the disk is full.
     """
     before, after = replica.vacuum()
-    made = table("VACUUM", {"bytes_before": "BIGINT", "bytes_after": "BIGINT"}, [(before, after)])
+    names = {"bytes_before": "BIGINT", "bytes_after": "BIGINT", "expired": "BIGINT"}
+    made = table("VACUUM", names, [(before, after, expired)])
     return Result(tag="VACUUM", columns=made.columns, rows=made.rows, count=1)
 
 

@@ -53,7 +53,9 @@ LEAST_DEPOSIT = "deposit"
 """Option of a manifest: wei that each of its providers earmarks for it at least."""
 MOST_MESSAGE = "max_message"
 """Option of a manifest: KiB that a row of it takes at most, as it is sent."""
-_NUMBERS = (LEAST_DEPOSIT, MOST_MESSAGE)
+ROWS_KEPT = "retention"
+"""Option of a manifest: seconds after which its owner deletes a row that nobody changed."""
+_NUMBERS = (LEAST_DEPOSIT, MOST_MESSAGE, ROWS_KEPT)
 _DIGITS = 39
 
 
@@ -274,6 +276,11 @@ class Manifest(Record, frozen=True):
     def most_row_bytes(self) -> int:
         """What a row may take as it is sent; 0: no bound of this dataset's own."""
         return self._number(MOST_MESSAGE) * 1024 if self.options else 0
+
+    @property
+    def rows_kept_s(self) -> int:
+        """For how long a row is kept that nobody changes; 0: for ever."""
+        return self._number(ROWS_KEPT) if self.options else 0
 
     def _number(self, name: str) -> int:
         return next((int(value) for key, value in self.options if key == name), 0)

@@ -123,7 +123,9 @@ def _create_view(children: Children, position: int) -> st.CreateView:
     )
 
 
-def _drop(*, view: bool) -> Callable[[Children, int], st.DropDataset]:
+def _drop(
+    *, view: bool = False, mailbox: bool = False
+) -> Callable[[Children, int], st.DropDataset]:
     def build(children: Children, position: int) -> st.DropDataset:
         if_exists, tables, cascade = children
         return st.DropDataset(
@@ -133,6 +135,7 @@ def _drop(*, view: bool) -> Callable[[Children, int], st.DropDataset]:
             if_exists=bool(if_exists),
             cascade=bool(cascade),
             view=view,
+            mailbox=mailbox,
         )
 
     return build
@@ -445,7 +448,8 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "create_dataset": _create(mailbox=False),
     "create_mailbox": _create(mailbox=True),
     "create_identity": _create_identity,
-    "drop": _drop(view=False),
+    "drop": _drop(),
+    "drop_mailbox": _drop(mailbox=True),
     "drop_view": _drop(view=True),
     "create_as": _create_as,
     "create_view": _create_view,

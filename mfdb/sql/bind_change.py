@@ -15,7 +15,6 @@ from mfdb.kernel.errors import (
     GeneratedColumn,
     MfdbError,
     NotSupportedError,
-    ProgrammingError,
     SqlSyntax,
 )
 from mfdb.sql import query as qu
@@ -45,14 +44,9 @@ def changed_table(name: st.TableName, catalogue: Catalogue) -> TableSchema:
 
     Raises:
         UnknownDataset: there is none of that name.
-        ProgrammingError: it is a view, or a relation that only tells something.
+        WrongObject: it is a view, or a relation that only tells something.
     """
-    table = writable(table_of(name, catalogue), name)
-    if table.told:
-        raise ProgrammingError(
-            f"{name} tells what is there and cannot be changed", position=name.position
-        )
-    return table
+    return writable(table_of(name, catalogue), name)
 
 
 # ---- INSERT

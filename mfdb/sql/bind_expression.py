@@ -22,7 +22,7 @@ from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate, t
 from mfdb.sql.bind_arithmetic import arithmetic, compared, no_operator, signed
 from mfdb.sql.bind_function import bind_call
 from mfdb.sql.bind_operator import matching
-from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Sort, Value
+from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Slot, Sort, Value
 from mfdb.sql.coerce import ParameterList, boolean, coerce, settle, strict, unify
 from mfdb.sql.convert import caster, placed
 from mfdb.sql.functions import (
@@ -374,7 +374,8 @@ def _cast(node: st.Cast, scope: Scope) -> Bound:
     operand = bind(node.operand, scope)
     if target.name == "VARCHAR" and target.numbers:
         return _cut(operand, target, scope)
-    if operand.type.family == "unknown" and isinstance(operand, Value):
+    given = Value | Slot if target.family == "json" else Value  # a dict is a value of JSON only
+    if operand.type.family == "unknown" and isinstance(operand, given):
         return coerce(operand, target, scope.parameters)
     operand = settle(operand, scope.parameters)
     change = caster(operand.type, target)

@@ -183,7 +183,9 @@ def _accept_interval(value: object) -> Scalar:
 def _accept_json(value: object) -> Scalar:
     if isinstance(value, str):
         return _parse_json(value)
-    if isinstance(value, dict | list | int | float):
+    if isinstance(value, Decimal):
+        return _parse_json(f"{value:f}")
+    if isinstance(value, dict | list | tuple | int | float):
         try:
             text = msgspec.json.encode(value).decode()
         except (TypeError, ValueError, RecursionError) as error:

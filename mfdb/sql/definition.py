@@ -121,13 +121,17 @@ class CreateView(Node, frozen=True, kw_only=True):
 
 
 class DropDataset(Node, frozen=True, kw_only=True):
-    """A dataset to give up (`more` are named beside it); `view` says what it was called."""
+    """A dataset to give up (`more` are named beside it).
+
+    `view` and `mailbox` say what it was called.
+    """
 
     table: TableName
     if_exists: bool
     more: tuple[TableName, ...] = ()
     cascade: bool = False
     view: bool = False
+    mailbox: bool = False
 
     @property
     def tables(self) -> tuple[TableName, ...]:

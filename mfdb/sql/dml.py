@@ -131,10 +131,11 @@ class CompiledChange:
         rows: tuple[tuple[object, ...], ...] = ()
         if self._returning:
             beside = extra or [()] * len(touched)
-            rows = tuple(
+            returned = (
                 self._return(values, row, about, more)
                 for (values, row), more in zip(touched, beside, strict=True)
             )
+            rows = tuple(about.allowance.gather(returned))
         mutation = Mutation(self.table, tuple(changes), len(touched), self._bound.outputs, rows)
         if not any(isinstance(change, RowInsert) for change in changes):
             return mutation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from mfdb.sql.node import Constant, Name, Node, TableName
+from mfdb.sql.node import Constant, Name, Node, Parameter, TableName
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import Wei
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class Amount(Node, frozen=True, kw_only=True):
-    """An amount of MFT, exact and above zero."""
+    """An amount of MFT, exact and above zero; nothing while it stands for a parameter's value."""
 
     wei: Wei
+    parameter: Parameter | None = None
 
 
 class Stake(Node, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class OfferService(Node, frozen=True, kw_only=True):
     price: Amount
     size: Name
     period: Name
-    interval: Constant | None = None
+    interval: Constant | Parameter | None = None
     options: tuple[Option, ...] = ()
 
 
@@ -65,20 +66,20 @@ class Withdraw(Node, frozen=True, kw_only=True):
     """MFT taken out of the own chequebook; to oneself unless it says to whom."""
 
     amount: Amount
-    to: Grantee | None = None
+    to: Grantee | Parameter | None = None
 
 
 class Transfer(Node, frozen=True, kw_only=True):
     """MFT sent to an identity."""
 
     amount: Amount
-    to: Grantee
+    to: Grantee | Parameter
 
 
 class Challenge(Node, frozen=True, kw_only=True):
     """Who signed a receipt is asked in court for what it promised."""
 
-    receipt: Constant
+    receipt: Constant | Parameter
     options: tuple[Option, ...] = ()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfdb.kernel.errors import DataError, InvalidParameter, SqlSyntax
-from mfdb.kernel.ids import parse_mft
+from mfdb.kernel.errors import SqlSyntax
+from mfdb.kernel.ids import Wei
 from mfdb.sql import money as mo
 from mfdb.sql import statement as st
-from mfdb.sql.expression_actions import unquote
+from mfdb.sql.money_given import not_above_zero, wei_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,19 +18,16 @@ Children = list[Any]
 
 def _amount(children: Children, position: int) -> mo.Amount:
     minus, number, unit = children
-    text = str(number.value)
+    text = "?" if isinstance(number, st.Parameter) else str(number.value)
     if unit is None or unit.text != "mft":
         said = "an amount has no unit" if unit is None else f"{unit.text} is no unit of money"
         at = number.position if unit is None else unit.position
         raise SqlSyntax(said, hint=f"write {text} MFT", position=at)
-    try:
-        wei = parse_mft(text)
-    except DataError as error:
-        error.position = number.position
-        raise
-    if minus or not wei:
-        raise InvalidParameter("an amount of money is more than zero", position=position)
-    return mo.Amount(position=position, wei=wei)
+    if minus:
+        raise not_above_zero(position)
+    if isinstance(number, st.Parameter):
+        return mo.Amount(position=position, wei=Wei(0), parameter=number)
+    return mo.Amount(position=position, wei=wei_of(text, number.position))
 
 
 def _stake(children: Children, position: int) -> mo.Stake:
@@ -54,15 +51,17 @@ def _offer(children: Children, position: int) -> mo.OfferService:
     )
 
 
-def _offer_for(children: Children, _position: int) -> st.Constant:
-    kind, token = children
+def _offer_for(children: Children, _position: int) -> st.Constant | st.Parameter:
+    kind: st.Name
+    value: st.Constant | st.Parameter
+    kind, value = children
     if kind.text != "interval":
         raise SqlSyntax(
             "an offer stands for an interval",
             hint="write FOR INTERVAL '30 days'",
             position=kind.position,
         )
-    return st.Constant(position=token.position, kind="string", value=unquote(token))
+    return value
 
 
 def _revoke_offer(children: Children, position: int) -> mo.RevokeOffer:
@@ -87,8 +86,8 @@ def _transfer(children: Children, position: int) -> mo.Transfer:
     return mo.Transfer(position=position, amount=amount, to=_payee(to))
 
 
-def _payee(to: st.Grantee) -> st.Grantee:
-    if to.kind != "IDENTITY":
+def _payee(to: st.Grantee | st.Parameter) -> st.Grantee | st.Parameter:
+    if isinstance(to, st.Grantee) and to.kind != "IDENTITY":
         raise SqlSyntax(
             f"money goes to an identity, and {to.kind} is none",
             hint="write a petname or '0x...'",
@@ -98,8 +97,7 @@ def _payee(to: st.Grantee) -> st.Grantee:
 
 
 def _challenge(children: Children, position: int) -> mo.Challenge:
-    token, options = children
-    receipt = st.Constant(position=token.position, kind="string", value=unquote(token))
+    receipt, options = children
     return mo.Challenge(position=position, receipt=receipt, options=tuple(options or ()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import UnknownDataset
+from mfdb.kernel.errors import UnknownDataset, WrongObject
 from mfdb.kernel.nearest import nearest_hint
 
 if TYPE_CHECKING:
@@ -23,3 +23,12 @@ def table_of(name: st.TableName, catalogue: Catalogue) -> TableSchema:
         return table
     hint = nearest_hint(name.name, catalogue.names(), "SHOW DATASETS lists those that are known")
     raise UnknownDataset(f"there is no dataset {name}", hint=hint, position=name.position)
+
+
+def only_told(name: st.TableName) -> WrongObject:
+    """Return the error that a statement wants more than the rows of what SHOW tells."""
+    return WrongObject(
+        f"{name} tells what is there: it can be read, and nothing else",
+        hint=f"SELECT * FROM {name}",
+        position=name.position,
+    )

@@ -27,7 +27,11 @@ class TableName(Node, frozen=True, kw_only=True):
     owner: str | None = None
 
     def __str__(self) -> str:
-        return f'"{self.owner}".{self.name}' if self.owner else self.name
+        owner = self.owner
+        if not owner:
+            return self.name
+        plain = owner.isidentifier() and owner == owner.lower()
+        return f"{owner}.{self.name}" if plain else f'"{owner}".{self.name}'
 
 
 class TypeName(Node, frozen=True, kw_only=True):

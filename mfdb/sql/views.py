@@ -14,7 +14,7 @@ from mfdb.kernel.errors import WrongObject
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.functions import AGGREGATES
-from mfdb.sql.names import table_of
+from mfdb.sql.names import only_told, table_of
 from mfdb.sql.parse import parse
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ def writable(table: TableSchema, name: st.TableName) -> TableSchema:
     """Return a dataset that may be changed.
 
     Raises:
-        WrongObject: it is a view.
+        WrongObject: it is a view, or only tells something.
     """
+    if table.told:
+        raise only_told(name)
     if table.view:
         raise WrongObject(
             f"{name} is a view, which has no rows of its own",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import cast
+from sqlalchemy import types as sqltypes
 from sqlalchemy.schema import Identity
 from sqlalchemy.sql import compiler
 
@@ -30,6 +32,33 @@ class MfdbCompiler(compiler.SQLCompiler):
     def for_update_clause(self, select: Any, **kw: Any) -> str:
         """Return nothing: a conflict is found at COMMIT, nobody holds locks."""
         return ""
+
+    def visit_json_getitem_op_binary(
+        self, binary: Any, operator: Any, *, _cast_applied: bool = False, **kw: Any
+    ) -> str:
+        """Return a member or an element: as JSON, or cast from its text to what is asked for."""
+        if isinstance(binary.right.type, sqltypes.JSON.JSONIntIndexType):
+            place = sqltypes.Integer()  # a parameter would be taken for a name
+            binary = binary._clone()
+            binary.right = cast(binary.right, place)
+        return self._json_part(binary, "->", cast_applied=_cast_applied, **kw)
+
+    def visit_json_path_getitem_op_binary(
+        self, binary: Any, operator: Any, *, _cast_applied: bool = False, **kw: Any
+    ) -> str:
+        """Return what lies at the end of a path."""
+        return self._json_part(binary, "#>", cast_applied=_cast_applied, **kw)
+
+    def _json_part(self, binary: Any, sign: str, *, cast_applied: bool, **kw: Any) -> str:
+        is_json = binary.type._type_affinity is sqltypes.JSON
+        if not cast_applied and not is_json:
+            text: str = self.process(cast(binary, binary.type), _cast_applied=True, **kw)
+            return text
+        kw["eager_grouping"] = True
+        part: str = self._generate_generic_binary(
+            binary, f" {sign if is_json else sign + chr(62)} ", **kw
+        )
+        return part
 
     def visit_is_distinct_from_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         """Return a comparison that knows NULL."""

@@ -14,7 +14,7 @@ from sqlalchemy.engine import default
 
 from mfdb.sqlalchemy.compiler import MfdbCompiler, MfdbDDLCompiler, MfdbIdentifierPreparer
 from mfdb.sqlalchemy.reflection import MfdbReflection
-from mfdb.sqlalchemy.types import INTERVAL, JSON, MfdbTypeCompiler
+from mfdb.sqlalchemy.types import INTERVAL, JSON, JSONPath, MfdbTypeCompiler
 
 _opening = threading.Lock()
 _open: dict[Any, WeakSet[Any]] = {}
@@ -33,7 +33,11 @@ class MfdbDialect(MfdbReflection, default.DefaultDialect):
     ddl_compiler = MfdbDDLCompiler
     type_compiler_cls = MfdbTypeCompiler
     preparer = MfdbIdentifierPreparer
-    colspecs = {sqltypes.Interval: INTERVAL, sqltypes.JSON: JSON}  # noqa: RUF012 - SQLAlchemy's way
+    colspecs = {  # noqa: RUF012 - SQLAlchemy's way
+        sqltypes.Interval: INTERVAL,
+        sqltypes.JSON: JSON,
+        sqltypes.JSON.JSONPathType: JSONPath,
+    }
 
     max_identifier_length = 63
     supports_alter = True

@@ -14,6 +14,7 @@ _HAS = [
     "ctes",
     "ctes_on_dml",
     "json_type",
+    "legacy_unconditional_json_extract",
     "uuid_data_type",
     "views",
     "foreign_key_constraint_option_reflection_ondelete",

@@ -36,6 +36,31 @@ class JSON(sqltypes.JSON):
         """Leave values as they come."""
 
 
+class JSONPath(sqltypes.JSON.JSONPathType):
+    """A way into JSON, as the operators take it: `{"a","b",0}`."""
+
+    def bind_processor(self, dialect: Any) -> Any:
+        """Return what writes a way as text."""
+        return path_text
+
+    def literal_processor(self, dialect: Any) -> Any:
+        """Return what writes a way into a statement."""
+        quoted = self.string_literal_processor(dialect)
+        return lambda value: quoted(path_text(value))
+
+
+def path_text(steps: Any) -> str:
+    r"""Return a way into JSON as text; a text is one already.
+
+    >>> print(path_text(("tags", 0, 'a "b"')))
+    {"tags","0","a \"b\""}
+    """
+    if isinstance(steps, str):
+        return steps
+    written = (str(step).replace("\\", r"\\").replace('"', r"\"") for step in steps)
+    return "{" + ",".join(f'"{step}"' for step in written) + "}"
+
+
 class MfdbTypeCompiler(compiler.GenericTypeCompiler):
     """Writes column types."""
 

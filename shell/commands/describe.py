@@ -35,7 +35,9 @@ class _Part(NamedTuple):
     completes="dataset",
 )
 async def describe(session: Session, call: Call) -> None:
-    """Run DESCRIBE, and show indexes and constraints; with + grants and how it was made too.
+    """Run DESCRIBE, and show what else there is: indexes, constraints, who refers to it, rights.
+
+    With + all rights are shown, the owner's too, and how it was made.
 
     Raises:
         MfdbError: there is no such dataset.
@@ -52,12 +54,16 @@ async def describe(session: Session, call: Call) -> None:
         await session.show_result(made)
     created = await session.connection.execute(f"SHOW CREATE DATASET {name}")
     statement = str(created.rows[0][-1])
-    if constraints := _constraints(statement):
-        session.inform("Constraints:\n")
-        session.write("".join(f"  {one}\n" for one in constraints) + "\n")
+    _list(session, "Constraints", _constraints(statement))
+    if "." not in name and not (await session.connection.execute("SHOW owner")).rows[0][0]:
+        _list(session, "Referenced by", await _references(session, created))
     if call.plus:
         session.inform("Grants:\n")
         await session.run(f"SHOW GRANTS ON {name}")
+    else:
+        _list(session, "Grants", [line[6:] for line in _rights(created, "GRANT ")])
+    _list(session, "Policies", [line[14:] for line in _rights(created, "CREATE POLICY ")])
+    if call.plus:
         session.write(f"{statement}\n")
 
 
@@ -151,6 +157,38 @@ def _like(pattern: str) -> str:
     if not pattern:
         return ""
     return f" LIKE {quoted_text(pattern.replace('*', '%').replace('?', '_'))}"
+
+
+def _list(session: Session, head: str, lines: Sequence[str]) -> None:
+    """Write lines under a head, nothing if there are none."""
+    if lines:
+        session.inform(f"{head}:\n")
+        session.write("".join(f"  {line}\n" for line in lines) + "\n")
+
+
+def _rights(created: Result, verb: str) -> list[str]:
+    """Return what SHOW CREATE says of rights beside the owner's own."""
+    lines = [str(row[-1]).removesuffix(";") for row in created.rows[1:]]
+    return [line for line in lines if line.startswith(verb) and not line.endswith(" TO OWNER")]
+
+
+async def _references(session: Session, created: Result) -> list[str]:
+    """Return the foreign keys of an own dataset's others that refer to it."""
+    from mfdb.sql.scanner import tokenise
+
+    named = tokenise(str(created.rows[0][-1]))[2].text  # CREATE kind name
+    made = await session.connection.execute(
+        "SELECT dataset, statement FROM mf.definitions "
+        "WHERE owner = current_identity() AND statement LIKE 'CREATE%REFERENCES%' ORDER BY dataset"
+    )
+    found = []
+    for dataset, statement in made.rows:
+        for one in _constraints(str(statement)):
+            tokens = tokenise(one)
+            kinds = [token.kind for token in tokens]
+            if "REFERENCES" in kinds and tokens[kinds.index("REFERENCES") + 1].text == named:
+                found.append(f"{dataset}: {one}")
+    return found
 
 
 def _constraints(statement: str) -> list[str]:

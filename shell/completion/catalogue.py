@@ -33,6 +33,8 @@ class Catalogue:
     indexes: tuple[str, ...] = ()
     schemas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Schemas that tell what there is (`mf`), with their relations."""
+    told: Mapping[str, Dataset] = field(default_factory=dict)
+    """Those relations under their whole names, `mf.datasets`, as far as their columns are known."""
     aliases: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     used: Counter[str] = field(default_factory=Counter)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from mfdb.client.show import ALSO
 from mfdb.sql.places import Role
 from mfdb.sql.scanner import fold
 from mfdb.sql.series_functions import SERIES
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mfdb.sql.automaton import Token
-    from shell.completion.catalogue import Catalogue
+    from shell.completion.catalogue import Catalogue, Dataset
 
 _NEW = frozenset({"TABLE", "DATASET", "MAILBOX", "VIEW", "EXISTS"})
 _READ = frozenset({"FROM", "JOIN", ","})
@@ -105,7 +107,7 @@ def _qualified(
             for name, one in catalogue.datasets.items()
             if qualifier in (one.owner.lower(), one.owner)
         ]
-    for source in sources_at(tokens, cursor, catalogue.datasets):
+    for source in sources_at(tokens, cursor, _readable(catalogue)):
         if qualifier in (source.name, source.dataset):
             return _of(source.columns)
     one = catalogue.datasets.get(qualifier)
@@ -127,8 +129,36 @@ def _datasets(tokens: Sequence[Token], cursor: int, catalogue: Catalogue) -> lis
     return found
 
 
+_BEFORE_ROWS = frozenset({"FROM", "FOR", "ON", "LIKE", "WHERE", "ORDER", "LIMIT", "OFFSET"})
+_OF_WHICH = ("dataset", "owner")
+"""What SHOW tells first where it tells of every dataset."""
+
+
+def _shown(tokens: Sequence[Token], catalogue: Catalogue) -> list[Candidate] | None:
+    """Return the columns of what SHOW shows, None in any other statement."""
+    if not tokens or tokens[0].kind != "SHOW":
+        return None
+    words = list(takewhile(lambda token: token.kind not in _BEFORE_ROWS, tokens[1:]))
+    word = " ".join(fold(token.text) for token in words)
+    found = catalogue.told.get("mf." + ALSO.get(word, word).replace(" ", "_"))
+    if found is None:
+        return []
+    named = len(tokens) > len(words) + 1 and tokens[len(words) + 1].kind in ("FROM", "FOR", "ON")
+    columns = dict(found.columns)
+    if named and tuple(columns)[:2] == _OF_WHICH:
+        columns = dict(list(columns.items())[2:])
+    return _of(columns)
+
+
+def _readable(catalogue: Catalogue) -> dict[str, Dataset]:
+    return {**catalogue.datasets, **catalogue.told}
+
+
 def _columns(tokens: Sequence[Token], cursor: int, catalogue: Catalogue) -> list[Candidate]:
-    sources = sources_at(tokens, cursor, catalogue.datasets)
+    shown = _shown(tokens, catalogue)
+    if shown is not None:
+        return shown
+    sources = sources_at(tokens, cursor, _readable(catalogue))
     seen = [source for source in sources if source.columns]
     if not seen:  # nothing is named yet: any column may be meant
         changed = changed_at(tokens, cursor, catalogue.datasets)

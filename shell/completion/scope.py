@@ -160,12 +160,13 @@ def _source(
         columns = _outputs(tokens, Block(index + 1, min(closing, end)), known, datasets, depth)
         index = closing + 1
     elif _is_name(tokens[index]):
-        name = fold(_text(tokens[index]))
+        name = whole = fold(_text(tokens[index]))
         index += 1
         while index + 1 < end and tokens[index].kind == "." and _is_name(tokens[index + 1]):
             name = fold(_text(tokens[index + 1]))
+            whole = f"{whole}.{name}"
             index += 2
-        columns = known.get(name, {})
+        columns = known.get(whole) or known.get(name, {})
     else:
         return None, index
     alias, index = _alias(tokens, index, end)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from mfdb.client.show import OF_NETWORK
 from mfdb.kernel.errors import MfdbError
 from shell.completion.catalogue import Catalogue, Dataset, built_in
 from shell.literals import quoted_name
@@ -35,15 +36,17 @@ async def catalogue_of(session: Session, used: Counter[str]) -> Catalogue:
         name = str(one["name"])
         columns = told.get(name, {})
         if not columns and number < DATASETS:
-            columns = await _columns(connection, name)
+            columns = await _columns(connection, quoted_name(name))
         datasets[name] = Dataset(
             columns=columns,
             owner=str(one.get("owner", "")),
             kind=str(one.get("kind", "dataset")),
         )
+    built_in = _built_in()
     return replace(
-        _built_in(),
+        built_in,
         datasets=datasets,
+        told=await _told(connection, built_in, on_network=session.target.network is not None),
         identities=tuple(str(one["name"]) for one in await _identities(connection)),
         aliases=tuple(sorted(session.aliases)),
         variables=tuple(sorted(session.variables)),
@@ -65,6 +68,22 @@ def _built_in() -> Catalogue:
     return built_in()
 
 
+_KNOWN: dict[str, Dataset] = {}
+"""The columns of what is told, which never change."""
+
+
+async def _told(
+    connection: Connection, built_in: Catalogue, *, on_network: bool
+) -> dict[str, Dataset]:
+    for schema, names in built_in.schemas.items():
+        for name in names:
+            whole = f"{schema}.{name}"
+            is_here = on_network or name.replace("_", " ") not in OF_NETWORK
+            if whole not in _KNOWN and is_here and (columns := await _columns(connection, whole)):
+                _KNOWN[whole] = Dataset(columns=columns, kind="told")
+    return dict(_KNOWN)
+
+
 async def _all_columns(connection: Connection) -> dict[str, dict[str, str]]:
     """Return the columns of every dataset by one query, where the database answers it."""
     try:
@@ -79,7 +98,7 @@ async def _all_columns(connection: Connection) -> dict[str, dict[str, str]]:
 
 async def _columns(connection: Connection, name: str) -> dict[str, str]:
     try:
-        described = records(await connection.execute(f"DESCRIBE {quoted_name(name)}"))
+        described = records(await connection.execute(f"DESCRIBE {name}"))
     except MfdbError:
         return {}  # dropped meanwhile, or not ours to describe: its name is completed all the same
     return {str(one["name"]): str(one.get("type", "")) for one in described}

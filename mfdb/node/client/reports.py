@@ -116,6 +116,23 @@ REPAIRS: Columns = {
 }
 
 
+COLUMNS: dict[str, Columns] = {
+    "providers": PROVIDERS,
+    "peers": PEERS,
+    "balances": BALANCES,
+    "cheques": CHEQUES,
+    "deposits": DEPOSITS,
+    "offers": OFFERS,
+    "court cases": CASES,
+    "reputation": REPUTATION,
+    "segments": SEGMENTS,
+    "receipts": RECEIPTS,
+    "health": HEALTH,
+    "repairs": REPAIRS,
+}
+"""The columns of everything that a node tells."""
+
+
 class Reports:
     """Tables about providers, segments, receipts, money and cases."""
 
@@ -124,20 +141,20 @@ class Reports:
         self._lookup = lookup
         self._accounts = accounts
         self._health = Health(context, lookup)
-        self._of_network: dict[str, tuple[Columns, Callable[[], Awaitable[list[Row]]]]] = {
-            "peers": (PEERS, self._peers),
-            "balances": (BALANCES, self._balances),
-            "cheques": (CHEQUES, self._cheques),
-            "deposits": (DEPOSITS, self._deposits),
-            "offers": (OFFERS, self._offers),
-            "court cases": (CASES, self._cases),
-            "reputation": (REPUTATION, self._reputation),
+        self._of_network: dict[str, Callable[[], Awaitable[list[Row]]]] = {
+            "peers": self._peers,
+            "balances": self._balances,
+            "cheques": self._cheques,
+            "deposits": self._deposits,
+            "offers": self._offers,
+            "court cases": self._cases,
+            "reputation": self._reputation,
         }
-        self._of_dataset: dict[str, tuple[Columns, Callable[[DatasetId], Awaitable[list[Row]]]]] = {
-            "segments": (SEGMENTS, self._segments),
-            "receipts": (RECEIPTS, self._receipts),
-            "health": (HEALTH, self._readings),
-            "repairs": (REPAIRS, self._repairs),
+        self._of_dataset: dict[str, Callable[[DatasetId], Awaitable[list[Row]]]] = {
+            "segments": self._segments,
+            "receipts": self._receipts,
+            "health": self._readings,
+            "repairs": self._repairs,
         }
 
     async def table(self, what: str, dataset: DatasetId | None) -> Table:
@@ -149,12 +166,11 @@ class Reports:
         if what == "providers":
             return PROVIDERS, await self._providers(dataset)
         if what in self._of_network:
-            columns, rows = self._of_network[what]
-            return columns, await rows()
+            return COLUMNS[what], await self._of_network[what]()
         if what in self._of_dataset:
-            columns, rows_of = self._of_dataset[what]
-            return columns, [] if dataset is None else await rows_of(dataset)
-        known = ", ".join(("PROVIDERS", *self._of_network, *self._of_dataset)).upper()
+            rows = [] if dataset is None else await self._of_dataset[what](dataset)
+            return COLUMNS[what], rows
+        known = ", ".join(COLUMNS).upper()
         raise NotSupportedError(f"SHOW {what.upper()} is not known", hint=f"known: {known}")
 
     async def _providers(self, dataset: DatasetId | None) -> list[Row]:

@@ -34,6 +34,19 @@ def database() -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize("route", ["row", "relational"])
+def test_objects_are_parameters_of_casts(database: Connection, route: str) -> None:
+    database.execute(f"SET route = {route}")
+    given: list[Any] = [{"a": [1]}, [1, "x"], "[2]", 7, True, Decimal("1.50"), None]
+    wanted = [{"a": [1]}, [1, "x"], [2], 7, True, 1.5, None]
+    for text in ("SELECT CAST(? AS JSON)", "SELECT ?::JSON"):
+        assert [database.execute(text, (one,)).fetchone()[0] for one in given] == wanted
+    found = database.execute(
+        "SELECT id FROM t WHERE ?::JSON @> doc ORDER BY id", ([1, {"k": "v"}, 2],)
+    )
+    assert found.fetchall() == [(3,)]
+
+
+@pytest.mark.parametrize("route", ["row", "relational"])
 def test_values_of_json_are_objects_and_texts_stay_texts(database: Connection, route: str) -> None:
     database.execute(f"SET route = {route}")
     found = [

@@ -136,3 +136,11 @@ def test_a_limit_is_a_size(little: Connection, value: str) -> None:
     assert "'512MB'" in str(caught.value.hint)
     shown = {row[0]: row[1:] for row in little.execute("SHOW SETTINGS")}
     assert shown["memory_limit"] == ("16MB", "1GB")
+
+
+def test_what_returning_gives_is_bounded(little: Connection) -> None:
+    for text in ("UPDATE t SET n = n RETURNING a || 'x'", "DELETE FROM t RETURNING a || 'y'"):
+        with pytest.raises(OutOfMemory, match="16MB"):
+            little.execute(text)
+    assert little.execute("SELECT count(*) FROM t").fetchone() == (ROWS,)
+    assert len(little.execute("UPDATE t SET n = n RETURNING id").fetchall()) == ROWS

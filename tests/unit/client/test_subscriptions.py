@@ -59,7 +59,7 @@ def test_many_named_subscriptions_on_one_connection() -> None:
         assert [one.subscription for one in await some(every, 2)] == ["every", "every"]
         (two,) = await some(twos, 1)
         assert (two.subscription, two.new) == ("twos", {"body": "two"})
-        assert (await some(plain, 1))[0].subscription == ""
+        assert (await some(plain, 1))[0].subscription is None
         shown = await db.fetch("SHOW SUBSCRIPTIONS")
         assert [row[:3] for row in shown] == [("every", "t", 2), ("twos", "t", 1), ("s1", "t", 1)]
         assert shown[1][3] == two.cursor

@@ -14,6 +14,7 @@ from mfdb.kernel.errors import (
     ProgrammingError,
     UnknownColumn,
     UnknownDataset,
+    WrongObject,
 )
 
 if TYPE_CHECKING:
@@ -138,3 +139,31 @@ def test_explain_analyze_carries_changes_out(database: Connection) -> None:
         plan(database, "INSERT INTO t VALUES (1, 'again')")
     database.execute("EXPLAIN DELETE FROM t")
     assert rows(database, "SELECT count(*) FROM t") == [(3,)]
+
+
+def test_what_tells_is_described_and_nothing_else(database: Connection) -> None:
+    described = rows(database, "DESCRIBE mf.indexes")
+    assert [row[:2] for row in described][:2] == [("index", "TEXT"), ("dataset", "TEXT")]
+    assert rows(database, "SHOW COLUMNS FROM mf.indexes") == described
+    names = [row[0] for row in rows(database, "DESCRIBE mf.segments")]
+    assert names[:3] == ["dataset", "owner", "segment"]
+    for text in (
+        "DROP TABLE mf.indexes", "ALTER TABLE mf.indexes RENAME TO a",
+        "CREATE INDEX ON mf.grants (grantee)",
+        "GRANT SELECT ON mf.indexes TO PUBLIC", "SHOW CREATE TABLE mf.indexes",
+        "INSERT INTO information_schema.tables VALUES (1)", "CREATE TABLE mf.a (x INTEGER)",
+    ):  # fmt: skip
+        with pytest.raises(WrongObject, match="tells what is there") as refused:
+            database.execute(text)
+        assert refused.value.position is not None
+        assert "0x" not in refused.value.message
+
+
+def test_a_mailbox_is_dropped_as_one(database: Connection) -> None:
+    with pytest.raises(WrongObject, match="t is no mailbox") as refused:
+        database.execute("DROP MAILBOX IF EXISTS t")
+    assert refused.value.hint == "DROP TABLE t"
+    database.execute("CREATE MAILBOX m")
+    database.execute("DROP MAILBOX m")
+    database.execute("CREATE MAILBOX m")
+    database.execute("DROP TABLE t, m")

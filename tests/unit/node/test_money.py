@@ -43,7 +43,7 @@ async def test_mft_goes_to_an_identity_by_petname_or_address(town: Town) -> None
     assert (step, amount) == (f"to {show(BOB)}", Decimal(3))
     mined = await alice.chain.block_of(Hash(bytes.fromhex(str(transaction)[2:])))
     assert mined == block
-    await alice.run(f"TRANSFER 0.000000000000000001 MFT TO '{show(BOB)}'")
+    await alice.run("TRANSFER ? MFT TO ?", Decimal("0.000000000000000001"), show(BOB))
     assert await alice.chain.balance(BOB) == 3 * MFT + 1
     error = await alice.refused("TRANSFER 90 MFT TO bob", BalanceTooSmall)
     assert "has 86.999999999999999999 MFT, 90 MFT are needed" in error.message

@@ -90,7 +90,7 @@ async def test_a_mailbox_is_made_by_whom_it_is_for(town: Town) -> None:
     await alice.run("CREATE MAILBOX inbox (a TEXT) FOR alice WITH (retention = '30 days')")
     rows = [str(row[-1]) for row in (await alice.run("SHOW CREATE MAILBOX inbox")).rows]
     assert rows[0].startswith("CREATE MAILBOX inbox (a TEXT) WITH (")
-    assert "retention = '2592000 seconds'" in rows[0]
+    assert "retention = '30 days'" in rows[0]
     assert rows[1:] == [
         "GRANT INSERT ON inbox TO PUBLIC;",
         "GRANT SELECT, UPDATE, DELETE, SUBSCRIBE ON inbox TO OWNER;",

@@ -39,7 +39,7 @@ class FakeChange:
     old: Mapping[str, object] | None = None
     author: str = "alice"
     key: str = "k"
-    subscription: str = ""
+    subscription: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,13 @@ class FakeConnection:
         assert not self.closed
         self.executed.append(text)
         words = text.split()
-        if words[:2] == ["SHOW", "DATASETS"]:
-            like = f"WHERE name {' '.join(words[2:])}" if words[2:] else ""
-            text = f"SELECT name, type AS kind FROM sqlite_master {like} ORDER BY name"
-        elif words[:2] == ["SHOW", "IDENTITIES"]:
-            row = ("alice", self.identity, False, True)
-            names = ("name", "address", "protected", "current")
-            return FakeResult(tuple(map(FakeColumn, names)), [row], "SHOW 1")
-        elif words[:2] == ["SHOW", "INDEXES"]:
-            return FakeResult((FakeColumn("index"),), [], "SHOW 0")
-        elif words[:3] == ["SHOW", "CREATE", "DATASET"]:
-            text = f"SELECT sql FROM sqlite_master WHERE name = '{words[3]}'"
+        if words[0] == "SHOW":
+            told = self._show(words)
+            if isinstance(told, FakeResult):
+                return told
+            text = told
+        elif "mf.definitions" in words:
+            text = "SELECT name, sql FROM sqlite_master WHERE sql LIKE '%REFERENCES%'"
         elif words[0] == "DESCRIBE":
             return self._describe(words[1].strip('"'))
         elif words == ["SELECT", "slow"]:
@@ -111,6 +107,25 @@ class FakeConnection:
         elif words[0] == "GRANT":
             raise AccessDenied("only the owner grants", hint="ask the owner")
         return self._run(text, params)
+
+    def _show(self, words: list[str]) -> FakeResult | str:
+        """Return what SHOW tells, or the query that tells it."""
+        match words[1:]:
+            case ["DATASETS", *like]:
+                where = f"WHERE name {' '.join(like)}" if like else ""
+                return f"SELECT name, type AS kind FROM sqlite_master {where} ORDER BY name"
+            case ["IDENTITIES"]:
+                row = ("alice", self.identity, False, True)
+                names = ("name", "address", "protected", "current")
+                return FakeResult(tuple(map(FakeColumn, names)), [row], "SHOW 1")
+            case ["INDEXES", *_]:
+                return FakeResult((FakeColumn("index"),), [], "SHOW 0")
+            case ["CREATE", "DATASET", name]:
+                return f"SELECT sql FROM sqlite_master WHERE name = '{name}'"
+            case ["owner"]:
+                return FakeResult((FakeColumn("owner"),), [("",)], "SHOW 1")
+            case _:
+                return " ".join(words)
 
     def _describe(self, name: str) -> FakeResult:
         rows = self._sqlite.execute("SELECT name, type FROM pragma_table_info(?)", (name,))

@@ -81,7 +81,10 @@ def test_a_description_names_constraints(run: Runner) -> None:
     )
     assert "  b_id_fkey FOREIGN KEY (id) REFERENCES a (id) ON DELETE CASCADE\n" in shown
     assert "  b_note_check CHECK (note <> 'a, (b')\n" in shown
-    assert "Constraints" not in run("\\d a")
+    assert "Referenced by" not in shown
+    shown = run("\\d a")
+    assert "Constraints" not in shown
+    assert "Referenced by:\n  b: b_id_fkey FOREIGN KEY (id) REFERENCES a (id) ON DELETE" in shown
 
 
 def test_expanded_and_format(run: Runner) -> None:

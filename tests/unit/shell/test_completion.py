@@ -25,6 +25,10 @@ CATALOGUE = replace(
         "Odd name": Dataset(columns={"x": "TEXT"}),
         "plans": Dataset(columns={"id": "INTEGER", "due": "DATE", "inbox_id": "INTEGER"}),
     },
+    told={
+        "mf.columns": Dataset(columns={"dataset": "TEXT", "owner": "TEXT", "nullable": "BOOLEAN"}),
+        "mf.court_cases": Dataset(columns={"case_id": "TEXT", "status": "TEXT"}),
+    },
     identities=("alice", "bob"),
     aliases=("work",),
 )
@@ -59,6 +63,13 @@ def test_who_can_be_used_and_what_a_subscription_takes() -> None:
     assert texts("SUBSCRIBE TO inbox WITH (s", kind="option") == ["snapshot"]
     assert "snapshot" not in texts("CREATE TABLE t (a INT) WITH (s", kind="option")
     assert {"REPUTATION", "CHANNELS", "SUBSCRIPTIONS"} <= set(texts("SHOW "))
+
+
+def test_show_has_columns_of_its_own() -> None:
+    assert texts("SHOW COLUMNS FROM plans WHERE ", kind="column") == ["nullable"]
+    assert texts("SHOW COLUMNS WHERE ", kind="column") == ["dataset", "owner", "nullable"]
+    assert texts("SHOW COURT CASES ORDER BY s", kind="column") == ["status"]
+    assert texts("SELECT ", kind="column", behind=" FROM mf.court_cases") == ["case_id", "status"]
 
 
 def test_words_that_go_together_come_together() -> None:

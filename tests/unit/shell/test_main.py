@@ -34,7 +34,7 @@ def test_help_names_every_program(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--nonsense"], ["--format", "yaml"], ["frobnicate"], ["identity"]]
+    "argv", [["--nonsense"], ["--format", "yaml"], ["identity"], ["box", "SELECT 1"]]
 )
 def test_a_wrong_command_line_is_code_two(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
@@ -42,10 +42,22 @@ def test_a_wrong_command_line_is_code_two(argv: list[str]) -> None:
     assert left.value.code == 2
 
 
-def test_a_directory_as_a_command_is_told_its_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["box"])
-    assert "--data DIR" in capsys.readouterr().err.splitlines()[-1]
+def test_a_word_that_is_no_program_is_a_database(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["-X", "frobnicate"]) == 2
+    assert "a new directory: ./frobnicate" in capsys.readouterr().err
+    assert main(["-X", "demmo"]) == 2
+    assert "did you mean demo?" in capsys.readouterr().err
+    (tmp_path / "a.sql").touch()
+    assert main(["-X", "a.sql"]) == 2
+    assert "-f a.sql" in capsys.readouterr().err
+    assert main(["-X", "-c", "CREATE TABLE a (x INTEGER)", "./box"]) == 0
+    assert main(["-X", "-t", "box", "-c", "SELECT count(*) FROM a"]) == 0
+    assert capsys.readouterr().out.split()[-1] == "0"
+    assert parse(["--format=csv", "-1", "box", "-c", "SELECT 1"]).dsn == "box"
+    assert parse(["-c", "demo"]).dsn is None
 
 
 def test_help_and_version_import_nothing_heavy() -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
+from typing import Any
+
 import pytest
 
 from mfdb.kernel.errors import (
+    BadType,
     InvalidParameter,
     InvalidText,
     MfdbError,
     NumberOutOfRange,
     SqlSyntax,
+    WrongParameters,
 )
 from mfdb.kernel.ids import MFT
 from mfdb.sql import money as mo
 from mfdb.sql import statement as st
+from mfdb.sql.money_given import with_values
+from mfdb.sql.parameters import ExecutionContext
 from mfdb.sql.parse import parse
 
 
@@ -107,3 +115,45 @@ def test_the_words_of_money_stay_names(word: str) -> None:
         f"SET {word} = 1",
     ):
         parse(text)
+
+
+CONTEXT = ExecutionContext(identity=None, now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+
+
+def given(text: str, params: Any) -> Any:
+    statement = parse(text)
+    assert isinstance(statement, mo.MONEY)
+    return with_values(statement, params, CONTEXT)
+
+
+def test_amounts_and_payees_are_parameters() -> None:
+    sent = given("TRANSFER ? MFT TO ?", (Decimal("2.5"), "bob"))
+    assert sent.amount.wei == 5 * MFT // 2
+    assert (sent.to.kind, sent.to.name) == ("IDENTITY", "bob")
+    assert given("STAKE :much MFT ON storage", {"much": 3}).amount.wei == 3 * MFT
+    assert given("FUND DATASET m WITH $1 MFT", [Decimal("1e-18")]).amount.wei == 1
+    assert given("WITHDRAW $2 MFT FROM chequebook TO $1", ["bob", 4]).amount.wei == 4 * MFT
+    assert given("CHALLENGE RECEIPT ?", ["0xab"]).receipt.value == "0xab"
+    text = "OFFER SERVICE storage PRICE ? MFT PER gb month FOR INTERVAL ?"
+    assert given(text, (1, "30 days")).interval.value == "30 days"
+    assert given("UNSTAKE ALL", ()) == parse("UNSTAKE ALL")
+
+
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [
+        ((), WrongParameters),
+        ((1, "bob", 2), WrongParameters),
+        ((0, "bob"), InvalidParameter),
+        ((-1, "bob"), InvalidParameter),
+        ((None, "bob"), BadType),
+        ((1, None), BadType),
+        (("1", "bob"), BadType),
+        ((1, 7), BadType),
+        ((Decimal("1e-19"), "bob"), InvalidText),
+        ((Decimal("2e59"), "bob"), NumberOutOfRange),
+    ],
+)
+def test_wrong_parameters_are_refused(params: Any, kind: type[MfdbError]) -> None:
+    with pytest.raises(kind):
+        given("TRANSFER ? MFT TO ?", params)

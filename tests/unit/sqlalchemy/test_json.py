@@ -28,3 +28,30 @@ def test_values_are_read_once(reader: partial[object] | None) -> None:
     assert half == Decimal("0.5")
     assert type(half) is (float if reader is None else Decimal)
     engine.dispose()
+
+
+def test_parts_are_found_by_name_place_and_path() -> None:
+    engine = sa.create_engine("mfdb://")
+    table = sa.Table("t", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True),
+                     sa.Column("doc", sa.JSON))  # fmt: skip
+    doc = table.c.doc
+    kept = [{"a": {"b c": [1, 'x"y']}, "n": 7, "ok": True}, [{"n": 8}, "two"]]
+    with engine.begin() as connection:
+        table.drop(connection, checkfirst=True)
+        table.create(connection)
+        connection.execute(table.insert(), [{"id": n, "doc": d} for n, d in enumerate(kept)])
+
+        def one(what: sa.ColumnElement[object], number: int = 0) -> object:
+            return connection.scalar(sa.select(what).where(table.c.id == number))
+
+        assert one(doc["a"]) == {"b c": [1, 'x"y']}
+        assert one(doc["a"]["b c"][1]) == 'x"y'
+        assert one(doc[("a", "b c", 1)].as_string()) == 'x"y'
+        assert one(doc["n"].as_integer()) == 7
+        assert one(doc["ok"].as_boolean()) is True
+        assert one(doc[0]["n"].as_float(), 1) == 8.0
+        assert one(doc[-1].as_string(), 1) == "two"
+        assert one(doc["none"]) is None
+        found = connection.scalars(sa.select(table.c.id).where(doc["n"].as_integer() == 7)).all()
+    assert found == [0]
+    engine.dispose()
