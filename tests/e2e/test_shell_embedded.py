@@ -57,8 +57,7 @@ def test_the_quick_start_of_the_readme(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         if expected:
             assert done.stdout == expected
-    (word,) = {argv[0] for argv, _ in transcript}
-    assert word == "--data"
+    assert {argv[0] for argv, _ in transcript} == {"--data", "./box"}
     last = mfdb(*transcript[-1][0], cwd=tmp_path, stdin="SELECT count(*) AS n FROM notes;\n")
     assert " n\n---\n 1\n" in last.stdout
 
