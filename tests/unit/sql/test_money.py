@@ -29,6 +29,7 @@ def test_amounts_are_whole_wei() -> None:
     made = parse("TRANSFER 0.000000000000000001 MFT TO '0x" + "ab" * 20 + "'")
     assert isinstance(made, mo.Transfer)
     assert made.amount.wei == 1
+    assert isinstance(made.to, st.Grantee)
     assert (made.to.kind, made.to.name) == ("IDENTITY", "0x" + "ab" * 20)
     many = parse("STAKE 123456789012345.123456789012345678 mft ON storage;")
     assert isinstance(many, mo.Stake)
@@ -48,7 +49,7 @@ def test_every_statement_is_read() -> None:
     )
     assert isinstance(offer, mo.OfferService)
     assert (offer.size.text, offer.period.text) == ("gb", "month")
-    assert offer.interval is not None
+    assert isinstance(offer.interval, st.Constant)
     assert offer.interval.value == "30 days"
     assert [(one.name, one.value) for one in offer.options] == [("capacity", "50 GB")]
     plain = parse("OFFER SERVICE storage PRICE 1 MFT PER gb month")
@@ -63,10 +64,11 @@ def test_every_statement_is_read() -> None:
     assert out.to is None
     sent = parse("WITHDRAW 5 MFT FROM chequebook TO bob")
     assert isinstance(sent, mo.Withdraw)
-    assert sent.to is not None
+    assert isinstance(sent.to, st.Grantee)
     assert sent.to.name == "bob"
     challenge = parse("CHALLENGE RECEIPT 'id' WITH (stake = 5)")
     assert isinstance(challenge, mo.Challenge)
+    assert isinstance(challenge.receipt, st.Constant)
     assert challenge.receipt.value == "id"
 
 
