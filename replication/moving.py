@@ -36,7 +36,12 @@ class Target:
 def target_of(
     placement: Placement, holders: Sequence[Address], *, replicas: int, shards: int
 ) -> Target:
-    """Return what `holders` hold in the end: as many as there are shards, those who stay first."""
+    """Return what `holders` hold in the end: as many as there are shards, those who stay first.
+
+    Whoever holds a shard takes no second one, not even until it lets go of the first: each loss is
+    to be one loss throughout. Where nobody else is left, who leaves keeps his shard in this target,
+    and the next one, for the placement that comes of it, takes it from him.
+    """
     allowed = frozenset(holders)
     staying = [one for one in placement.replica_set if one in allowed]
     joining = [one for one in holders if one not in staying]
@@ -44,9 +49,12 @@ def target_of(
     for slot, who in sorted(placement.shards.items()):
         if slot < shards and who in allowed and who not in kept.values():
             kept[slot] = who
-    spare = [one for one in holders if one not in kept.values()]
+    spare = [one for one in holders if one not in placement.shards.values()]
     empty = [slot for slot in range(shards) if slot not in kept]
     kept.update(zip(empty, spare, strict=False))
+    for slot in empty[len(spare) :]:
+        if slot in placement.shards:
+            kept[slot] = placement.shards[slot]
     return Target(replicas=tuple((staying + joining)[:replicas]), shards=kept)
 
 

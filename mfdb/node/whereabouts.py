@@ -208,5 +208,7 @@ async def _check_conviction(chain: Chain, signed: SignedPlacement, placement: Pl
     taken = {a.slot for a in entry.assignments if a.role is Role.SHARD}
     if not taken or not taken <= held or len(taken) != len(entry.assignments):
         raise BadProof("a take-over is of shards that the convicted provider held")
+    if any(a.provider in placement.providers for a in entry.assignments):
+        raise BadProof("whoever takes over holds a part of the dataset already")
     if len(entry.agreements) != 1 or entry.agreements[0].agreement.id in known:
         raise BadProof("a take-over comes with one agreement, made for it")

@@ -186,7 +186,7 @@ def test_frame_kinds_paths_and_protocol_are_the_codes() -> None:
 
 PROVIDER_KEYS = tuple(
     f"mfdb/node/provider/{name}.py"
-    for name in ("shelf", "agreements", "rows", "row_runs", "hot_index", "releases")
+    for name in ("shelf", "agreements", "rows", "row_runs", "hot_index", "releases", "take_overs")
 )
 
 

@@ -83,6 +83,15 @@ class Moved:
     recoded: int
     released: int
 
+    def and_then(self, other: Moved) -> Moved:
+        """Return what two moves came to."""
+        return Moved(
+            joined=self.joined + other.joined,
+            left=self.left + other.left,
+            recoded=self.recoded + other.recoded,
+            released=self.released + other.released,
+        )
+
 
 class Mover:
     """The service that moves datasets of this identity."""
@@ -102,9 +111,14 @@ class Mover:
             AccessDenied: the dataset is somebody else's.
         """
         async with self._moving.setdefault(dataset, asyncio.Lock()):
-            return await self._move(dataset, change)
+            moved, is_whole = await self._move(dataset, change)
+            if not is_whole:  # some had to let go of a shard before they could take another
+                again, _ = await self._move(dataset, change)
+                moved = moved.and_then(again)
+            return moved
 
-    async def _move(self, dataset: DatasetId, change: Change) -> Moved:
+    async def _move(self, dataset: DatasetId, change: Change) -> tuple[Moved, bool]:
+        """Return what was moved, and whether nobody is left who is to leave."""
         found = await self._lookup.look(dataset)
         if found.manifest.owner != self._context.me:
             raise AccessDenied("only its owner moves a dataset")
@@ -124,7 +138,8 @@ class Mover:
             await self.place(found, gone, ())
         released = await self._release(await self._lookup.look(dataset), change)
         left = sum(one not in target.holders for one in before)
-        return Moved(joined=len(agreements), left=left, recoded=recoded, released=released)
+        moved = Moved(joined=len(agreements), left=left, recoded=recoded, released=released)
+        return moved, target.holders.isdisjoint(change.leaving)
 
     # ---- who
 
@@ -142,13 +157,12 @@ class Mover:
             for one in placement.providers
             if one not in change.leaving and (change.among is None or one in change.among)
         ][:count]
-        chosen = await self._placer.choose(
+        agreements = await self._placer.engage(
             found.manifest,
             count - len(stay),
             exclude=frozenset(placement.providers) | change.leaving,
             among=change.among,
         )
-        agreements = await self._placer.bind(found.manifest, chosen)
         holders = stay + [made.agreement.provider for made in agreements]
         target = target_of(placement, holders, replicas=change.profile.replicas, shards=count)
         return target, tuple(agreements)

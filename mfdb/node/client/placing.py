@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import RegisterAgreement
-from mfdb.kernel.errors import MfdbError, NoProviders
+from mfdb.kernel.errors import AccessDenied, DepositTooSmall, MfdbError, NoProviders
 from mfdb.kernel.ids import ZERO_HASH, Hash, Wei
 from mfdb.node.answers import Done, PlacementLog, Signed
 from mfdb.node.requests import ProposeAgreement, PutManifest, PutPlacement
@@ -81,6 +81,40 @@ class Placer:
             TransactionReverted, ChainUnavailable: the chain is in the way.
         """
         agreements = [await self._agree(manifest, offering) for offering in chosen]
+        for agreement in agreements:
+            await self._register(agreement)
+        return agreements
+
+    async def engage(
+        self,
+        manifest: Manifest,
+        count: int,
+        *,
+        exclude: Set[Address] = frozenset(),
+        among: Set[Address] | None = None,
+    ) -> list[SignedAgreement]:
+        """Return registered agreements with the best who agree; who refuses is passed over.
+
+        A provider that is just taking over a lost shard of the dataset refuses, say.
+
+        Raises:
+            NoProviders: there are not enough, with what excluded whom.
+            TransactionReverted, ChainUnavailable: the chain is in the way.
+        """
+        agreed: dict[Address, SignedAgreement] = {}
+        refusing: set[Address] = set()
+        while True:
+            chosen = await self.choose(manifest, count, exclude=exclude | refusing, among=among)
+            for offering in chosen:
+                identity = offering.correspondent.identity
+                try:
+                    agreed[identity] = agreed.get(identity) or await self._agree(manifest, offering)
+                except (AccessDenied, DepositTooSmall) as error:
+                    log.warning("no agreement provider=0x%s %s", identity.hex(), error)
+                    refusing.add(identity)
+            if all(offering.correspondent.identity in agreed for offering in chosen):
+                break
+        agreements = [agreed[offering.correspondent.identity] for offering in chosen]
         for agreement in agreements:
             await self._register(agreement)
         return agreements

@@ -14,7 +14,7 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import ZERO_HASH
 from mfdb.node.answers import DatasetState, Done, History, PlacementLog, Segments, Signed
 from mfdb.node.dues import Offer
-from mfdb.node.provider import agreements, releases, shelf
+from mfdb.node.provider import agreements, releases, shelf, take_overs
 from mfdb.node.requests import PutManifest, PutPlacement
 from mfdb.node.terms import most_deposit
 from mfdb.node.whereabouts import check_on_chain, first_page
@@ -74,14 +74,15 @@ class Duties:
             placed = [signed.agreement for signed in agreements.placed_agreements(view, note)]
             proposed = [signed.agreement for signed in agreements.proposed_agreements(view, note)]
         return sum(a.capacity_bytes for a in placed if a.end > now_s) + sum(
-            a.capacity_bytes for a in proposed if a.start > now_s - PROPOSAL_S
+            a.capacity_bytes for a in proposed if is_fresh(a, now_s)
         )
 
     async def on_propose_agreement(self, request: ProposeAgreement, caller: Address) -> Signed:
         """Sign an agreement that pays what we ask and promises no more than we have.
 
         Raises:
-            AccessDenied: it is not for us, or not proposed by its client.
+            AccessDenied: it is not for us, or not proposed by its client, or what another lost of
+                that dataset is being taken over here: each loss is to be one loss.
             DepositTooSmall: our free deposit does not cover it.
         """
         agreement = request.agreement
@@ -94,7 +95,7 @@ class Duties:
         signed = SignedAgreement(
             agreement=agreement, client_signature=b"", provider_signature=signature
         )
-        await self.remember(signed)
+        await self._context.committer.submit(partial(_propose, signed=signed))
         return Signed(signature=signature)
 
     async def check_terms(self, agreement: Agreement) -> None:
@@ -223,7 +224,7 @@ class Duties:
             shelf.drop_placement(transaction, gone)
             for made in gone.entry.agreements:
                 if made.agreement.provider != self._context.me:
-                    shelf.put_outranked(transaction, manifest.dataset, made.agreement.provider)
+                    take_overs.put_outranked(transaction, manifest.dataset, made.agreement.provider)
         for signed in stands[shared:]:
             shelf.put_placement(transaction, signed)
             for made in signed.entry.agreements:
@@ -301,3 +302,17 @@ class Duties:
             manifests=first_page(manifests[max(0, request.manifests) :]),
             placements=first_page(placements[max(0, request.placements) :]),
         )
+
+
+def is_fresh(proposed: Agreement, now_s: float) -> bool:
+    """Return whether an agreement that was signed may still be registered and placed."""
+    return proposed.start > now_s - PROPOSAL_S
+
+
+def _propose(transaction: Transaction, *, signed: SignedAgreement) -> None:
+    if take_overs.of_subject(transaction, signed.agreement.subject):
+        raise AccessDenied(
+            "this provider is just taking over what another lost of the dataset",
+            hint="ask for where the dataset stands and move it again",
+        )
+    agreements.put_proposed_agreement(transaction, signed)

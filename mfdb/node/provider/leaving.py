@@ -17,7 +17,7 @@ from mfdb.chain.port import TerminateAgreement
 from mfdb.kernel.errors import AccessDenied, BadProof, TransactionReverted
 from mfdb.kernel.ids import ZERO_HASH, SegmentId
 from mfdb.node.answers import Done, SealedReport, SealReport
-from mfdb.node.provider import releases, shelf
+from mfdb.node.provider import releases, shelf, take_overs
 from mfdb.rules.evidence import check_signer
 from mfdb.rules.manifest import Action
 from replication.moving import to_recode
@@ -138,7 +138,7 @@ class Leaving:
         with self._context.store.snapshot() as view:
             release = releases.release_of(view, made.agreement.id, _ALL)
         if release is not None and await self._terminated(release):
-            await self._context.committer.submit(partial(shelf.forget, dataset=dataset))
+            await self._context.committer.submit(partial(_forget, dataset=dataset))
             log.info("left dataset=0x%s", dataset.hex())
 
     async def _terminated(self, release: SignedRelease) -> bool:
@@ -154,6 +154,11 @@ class Leaving:
             log.warning("not terminated agreement=0x%s %s", agreement.hex(), error)
             return False
         return True
+
+
+def _forget(transaction: Transaction, dataset: DatasetId) -> None:
+    shelf.forget(transaction, dataset)
+    take_overs.drop_of(transaction, dataset)
 
 
 def _keep(transaction: Transaction, dataset: DatasetId, given: tuple[SignedRelease, ...]) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import DatasetId, Hash, SegmentId
 from mfdb.node.answers import Segments
-from mfdb.node.provider import agreements, records, shelf
+from mfdb.node.provider import agreements, records, shelf, take_overs
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.provider.restoring_log import RestoringLog
 from mfdb.node.provider.sources import answers, correspondents
@@ -46,8 +46,8 @@ _KINDS: dict[bytes, type[Record]] = {
     b"A": SignedAgreement,
     b"a": SignedAgreement,
     b"l": SignedRelease,
-    b"t": shelf.TakeOverJob,
-    b"w": shelf.TakeOverJob,
+    b"t": take_overs.TakeOverJob,
+    b"w": take_overs.TakeOverJob,
 }
 _DATASET_KEY_BYTES = 33
 

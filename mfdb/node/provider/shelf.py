@@ -15,7 +15,7 @@ D segment shard       shard bytes              B                 -> last receipt
 k dataset segment no  ids marked for it        c ...             -> certificate signed
 u dataset             bytes that lie here      i ...             -> ids it lists
 e                     chain events read so far
-t case                a take-over begun          y dataset segment     all of it came here
+t, w, v               `take_overs`               y dataset segment     all of it came here
 l, z                  on leaving: `releases`   d dataset segment     released from everybody
 O, o                  what is unsealed, by its HLC: `hot_index`
 """
@@ -30,7 +30,6 @@ from mfdb.kernel.errors import MalformedMessage, ProtocolViolation, UnknownDatas
 from mfdb.kernel.ids import (
     ZERO_HASH,
     Address,
-    CaseId,
     ChangesetId,
     DatasetId,
     Hash,
@@ -38,11 +37,10 @@ from mfdb.kernel.ids import (
 )
 from mfdb.node.answers import SEGMENTS_BYTES
 from mfdb.node.provider import hot_index, records
-from mfdb.node.requests import TakeOver
 from mfdb.rules.changeset import Header
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Manifest, SignedManifest
-from mfdb.rules.placement import Placement, SignedAgreement, SignedPlacement, fold
+from mfdb.rules.placement import Placement, SignedPlacement, fold
 from mfdb.rules.receipt import WriteReceipt, is_signed
 from replication.segment import SealedSegment
 
@@ -492,6 +490,11 @@ def is_dropped(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
     return view.get(b"d" + dataset + id_) is not None
 
 
+def has_shards(view: View, dataset: DatasetId) -> bool:
+    """Return whether a shard of a dataset lies here."""
+    return any(my_shards(view, bundle.certificate.segment) for bundle in segments(view, dataset))
+
+
 def forget(transaction: Transaction, dataset: DatasetId) -> None:
     """Remove all that is kept of a dataset; releases stay, for the court."""
     transaction.redefines.add(dataset)
@@ -521,61 +524,3 @@ def events_read(view: View) -> int:
 def put_events_read(transaction: Transaction, block: int) -> None:
     """Remember from which block on the chain's events must be read."""
     transaction.put(b"e", _number(block))
-
-
-# ---- take-overs begun
-
-
-class TakeOverJob(Record, frozen=True):
-    """A take-over that was begun, and the agreement it is done under."""
-
-    request: TakeOver
-    agreement: SignedAgreement
-
-
-def take_over(view: View, case: CaseId) -> TakeOverJob | None:
-    """Return what was begun to answer a conviction, or None."""
-    return records.get(view, b"t" + case, TakeOverJob)
-
-
-def take_overs(view: View) -> tuple[TakeOverJob, ...]:
-    """Return every take-over that was begun and not finished."""
-    return tuple(records.every(view, b"t", TakeOverJob))
-
-
-def finished_take_overs(view: View) -> tuple[TakeOverJob, ...]:
-    """Return every take-over that was finished, as long as its agreement runs."""
-    return tuple(records.every(view, b"w", TakeOverJob))
-
-
-def put_take_over(transaction: Transaction, job: TakeOverJob) -> None:
-    """Keep a take-over until it is finished."""
-    records.put(transaction, b"t" + job.request.case, job)
-
-
-def finish_take_over(transaction: Transaction, job: TakeOverJob) -> None:
-    """Keep a take-over as finished: should its entry be outranked, it is to be written again."""
-    transaction.delete(b"t" + job.request.case)
-    records.put(transaction, b"w" + job.request.case, job)
-
-
-def drop_take_over(transaction: Transaction, case: CaseId) -> None:
-    """Forget a take-over that cannot be finished, or whose agreement has ended."""
-    transaction.delete(b"t" + case)
-    transaction.delete(b"w" + case)
-
-
-def put_outranked(transaction: Transaction, dataset: DatasetId, provider: Address) -> None:
-    """Remember whose take-over stood in a placement log and no longer does, until it is told."""
-    transaction.put(b"v" + dataset + provider, b"")
-
-
-def outranked(view: View) -> tuple[tuple[DatasetId, Address], ...]:
-    """Return whose take-overs no longer stand, and who has not been told so."""
-    keys = (key for key, _ in view.scan(b"v"))
-    return tuple((DatasetId(Hash(key[1:33])), Address(key[33:])) for key in keys)
-
-
-def drop_outranked(transaction: Transaction, dataset: DatasetId, provider: Address) -> None:
-    """Take note that a provider was told."""
-    transaction.delete(b"v" + dataset + provider)

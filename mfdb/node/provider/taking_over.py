@@ -6,6 +6,10 @@
 Neither the owner nor any key is needed. What is begun is kept before the chain hears of it: the
 escrow lets one agreement replace a convicted one, so whoever registered it must see it through,
 over restarts and absent sources alike.
+
+Where the log that stands leaves nothing to take - somebody was convicted twice and another spare
+was first, or the owner has moved the shards - a take-over is given up and the spare free for the
+next loss. What it promised until then it keeps; its deposit is free when that agreement ends.
 """
 
 from __future__ import annotations
@@ -24,12 +28,15 @@ from mfdb.kernel.errors import (
     MfdbError,
     StripeLost,
     TransactionReverted,
+    UnknownDataset,
 )
 from mfdb.kernel.ids import Hash
 from mfdb.node.answers import DatasetState, Done
 from mfdb.node.placement_log import hand_over
-from mfdb.node.provider import shelf
+from mfdb.node.provider import agreements, shelf, take_overs
 from mfdb.node.provider.completing import fetch_shards
+from mfdb.node.provider.duties import is_fresh
+from mfdb.node.provider.take_overs import TakeOverJob
 from mfdb.node.requests import PutManifest, PutPlacement, TakeOver
 from mfdb.node.terms import storage_terms
 from mfdb.node.whereabouts import is_full, verify_state, whole_history
@@ -56,6 +63,7 @@ if TYPE_CHECKING:
     from mfdb.node.provider.sealing import Sealing
     from mfdb.node.requests import Request
     from mfdb.node.whereabouts import Whereabouts
+    from mfdb.rules.placement import Placement
 
 log = logging.getLogger(__name__)
 ROUNDS = 8
@@ -114,7 +122,7 @@ class TakingOver:
         await self._tell_outranked()
         await self._revive()
         with self._context.store.snapshot() as view:
-            begun = shelf.take_overs(view)
+            begun = take_overs.all_begun(view)
         for job in begun:
             try:
                 await self._see_through(job.request.case)
@@ -124,21 +132,34 @@ class TakingOver:
     async def _tell_outranked(self) -> None:
         """Let those whose take-over no longer stands know what does, so that they follow it."""
         with self._context.store.snapshot() as view:
-            untold = [(*one, shelf.placements(view, one[0])) for one in shelf.outranked(view)]
+            untold = [(*one, shelf.placements(view, one[0])) for one in take_overs.outranked(view)]
         for dataset, provider, entries in untold:
-            if await self._stands_at(provider, dataset, entries) is not None:
-                told = partial(shelf.drop_outranked, dataset=dataset, provider=provider)
+            if await self._has_heard(provider, dataset, entries):
+                told = partial(take_overs.drop_outranked, dataset=dataset, provider=provider)
                 await self._context.committer.submit(told)
+
+    async def _has_heard(
+        self, provider: Address, dataset: DatasetId, entries: tuple[SignedPlacement, ...]
+    ) -> bool:
+        """Tell somebody what stands; whoever gave up and forgot the dataset need not hear."""
+        try:
+            await hand_over(await self._context.directory.reach(provider), dataset, entries)
+        except UnknownDataset:
+            return True
+        except MfdbError as error:
+            log.warning("not told provider=0x%s %s", provider.hex(), error)
+            return False
+        return True
 
     async def _revive(self) -> None:
         """Begin again what was finished and then outranked; forget what has ended."""
         with self._context.store.snapshot() as view:
-            for job in shelf.finished_take_overs(view):
+            for job in take_overs.all_finished(view):
                 made = job.agreement.agreement
                 if made.end + made.tail_s < self._context.clock.now_s():
                     await self._forget(job.request.case)
                 elif _is_outranked(view, job):
-                    await self._context.committer.submit(partial(shelf.put_take_over, job=job))
+                    await self._context.committer.submit(partial(take_overs.put_begun, job=job))
 
     def _verified(self, request: TakeOver) -> Whereabouts:
         if not request.state.manifests:
@@ -152,22 +173,34 @@ class TakingOver:
         """Keep what is to be done, with the agreement it is done under, if it is not kept yet.
 
         Raises:
-            AccessDenied: this provider has a part in the dataset: each loss is to be one loss, also
-                when two are convicted at once and each one's survivors choose the same spare.
+            AccessDenied: this provider has, or is about to have, a part in the dataset: each loss
+                is to be one loss, also when two are convicted at once and each one's survivors
+                choose the same spare, or when the owner does. Or others hold what was lost by now.
         """
         agreement = await self._agreement(found, case)
-        job = shelf.TakeOverJob(request=request, agreement=agreement)
-        has_part = self._context.me in self._newest(found).placement.agreements
+        job = TakeOverJob(request=request, agreement=agreement)
+        newest = self._newest(found).placement
 
         def change(transaction: Transaction) -> None:
-            jobs = shelf.take_overs(transaction) + shelf.finished_take_overs(transaction)
-            if any(known.request.case == request.case for known in jobs):
+            if take_overs.of_case(transaction, request.case) is not None:
                 return
-            if has_part or any(_dataset_of(known) == _dataset_of(job) for known in jobs):
+            if self._context.me in newest.agreements or take_overs.of_subject(
+                transaction, agreement.agreement.subject
+            ):
                 raise AccessDenied("this provider holds a part of the dataset already")
-            shelf.put_take_over(transaction, job)
+            if self._has_signed(transaction, found):
+                raise AccessDenied("this provider is about to hold a part of it for the owner")
+            if not _left(newest, case):
+                raise AccessDenied("nothing is left to take over: others hold it by now")
+            take_overs.put_begun(transaction, job)
 
         await self._context.committer.submit(change)
+
+    def _has_signed(self, view: shelf.View, found: Whereabouts) -> bool:
+        """Return whether the owner has a promise of ours that it may still place."""
+        named = (found.manifest.subject, found.manifest.owner)
+        made = agreements.proposed_agreement(view, *named)
+        return made is not None and is_fresh(made.agreement, self._context.clock.now_s())
 
     async def _agreement(self, found: Whereabouts, case: CaseState) -> SignedAgreement:
         mandate = found.placement.mandate
@@ -198,7 +231,7 @@ class TakingOver:
             agreement=agreement, client_signature=b"", provider_signature=signature
         )
 
-    async def _register(self, job: shelf.TakeOverJob, found: Whereabouts) -> None:
+    async def _register(self, job: TakeOverJob, found: Whereabouts) -> None:
         """Register the agreement; one that the chain refuses is given up.
 
         Raises:
@@ -221,35 +254,50 @@ class TakingOver:
             raise
 
     async def _forget(self, case: CaseId) -> None:
-        await self._context.committer.submit(
-            lambda transaction: shelf.drop_take_over(transaction, case)
-        )
+        await self._context.committer.submit(lambda transaction: take_overs.drop(transaction, case))
 
     # ---- the work
 
     async def _see_through(self, case_id: CaseId) -> None:
-        """Do what is left of a take-over; doing any of it twice does no harm."""
+        """Do what is left of a take-over; doing any of it twice does no harm.
+
+        Raises:
+            AccessDenied: nothing is left of it: others hold it by now. It is given up.
+        """
         async with self._working.setdefault(case_id, asyncio.Lock()):
             with self._context.store.snapshot() as view:
-                job = shelf.take_over(view, case_id)
+                job = take_overs.begun(view, case_id)
             case = await self._context.chain.case(case_id)
             if job is None or case is None:
                 return
             found = self._newest(self._verified(job.request))
             await self._register(job, found)
             found, entry = await self._placed(job, case)
+            if entry is None:
+                await self._context.committer.submit(partial(self._give_up, job=job))
+                raise AccessDenied("nothing is left to take over: others hold it by now")
             await self._settle(case, await self._restore_lost(job.request, found, entry))
             for bundle in found.segments:
                 await self._restore(found, entry, bundle)
-            await self._context.committer.submit(partial(shelf.finish_take_over, job=job))
+            await self._context.committer.submit(partial(take_overs.finish, job=job))
+
+    def _give_up(self, transaction: Transaction, job: TakeOverJob) -> None:
+        """Forget a take-over, and its dataset unless something of it is placed or promised here."""
+        take_overs.drop(transaction, job.request.case)
+        placement = shelf.placement(transaction, job.dataset, self._context.network)
+        has_part = self._context.me in placement.agreements
+        if not has_part and not shelf.has_shards(transaction, job.dataset):
+            shelf.forget(transaction, job.dataset)
 
     async def _placed(
-        self, job: shelf.TakeOverJob, case: CaseState
-    ) -> tuple[Whereabouts, SignedPlacement]:
-        """Return where the dataset stands once our entry is in it and everybody who answers agrees.
+        self, job: TakeOverJob, case: CaseState
+    ) -> tuple[Whereabouts, SignedPlacement | None]:
+        """Return where the dataset stands once everybody who answers agrees, and our entry in it.
 
         Whoever was away when it was told first would not let us read its shard, so that all are
-        told every time. Another take-over may outrank ours: then ours follows it.
+        told every time. Another entry may outrank ours: then ours follows it, or there is none
+        because nothing is left to take. Only what all agree on may be given up: were ours still
+        the one that stands for somebody, we would owe it the shards.
 
         Raises:
             BadProof: others keep changing it; it is tried again later.
@@ -257,12 +305,16 @@ class TakingOver:
         for _ in range(ROUNDS):
             found = self._newest(self._verified(job.request))
             entry = self._known_entry(found, job.agreement)
-            if entry is None:
+            if entry is None and self._may_take(found.placement, case):
                 entry = self._entry(found, case, job.agreement)
                 await self._adopt(found, entry, job.agreement)
             elif await self._agreed(found):
                 return found, entry
         raise BadProof("other take-overs keep changing the placement", hint="it is tried again")
+
+    def _may_take(self, placement: Placement, case: CaseState) -> bool:
+        """Return whether something is left to take, and we hold nothing yet: each loss is one."""
+        return self._context.me not in placement.providers and bool(_left(placement, case))
 
     async def _agreed(self, found: Whereabouts) -> bool:
         """Tell everybody of the placement; False if somebody knows of one that outranks it."""
@@ -299,15 +351,14 @@ class TakingOver:
     def _entry(
         self, found: Whereabouts, case: CaseState, agreement: SignedAgreement
     ) -> SignedPlacement:
-        convicted = _lost_agreement(found, case).provider
-        slots = [s for s, holder in sorted(found.placement.shards.items()) if holder == convicted]
         entry = PlacementEntry(
             network=self._context.network.id,
             dataset=found.manifest.dataset,
             number=found.placement.number + 1,
             previous=found.placement.head,
             assignments=tuple(
-                Assignment(role=Role.SHARD, slot=slot, provider=self._context.me) for slot in slots
+                Assignment(role=Role.SHARD, slot=slot, provider=self._context.me)
+                for slot in _left(found.placement, case)
             ),
             agreements=(agreement,),
             mandate=None,
@@ -426,14 +477,17 @@ class TakingOver:
         return SignedStoreReceipt(receipt=receipt, signature=signature)
 
 
-def _dataset_of(job: shelf.TakeOverJob) -> DatasetId:
-    return job.request.state.manifests[0].manifest.dataset
-
-
-def _is_outranked(view: shelf.View, job: shelf.TakeOverJob) -> bool:
+def _is_outranked(view: shelf.View, job: TakeOverJob) -> bool:
     """Return whether the log that stands lacks a take-over; one that is not kept lacks nothing."""
-    entries = shelf.placements(view, _dataset_of(job))
+    entries = shelf.placements(view, job.dataset)
     return entries != () and all(job.agreement not in s.entry.agreements for s in entries)
+
+
+def _left(placement: Placement, case: CaseState) -> list[int]:
+    """Return the slots that are still placed under the convicted agreement."""
+    made = {signed.agreement.id: who for who, signed in placement.agreements.items()}
+    convicted = made.get(case.agreement)
+    return [slot for slot, holder in sorted(placement.shards.items()) if holder == convicted]
 
 
 def _lost_agreement(found: Whereabouts, case: CaseState) -> Agreement:

@@ -18,8 +18,8 @@ from mfdb.rules.manifest import Profile
 from mfdb.rules.placement import Assignment, PlacementEntry, Role, SignedPlacement
 from mfdb.rules.signing import digest_of, sign
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
+from tests.fixtures.repairs import convict, everybody
 from tests.unit.node.test_moving import ALL, letters, moving_town
-from tests.unit.node.test_repairing import convict, everybody
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import DatasetId

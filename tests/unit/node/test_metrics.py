@@ -17,7 +17,7 @@ from mfdb.node.provider.figures import Figures
 from mfdb.node.provider.metrics import serving_metrics
 from mfdb.node.requests import GetDataset
 from tests.fixtures.node_town import Town, in_town, sealed_town
-from tests.unit.node.test_repairing import convict, repaired
+from tests.fixtures.repairs import convict, repaired
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import DatasetId

@@ -9,14 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from mfdb.chain.port import CaseStatus, OpenCase, Unstake
-from mfdb.kernel.errors import DeadlineExceeded, NoProviders, StoreFull
+from mfdb.kernel.errors import AccessDenied, DeadlineExceeded, NoProviders, StoreFull
 from mfdb.kernel.ids import Wei
-from mfdb.node.answers import SealedReport, SealReport
+from mfdb.node.answers import SealedReport, SealReport, Signed
 from mfdb.node.client import moving
 from mfdb.node.client.moving import Change
 from mfdb.node.client.watching import SUSPECT_S
 from mfdb.node.provider import shelf
-from mfdb.node.requests import PutShard, Recode, SealNow
+from mfdb.node.requests import ProposeAgreement, PutShard, Recode, SealNow
 from mfdb.rules.manifest import Profile
 from mfdb.rules.records import DRAINING
 from replication.moving import joining
@@ -130,6 +130,33 @@ async def test_where_nobody_can_take_over_nothing_changes(town: Town) -> None:
 
 
 @in_town
+async def test_who_refuses_to_join_is_passed_over(town: Town) -> None:
+    _, dataset, remote = await moving_town(town, 8)
+
+    def refuse(*_: object) -> Signed:
+        raise AccessDenied("this provider is just taking over what another lost of the dataset")
+
+    spares = {stand.me: stand for stand in town.stands[6:]}
+    manifest = (await remote._lookup.look(dataset)).manifest
+    (best,) = await remote._placer.choose(manifest, 1, among=spares.keys())
+    refusing = spares.pop(best.correspondent.identity)
+    refusing.node._server._answering = {
+        **refusing.node._server._answering,
+        ProposeAgreement: refuse,
+    }
+    change = Change(profile=Profile(), leaving=frozenset({town.stands[0].me}))
+    assert (await remote.move(dataset, change)).joined == 1
+    _, shards = await placed(remote, dataset)
+    assert set(spares) <= set(shards)
+    assert refusing.me not in shards
+    change = Change(
+        profile=Profile(), leaving=frozenset({town.stands[1].me}), among=frozenset(spares)
+    )
+    with pytest.raises(NoProviders):
+        await remote.move(dataset, change)
+
+
+@in_town
 async def test_a_move_that_was_cut_off_is_gone_on_with(town: Town) -> None:
     _, dataset, remote = await moving_town(town, 8)
     leaver = town.stands[0]
@@ -155,6 +182,7 @@ async def recode(
     dataset: DatasetId,
     profile: Profile,
     tell: Callable[[str], object] = lambda _: None,
+    leaving: frozenset[Address] = frozenset(),
 ) -> None:
     now = bob.replica.known(dataset).manifest
     after = signed(
@@ -165,7 +193,31 @@ async def recode(
         await remote.publish(after)
         bob.replica.add_manifests([after])
 
-    await remote.move(dataset, Change(profile=profile, publish=publish, tell=tell))
+    change = Change(profile=profile, publish=publish, tell=tell, leaving=leaving)
+    await remote.move(dataset, change)
+
+
+@in_town
+async def test_nobody_holds_two_shards_while_one_leaves_and_the_code_shrinks(town: Town) -> None:
+    bob, dataset, remote = await moving_town(town, 6)
+    leaver = town.stands[1]
+    held: list[int] = []
+
+    def count(_: str) -> None:
+        for stand in town.stands:
+            with stand.store.snapshot() as view:
+                keeps = dataset in shelf.datasets(view)
+            if keeps:
+                shards = list(stand.context.placement(dataset).shards.values())
+                held.append(max(shards.count(one) for one in shards))
+
+    await recode(town, bob, remote, dataset, Profile(k=3, n=5), count, frozenset({leaver.me}))
+    count("in the end")
+    assert set(held) == {1}
+    replicas, shards = await placed(remote, dataset)
+    assert len(shards) == 5
+    assert leaver.me not in replicas + shards
+    assert await letters(town, dataset, replicas) == ALL
 
 
 @in_town

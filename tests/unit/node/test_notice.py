@@ -9,8 +9,8 @@ from mfdb.chain.port import CaseClosed, CaseOpened
 from mfdb.node.provider import shelf
 from mfdb.node.provider.notice import PATIENCE_S
 from tests.fixtures.node_town import TERMS, Stand, Town, in_town, sealed_town
+from tests.fixtures.repairs import events, everybody
 from tests.unit.node.test_moving import letters
-from tests.unit.node.test_repairing import events, everybody
 
 if TYPE_CHECKING:
     import pytest

@@ -14,8 +14,6 @@ from mfdb.chain.port import (
     CaseOpened,
     CaseStatus,
     CompensationPaid,
-    OpenCase,
-    RecordBeacon,
 )
 from mfdb.kernel.errors import (
     AccessDenied,
@@ -25,101 +23,28 @@ from mfdb.kernel.errors import (
     StripeLost,
     UnknownIdentity,
 )
-from mfdb.node.answers import DatasetState, Proofs
-from mfdb.node.provider import shelf
+from mfdb.node.provider import shelf, take_overs
 from mfdb.node.requests import Audit, SealNow, TakeOver
-from tests.fixtures.node_town import TERMS, Person, Stand, Town, in_town, sealed_town
+from tests.fixtures.node_town import TERMS, Person, Town, in_town, sealed_town
+from tests.fixtures.repairs import (
+    LOST,
+    accuse,
+    asked,
+    bundle_at,
+    charge,
+    convict,
+    epoch_with_beacon,
+    events,
+    everybody,
+    holder,
+    lose,
+    repaired,
+    sentence,
+)
 
 if TYPE_CHECKING:
-    from mfdb.kernel.ids import CaseId, DatasetId, Hash, SegmentId
-    from replication.segment import SealedSegment, SignedStoreReceipt
-
-LOST = 5
-
-
-def bundle_at(stand: Stand, dataset: DatasetId) -> SealedSegment:
-    with stand.store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
-    return bundle
-
-
-def shard_receipt(stand: Stand, dataset: DatasetId, shard: int) -> SignedStoreReceipt:
-    return next(s for s in bundle_at(stand, dataset).receipts if s.receipt.shard == shard)
-
-
-def receipt_of(town: Town, dataset: DatasetId, shard: int) -> SignedStoreReceipt:
-    return shard_receipt(town.stands[0], dataset, shard)
-
-
-def holder(town: Town, dataset: DatasetId, shard: int) -> Stand:
-    return town.stand(town.stands[0].context.placement(dataset).shards[shard])
-
-
-def lose(stand: Stand, segment: SegmentId, shard: int = LOST) -> None:
-    stand.store.write([(shelf.shard_key(segment, shard), None)])
-
-
-def events(town: Town, kind: type) -> list[object]:
-    return [seen.event for seen in town.world.seen(0) if isinstance(seen.event, kind)]
-
-
-async def everybody(town: Town, *looks: str) -> None:
-    for stand in town.stands:
-        for name in looks:
-            await stand.node.looks[name]()
-
-
-async def epoch_with_beacon(town: Town) -> tuple[int, Hash]:
-    await asyncio.sleep(TERMS.epoch_s)
-    chain = town.world.chain()
-    epoch = (await chain.head()).time_s // TERMS.epoch_s
-    if await chain.beacon(epoch) is None:
-        await asyncio.sleep(10)
-        await chain.send(RecordBeacon(epoch=epoch), town.stands[0].keys.account)
-    beacon = await chain.beacon(epoch)
-    assert beacon is not None
-    return epoch, beacon
-
-
-async def accuse(town: Town, dataset: DatasetId, accuser: Stand, shard: int = LOST) -> CaseId:
-    return await charge(town, receipt_of(town, dataset, shard), accuser)
-
-
-async def charge(town: Town, signed: SignedStoreReceipt, accuser: Stand) -> CaseId:
-    epoch, _ = await epoch_with_beacon(town)
-    call = OpenCase(receipt=signed.receipt, signature=signed.signature, epoch=epoch, draw=0)
-    mined = await town.world.chain().send(call, accuser.keys.account)
-    assert mined.case is not None
-    return mined.case
-
-
-async def convict(town: Town, dataset: DatasetId, segment: SegmentId, shard: int = LOST) -> CaseId:
-    """Return the case in which the holder of the lost shard was convicted."""
-    lose(holder(town, dataset, shard), segment, shard)
-    return await sentence(town, await accuse(town, dataset, town.stands[0], shard))
-
-
-async def sentence(town: Town, case: CaseId) -> CaseId:
-    """Let the window pass in which the accused could have answered."""
-    await everybody(town, "court")
-    await asyncio.sleep(1_001)
-    await everybody(town, "court")
-    assert (await town.world.chain().case(case)).status is CaseStatus.GUILTY  # type: ignore[union-attr]  # it was opened
-    return case
-
-
-def asked(
-    town: Town, dataset: DatasetId, segment: SegmentId, case: CaseId, shard: int = LOST
-) -> TakeOver:
-    with town.stands[0].store.snapshot() as view:
-        state = DatasetState(
-            manifests=shelf.manifests(view, dataset),
-            placements=shelf.placements(view, dataset),
-            segments=shelf.segments(view, dataset),
-        )
-    agreement = receipt_of(town, dataset, shard).receipt.agreement
-    return TakeOver(case=case, agreement=agreement, segment=segment, state=state)
-
+    from mfdb.kernel.ids import DatasetId, SegmentId
+    from mfdb.node.answers import Proofs
 
 # ---- audits
 
@@ -250,12 +175,6 @@ async def test_silence_is_convicted_after_the_window_and_not_before(town: Town) 
 # ---- repair
 
 
-async def repaired(town: Town) -> None:
-    for _ in range(8):
-        await asyncio.sleep(10)
-        await everybody(town, "court", "repairing", "taking over")
-
-
 def check_repaired(town: Town, bob: Person, dataset: DatasetId, segment: SegmentId) -> None:
     spare = town.stands[6]
     assert spare.shards.read(segment, LOST)
@@ -359,7 +278,7 @@ async def test_a_take_over_survives_a_crash_after_the_chain_knows_of_it(town: To
     await everybody(town, "healing")
     check_repaired(town, bob, dataset, segment)
     with spare.store.snapshot() as view:
-        assert shelf.take_overs(view) == ()
+        assert take_overs.all_begun(view) == ()
 
 
 @in_town
@@ -373,72 +292,6 @@ async def test_two_who_ask_at_once_make_one_agreement(town: Town) -> None:
     )
     assert len(events(town, AgreementRegistered)) == 7
     check_repaired(town, bob, dataset, segment)
-
-
-@in_town
-async def test_two_take_overs_at_once_follow_each_other(town: Town) -> None:
-    _, dataset, segment = await sealed_town(town, 8)
-    slots = {4: town.stands[6], LOST: town.stands[7]}
-    cases = {slot: await convict(town, dataset, segment, slot) for slot in slots}
-    requests = {slot: asked(town, dataset, segment, cases[slot], slot) for slot in slots}
-    done = await asyncio.gather(
-        *(
-            spare.taking_over.on_take_over(requests[slot], town.stands[0].me)
-            for slot, spare in slots.items()
-        ),
-        return_exceptions=True,
-    )
-    # Whose entry is outranked is refused the shards; once it has written another it goes on.
-    failed = [one for one in done if isinstance(one, BaseException)]
-    assert all(isinstance(error, StripeLost) for error in failed)
-    await repaired(town)
-    await everybody(town, "healing")
-    for stand in (*town.stands[:4], *slots.values()):
-        placement = stand.context.placement(dataset)
-        assert placement.number == 2
-        for slot, spare in slots.items():
-            assert placement.shards[slot] == spare.me
-            agreement = shard_receipt(stand, dataset, slot).receipt.agreement
-            assert agreement == placement.agreement_of(spare.me)
-
-
-@in_town
-async def test_who_was_outranked_is_told_though_the_teller_was_started_again(town: Town) -> None:
-    _, dataset, segment = await sealed_town(town, 8)
-    cases = {slot: await convict(town, dataset, segment, slot) for slot in (4, LOST)}
-    requests = {slot: asked(town, dataset, segment, cases[slot], slot) for slot in cases}
-    outranking, outranked = sorted(cases, key=lambda slot: cases[slot])
-    first, second = town.stands[6], town.stands[7]
-    await first.taking_over.on_take_over(requests[outranked], town.stands[0].me)
-    await second.taking_over.on_take_over(requests[outranking], town.stands[0].me)
-    assert first.context.placement(dataset).shards[outranked] == first.me
-    teller = await town.stands[0].crash()
-    await teller.taking_over.look()
-    told = first.context.placement(dataset).shards
-    assert told == teller.context.placement(dataset).shards
-    assert told[outranking] == second.me
-    with teller.store.snapshot() as view:
-        assert shelf.outranked(view) == ()
-
-
-@in_town
-async def test_a_spare_takes_over_once_and_leaves_the_second_loss_to_another(town: Town) -> None:
-    _, dataset, segment = await sealed_town(town, 8)
-    cases = {slot: await convict(town, dataset, segment, slot) for slot in (4, LOST)}
-    first, second = (asked(town, dataset, segment, case, slot) for slot, case in cases.items())
-    spare, survivor = town.stands[6].taking_over, town.stands[0].me
-    done = await asyncio.gather(
-        *(spare.on_take_over(request, survivor) for request in (first, second)),
-        return_exceptions=True,
-    )
-    assert sum(isinstance(one, AccessDenied) for one in done) == 1
-    with pytest.raises(AccessDenied, match="already"):
-        await spare.on_take_over(second, survivor)
-    await spare.on_take_over(first, survivor)
-    assert len(events(town, AgreementRegistered)) == 7
-    await repaired(town)
-    shards = town.stands[0].context.placement(dataset).shards
-    assert len(set(shards.values())) == len(shards) == 6
 
 
 @in_town

@@ -14,7 +14,7 @@ from mfdb.node.client import reports
 from mfdb.sql.convert import to_stored
 from mfdb.sql.types import parse_type
 from tests.fixtures.node_town import Town, in_town, sealed_town
-from tests.unit.node.test_repairing import convict, repaired
+from tests.fixtures.repairs import convict, repaired
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import DatasetId
