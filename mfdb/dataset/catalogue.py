@@ -146,7 +146,7 @@ def _check_neighbours(working: Working, manifest: Manifest) -> None:
 def forget(working: Working, known: Known, *, reason: str) -> None:
     """Remove a dataset and everything that is kept of it."""
     manifest = known.manifest
-    for table in b"mgockzrpvxwduijfslq" + BLOCK_TABLES:
+    for table in b"mgockzrpvxwhduijfslq" + BLOCK_TABLES:
         for key, _ in list(working.scan(bytes([table]) + manifest.dataset)):
             working.delete(key)
     if find_dataset(working, manifest.owner, manifest.name) == manifest.dataset:

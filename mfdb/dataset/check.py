@@ -23,17 +23,16 @@ from mfdb.dataset.contents import Contents
 from mfdb.dataset.indexes import indexes_of
 from mfdb.dataset.layout import (
     Envelope,
-    RowState,
     StoredRow,
     Verdict,
     of_dataset,
-    row_key,
     shown_key,
     unique_prefix,
 )
 from mfdb.dataset.ledger.check import LedgerCheck
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.opener import Opened
+from mfdb.dataset.row_runs import load_state, scan_states
 from mfdb.dataset.rows import row_reader
 from mfdb.dataset.salts import load_entry
 from mfdb.dataset.table import ordered_values
@@ -189,9 +188,7 @@ class _Check:
 
     def _states(self) -> None:
         shown = 0
-        for key, value in self._snapshot.scan(of_dataset(b"w", self._dataset)):
-            row = RowId(key[33:])
-            state = parse(RowState, value)
+        for row, state in scan_states(self._snapshot, self._dataset):
             if set(state.heads) != self._heads.pop(row, set()):
                 self._say(f"row {row.hex()[:16]} has other heads than the log gives it")
             elif state.shown:
@@ -211,7 +208,7 @@ class _Check:
 
         Called changeset by changeset, because opening one opens all its rows.
         """
-        state = load(self._snapshot, RowState, row_key(self._dataset, row))
+        state = load_state(self._snapshot, self._dataset, row)
         if state is None or state.shown != version:
             return
         stored = load(self._snapshot, StoredRow, shown_key(self._dataset, state.locator))

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset.layout import (
     Envelope,
-    RowState,
     StoredRow,
     envelope_key,
-    row_key,
     shown_key,
 )
 from mfdb.dataset.layouts import renamer
 from mfdb.dataset.opener import NO_KEY, Opened, Unreadable, open_changeset_rows
+from mfdb.dataset.row_runs import load_state
 from mfdb.dataset.salts import load_entry
 from mfdb.dataset.schema import fitter
 from mfdb.dataset.working import load
@@ -67,7 +66,7 @@ class Contents:
     def shown(self, version: VersionMeta) -> dict[str, Any] | None:
         """Return the values of a version by column name, or None when they cannot be had."""
         dataset = self._known.manifest.dataset
-        state = load(self._source, RowState, row_key(dataset, version.row))
+        state = load_state(self._source, dataset, version.row)
         if state is not None and state.shown == version.version:
             row = load(self._source, StoredRow, shown_key(dataset, state.locator))
             if row is not None:

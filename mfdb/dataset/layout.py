@@ -14,6 +14,7 @@
 | `r` dataset changeset                 | write receipts                                      |
 | `p` dataset missing changeset         | nothing: the changeset waits for what is missing    |
 | `w` dataset row                       | `RowState`: heads, and where the row is shown       |
+| `h` dataset stem                      | `RowRuns`: rows that nobody changed since           |
 | `v` dataset version                   | `VersionMeta` of versions superseded long ago       |
 | `x` dataset version                   | `VersionMeta` before the last revocation            |
 | `l` dataset last-sequence             | `LedgerEntry`: a signed header, by its last change  |
@@ -32,7 +33,8 @@ rebuilt from `m`, `c`, `k` and `z`, or from `m`, `l` and `q`. `mfdb.dataset.ledg
 datasets have a ledger; they have no `o c k z r p w v x f`.
 
 Row ids are hashes, so that every table under them costs a page of its own per row: hence only `w`
-is written for a new row, and the versions stand in it (a few of them, the rest in `v`).
+is written for a new row, and the versions stand in it (a few of them, the rest in `v`). For a run
+of one's own new rows there is one `h` instead (`mfdb.dataset.row_runs`).
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.dataset.acceptance import VersionMeta
 from mfdb.kernel.codec import Record
 from mfdb.kernel.ids import ChangesetId, DatasetId, Hash, RowId, VersionId
-from mfdb.rules.changeset import Changeset
+from mfdb.rules.changeset import STEM_FIRST_BYTES, Changeset
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.receipt import WriteReceipt
 from mfdb.store.ordered import pack
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
 
-FORMAT = 3
+FORMAT = 4
 FORMAT_KEY = b"F"
 
 
@@ -102,6 +104,26 @@ class RowState(Record, frozen=True, gc=False):
     def heads(self) -> tuple[VersionId, ...]:
         """The ids of the valid heads."""
         return tuple(version.version for version in self.versions)
+
+
+class RowRun(Record, frozen=True, gc=False):
+    """Rows that one changeset inserted, shown one after the other from change `place` on.
+
+    `rest` is what follows the index in their ids (`mfdb.rules.changeset`).
+    """
+
+    rest: bytes
+    changeset: ChangesetId
+    count: int
+    place: int
+    author: bytes
+    hlc: int
+
+
+class RowRuns(Record, frozen=True):
+    """The runs whose rows' ids begin alike."""
+
+    runs: tuple[RowRun, ...]
 
 
 class StoredRow(Record, frozen=True, gc=False):
@@ -222,6 +244,11 @@ def former_version_key(dataset: DatasetId, version: VersionId) -> bytes:
 def row_key(dataset: DatasetId, row: RowId) -> bytes:
     """Return the key of a row's state."""
     return b"w" + dataset + row
+
+
+def runs_key(dataset: DatasetId, row: bytes) -> bytes:
+    """Return the key of the runs that a row may be in."""
+    return b"h" + dataset + row[:STEM_FIRST_BYTES]
 
 
 def entries_key(dataset: DatasetId, last: int) -> bytes:

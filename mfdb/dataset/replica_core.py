@@ -12,6 +12,8 @@ from itertools import islice, repeat
 from threading import RLock
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mfdb.dataset import catalogue
 from mfdb.dataset.blocks.keeper import Blocks
 from mfdb.dataset.blocks.tail import drop_blocks
@@ -50,6 +52,8 @@ _SINGLE_RECORDS = 1
 """The format in which each version, change and key log entry was a record of its own."""
 _ALL_SEALED = 2
 """The format in which datasets that live on one machine only were sealed like all others."""
+_BY_ROW = 3
+"""The format in which every row of a sealed dataset had a state of its own."""
 _FEED_BYTES = 8
 _RECENT_ROWS = 1024
 """Deleted or replaced rows whose old values stay at hand for live subscribers."""
@@ -145,6 +149,10 @@ class ReplicaCore:
                 info = self._modernise(working)
         if info.format == _ALL_SEALED:
             info = self._open_ledgers()
+        if info.format == _BY_ROW:  # what is there is read on
+            with self._writing() as working:
+                info = msgspec.structs.replace(info, format=FORMAT)
+                save(working, FORMAT_KEY, info)
         if info.format != FORMAT:
             raise WrongVersion(
                 f"the directory has format {info.format}, this release reads {FORMAT}",
@@ -205,7 +213,7 @@ class ReplicaCore:
 
     def _show_sealed(self, working: Working, known: Known) -> None:
         drop_blocks(working, known.manifest.dataset)
-        for table in b"vwdujf":
+        for table in b"vwhdujf":
             for key, _ in list(working.scan(of_dataset(bytes([table]), known.manifest.dataset))):
                 working.delete(key)
         batch = self._batch(working, known)

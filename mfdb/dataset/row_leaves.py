@@ -5,21 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mfdb.dataset.layout import RowState, of_dataset
+from mfdb.dataset.row_runs import scan_states
 from mfdb.dataset.states import version_in
-from mfdb.dataset.working import parse
 from mfdb.rules.row_tree import PLACE_BYTES, grow, row_leaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mfdb.dataset.acceptance import VersionMeta
+    from mfdb.dataset.layout import RowState
     from mfdb.kernel.ids import DatasetId, VersionId
     from mfdb.rules.row_tree import RowLeaf, RowTree
     from mfdb.store.port import Snapshot, Store
 
-_ABOVE = b"\xff" * PLACE_BYTES + b"\x00"
-"""What follows a place in no row's id."""
+_LAST = b"\xff" * (32 - PLACE_BYTES)
+"""The end of the highest row id with a place."""
 
 
 class RowLeaves:
@@ -65,7 +65,5 @@ def _unknown(snapshot: Snapshot, dataset: DatasetId, leaf: RowLeaf) -> Iterator[
 def _states(
     snapshot: Snapshot, dataset: DatasetId, first: bytes, last: bytes
 ) -> Iterator[tuple[bytes, RowState]]:
-    prefix = of_dataset(b"w", dataset)
-    at = len(prefix)
-    for key, value in snapshot.scan(prefix + first, prefix + last + _ABOVE):
-        yield key[at : at + PLACE_BYTES], parse(RowState, value)
+    for row, state in scan_states(snapshot, dataset, first, last + _LAST):
+        yield row[:PLACE_BYTES], state

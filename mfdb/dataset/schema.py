@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.rules.manifest import Ordering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mfdb.rules.manifest import Column, Manifest
 
@@ -24,6 +24,10 @@ _INTERVAL = re.compile(
     r"\d{23}!(-?[1-9]\d{0,10}|0),(-?[1-9]\d{0,9}|0),(-?[1-9]\d{0,19}|0)\Z", re.ASCII
 )
 _DECIMAL = re.compile(r"-?\d{1,1001}(\.\d{1,1000})?\Z", re.ASCII)
+
+
+_BY_VALUE = frozenset({"DECIMAL", "MFT", "INTERVAL"})
+_TEXTS = frozenset({"TEXT", "VARCHAR", "JSON"})
 
 
 def _integer(bounds: range) -> Callable[[Any], bool]:
@@ -71,6 +75,30 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "UUID": _octets(16),
     "IDENTITY": _octets(20),
 }
+
+
+def all_fit(manifest: Manifest, rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Return whether the values of many rows, in the order of the columns, fit all columns."""
+    return all(
+        _column_fits(column, values)
+        for column, values in zip(manifest.columns, zip(*rows, strict=True), strict=True)
+    )
+
+
+def _column_fits(column: Column, values: Sequence[Any]) -> bool:
+    found = set(map(type, values))
+    if type(None) in found:
+        if column.not_null:
+            return False
+        found.remove(type(None))
+        values = [value for value in values if value is not None]
+    name = column.type.partition("(")[0]
+    fit = _FITS.get(name, _never)
+    if found == {int} and name not in _BY_VALUE:
+        return fit(min(values)) and fit(max(values))
+    if found == {str} and name in _TEXTS:
+        return True
+    return all(map(fit, values))
 
 
 def fitter(manifest: Manifest) -> Callable[[Mapping[str, Any]], str]:

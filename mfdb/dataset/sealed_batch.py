@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mfdb.dataset import indexes
 from mfdb.dataset.contents import Contents
 from mfdb.dataset.history import Admitted, History
+from mfdb.dataset.new_runs import NewRuns
 from mfdb.dataset.opener import Opened
 from mfdb.dataset.outcome import Applied
 from mfdb.dataset.table import Table
@@ -37,18 +38,27 @@ class SealedBatch:
         self._known = known
         self._keyring = keyring
         self._plain: dict[ChangesetId, tuple[Opened | None, ...]] = {}
+        self._runs = NewRuns(working, known, tail)
         self.history = History(working, known, now_s=now_s, opens=self._opens)
         self.gone: dict[int, StoredRow] = {}
         """The rows that were replaced or removed, by the sequence number of the change."""
 
     def add_own(self, draft: Draft, admitted: Admitted | None = None) -> None:
         """Take in what this process composed itself, and need not open again."""
+        self.history.add_own(
+            draft.changeset, draft.data, draft.entry, admitted, show=lambda: self._shows(draft)
+        )
+
+    def _shows(self, draft: Draft) -> bool:
+        """Show the rows of a draft in one go, or note what need not be opened to show them."""
+        if not self.history.touched and self._runs.show(draft):
+            return True
         author = draft.changeset.header.identity
         self._plain[draft.entry.changeset] = tuple(
             None if values is None else Opened(values=values, author=author)
             for values in draft.values
         )
-        self.history.add_own(draft.changeset, draft.data, draft.entry, admitted)
+        return False
 
     def add_acknowledged(self, draft: Draft, admitted: Admitted | None = None) -> None:
         """Take in what this process composed, and a quorum acknowledged since.

@@ -12,17 +12,16 @@ from mfdb.dataset.layout import (
     Envelope,
     FeedBlock,
     FeedEntry,
-    RowState,
     StoredRow,
     Verdict,
     feed_key,
     former_version_key,
     of_dataset,
-    row_key,
     shown_key,
 )
 from mfdb.dataset.opener import Unreadable
 from mfdb.dataset.outcome import Conflict, RowChanged
+from mfdb.dataset.row_runs import load_state, scan_states
 from mfdb.dataset.states import version_in
 from mfdb.dataset.table import last_sequence
 from mfdb.dataset.working import load, parse
@@ -86,14 +85,13 @@ class SealedFeed:
         """Return the rows that may be seen, in the order in which they were first shown."""
         found = []
         dataset = self._dataset
-        for key, value in self._snapshot.scan(of_dataset(b"w", dataset)):
-            state = parse(RowState, value)
+        for row, state in scan_states(self._snapshot, dataset):
             version = VersionId(state.shown)
             if not version:
                 continue
             meta = None if sees.all else version_in(self._snapshot, dataset, state, version)
             if sees.all or (meta is not None and sees.row(meta.view)):
-                found.append((int.from_bytes(state.place, "big"), RowId(key[33:]), version))
+                found.append((int.from_bytes(state.place, "big"), row, version))
         return sorted(found)
 
     def of_version(self, row: RowId, version: VersionId) -> StoredRow | None:
@@ -104,7 +102,7 @@ class SealedFeed:
         values = Contents(self._snapshot, self._known, self._private_key).shown(meta)
         if values is None:
             return None
-        state = load(self._snapshot, RowState, row_key(self._dataset, meta.row))
+        state = load_state(self._snapshot, self._dataset, meta.row)
         stored = None
         if state is not None and state.shown == version:
             stored = load(self._snapshot, StoredRow, shown_key(self._dataset, state.locator))
@@ -139,8 +137,7 @@ class SealedFeed:
         """Yield the heads that lost, what cannot be read, and what still waits."""
         contents = Contents(self._snapshot, self._known, self._private_key)
         dataset = self._dataset
-        for _, value in self._snapshot.scan(of_dataset(b"w", dataset)):
-            state = parse(RowState, value)
+        for _, state in scan_states(self._snapshot, dataset):
             if state.versions:
                 yield from _row_conflicts(self._known, list(state.versions), contents)
         for _, value in self._snapshot.scan(of_dataset(b"c", dataset)):
@@ -150,7 +147,7 @@ class SealedFeed:
 
     def shown_version(self, row: RowId) -> VersionId | None:
         """Return the version in which a row is shown, or None."""
-        state = load(self._snapshot, RowState, row_key(self._dataset, row))
+        state = load_state(self._snapshot, self._dataset, row)
         return VersionId(state.shown) if state and state.shown else None
 
     # ---- headers, for revocations
@@ -181,7 +178,7 @@ class SealedFeed:
 
     def _meta(self, row: RowId, version: VersionId) -> VersionMeta | None:
         """Return what everybody can see of a row's version, or None if it is not known."""
-        state = load(self._snapshot, RowState, row_key(self._dataset, row))
+        state = load_state(self._snapshot, self._dataset, row)
         return version_in(self._snapshot, self._dataset, state, version)
 
     def _former_meta(self, row: RowId, version: VersionId) -> VersionMeta | None:

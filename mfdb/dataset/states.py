@@ -8,14 +8,14 @@ import msgspec
 
 from mfdb.dataset.acceptance import VersionMeta
 from mfdb.dataset.layout import RowState, of_dataset, row_key, version_key
+from mfdb.dataset.row_runs import load_state, scan_states
 from mfdb.dataset.working import load, parse, save
-from mfdb.kernel.ids import RowId, VersionId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mfdb.dataset.working import Working
-    from mfdb.kernel.ids import DatasetId
+    from mfdb.kernel.ids import DatasetId, RowId, VersionId
     from mfdb.store.port import Snapshot
 
 PAST = 4
@@ -36,7 +36,7 @@ class States:
         try:
             return self._kept[row]
         except KeyError:
-            found = load(self._working, RowState, row_key(self._dataset, row))
+            found = load_state(self._working, self._dataset, row)
             self._kept[row] = found
             return found
 
@@ -48,8 +48,7 @@ class States:
     def all(self) -> list[tuple[RowId, RowState]]:
         """Return the states of all rows."""
         self.flush()
-        found = self._working.scan(of_dataset(b"w", self._dataset))
-        return [(RowId(key[33:]), parse(RowState, value)) for key, value in found]
+        return list(scan_states(self._working, self._dataset))
 
     def flush(self) -> None:
         """Write the states that changed."""
@@ -96,8 +95,7 @@ def version_in(
 
 def all_versions(source: Snapshot, dataset: DatasetId) -> Iterator[VersionMeta]:
     """Yield every version of every row."""
-    for _, value in source.scan(of_dataset(b"w", dataset)):
-        state = parse(RowState, value)
+    for _, state in scan_states(source, dataset):
         yield from (*state.versions, *state.past)
     for _, value in source.scan(of_dataset(b"v", dataset)):
         yield parse(VersionMeta, value)

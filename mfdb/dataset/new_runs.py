@@ -1,0 +1,127 @@
+"""Showing new rows of one's own a changeset at a time: no state, no look and no call for each row.
+
+What qualifies: a changeset that only inserts rows due to it, of this process, into a dataset where
+rows stand in the order in which they came and no index asks about them. Everything else goes the
+general way, row by row (`mfdb.dataset.table`), and has the same result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mfdb.dataset.indexes import indexes_of
+from mfdb.dataset.layout import RowRun, RowRuns, feed_key, row_key, runs_key, shown_key
+from mfdb.dataset.row_runs import PLACE_BYTES
+from mfdb.dataset.schema import all_fit, has_key
+from mfdb.dataset.table import FEED_BLOCK, last_sequence, ordered_values
+from mfdb.dataset.working import load, save
+from mfdb.kernel.codec import encode
+from mfdb.kernel.ids import Hash, RowId
+from mfdb.rules.changeset import INDEX_BYTES, STEM_FIRST_BYTES, version_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfdb.dataset.blocks.tail import Tail
+    from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.working import Working
+    from mfdb.dataset.writer import Draft
+    from mfdb.kernel.ids import VersionId
+    from mfdb.rules.changeset import Changeset
+
+_ID = b"\xc4\x20"
+"""What stands before an id of 32 bytes in MessagePack."""
+_REST_AT = STEM_FIRST_BYTES + INDEX_BYTES
+
+
+class NewRuns:
+    """Shows runs of new rows in one dataset, while a batch of changesets is taken in."""
+
+    def __init__(self, working: Working, known: Known, tail: Tail) -> None:
+        self._working = working
+        self._tail = tail
+        self._manifest = manifest = known.manifest
+        self._dataset = manifest.dataset
+        self._next = 0
+        self._in_order = ordered_values(manifest)
+        self._is_plain = not (
+            has_key(manifest)
+            or any(column.unique for column in manifest.columns)
+            or manifest.clear_columns
+            or indexes_of(working, manifest)
+        )
+
+    def show(self, draft: Draft) -> bool:
+        """Show the rows of a changeset; False: the general way has to see to it."""
+        changeset = draft.changeset
+        header = changeset.header
+        if not (self._is_plain and changeset.is_plain and header.identity):
+            return False
+        rows = changeset.rows
+        values = [self._in_order(one) for one in draft.values if one is not None]
+        if header.manifest != self._manifest.hash or not all_fit(self._manifest, values):
+            return False
+        place = self._next or last_sequence(self._working, self._dataset) + 1
+        if not self._put_run(changeset, rows, place):
+            return False
+        self._next = place + len(rows)
+        versions = version_ids(changeset.id, len(rows))
+        self._put_rows(changeset, rows, versions, values, place)
+        self._put_feed(changeset, rows, versions, place)
+        return True
+
+    def _put_run(self, changeset: Changeset, rows: Sequence[bytes], place: int) -> bool:
+        """Keep the state of all rows, unless something is known of one of them already."""
+        first, last = (row_key(self._dataset, RowId(Hash(row))) for row in (rows[0], rows[-1]))
+        if next(self._working.under.scan(first, last + b"\x00"), None) is not None:
+            return False
+        key, rest = runs_key(self._dataset, rows[0]), rows[0][_REST_AT:]
+        kept = load(self._working, RowRuns, key) or RowRuns(())
+        if any(run.rest == rest for run in kept.runs):
+            return False
+        header = changeset.header
+        run = RowRun(rest, changeset.id, len(rows), place, header.identity, header.hlc)
+        save(self._working, key, RowRuns((*kept.runs, run)))
+        return True
+
+    def _put_rows(
+        self,
+        changeset: Changeset,
+        rows: Sequence[bytes],
+        versions: Sequence[VersionId],
+        values: Sequence[tuple[Any, ...]],
+        place: int,
+    ) -> None:
+        """Put each as `StoredRow`, of whose bytes only ids and values differ from row to row."""
+        locators = [at.to_bytes(PLACE_BYTES, "big") for at in range(place, place + len(rows))]
+        prefix = shown_key(self._dataset, b"")
+        middle = encode(changeset.header.identity) + encode(changeset.header.hlc)
+        self._working.put_all(
+            [
+                (prefix + locator, b"\x95" + _ID + row + _ID + version + middle + encode(one))
+                for locator, row, version, one in zip(locators, rows, versions, values, strict=True)
+            ]
+        )
+        self._tail.touch_all(locators)
+
+    def _put_feed(
+        self,
+        changeset: Changeset,
+        rows: Sequence[bytes],
+        versions: Sequence[VersionId],
+        place: int,
+    ) -> None:
+        """Put `FeedBlock`s, of whose bytes only ids differ from entry to entry."""
+        told = encode(changeset.header.identity) + encode(changeset.header.hlc) + encode({})
+        none = encode(b"")
+        for at in range(0, len(rows), FEED_BLOCK):
+            part = range(at, min(at + FEED_BLOCK, len(rows)))
+            entries = [
+                b"\x96" + _ID + rows[one] + none + _ID + versions[one] + told for one in part
+            ]
+            block = b"\x91" + _array_head(len(entries)) + b"".join(entries)
+            self._working.put(feed_key(self._dataset, place + part[-1]), block)
+
+
+def _array_head(count: int) -> bytes:
+    return bytes([0x90 + count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
