@@ -13,7 +13,7 @@ import msgspec
 
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature
 from mfdb.node.answers import Done, Stored
-from mfdb.node.provider import shelf
+from mfdb.node.provider import hot_index, shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.requests import PutSealed, PutShard
 from mfdb.rules.evidence import StoreReceipt, check_signer
@@ -140,7 +140,7 @@ class Bundles:
     async def release(self, dataset: DatasetId) -> None:
         """Drop what sealed segments took over: of a new one, or what came here only since."""
         with self._context.store.snapshot() as view:
-            held = frozenset(shelf.unsealed(view, dataset))
+            held = frozenset(one.changeset for one in hot_index.entries(view, dataset))
             due = [b for b in shelf.segments(view, dataset) if not held.isdisjoint(b.changesets)]
         if not due:
             return
@@ -161,7 +161,7 @@ class Bundles:
         stored: Sequence[tuple[SealedSegment, frozenset[int]]],
     ) -> None:
         sealed = sealed_ids(transaction, dataset)
-        held = frozenset(shelf.unsealed(transaction, dataset))
+        held = frozenset(one.changeset for one in hot_index.entries(transaction, dataset))
         for bundle, shards in stored:
             # What this certificate leaves out is held on here, or was another one's.
             left_out = (sealed | held) - set(bundle.changesets)

@@ -1,7 +1,7 @@
 """The unsealed changesets of a dataset by their HLC, with the sums that reconciliation compares.
 
 O dataset range   count and sum of ids of what was written within about a minute
-o dataset HLC id  an unsealed changeset
+o dataset HLC id  how many bytes an unsealed changeset has
 
 Both change in the transaction that keeps or releases a changeset, so they are right after a crash,
 and a start or a reconciliation of equal replicas costs nothing for what is held.
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.errors import CorruptRecord
 from mfdb.kernel.ids import ChangesetId
 from replication.range_sums import SUM_BYTES, RangeSum, SummedItems, range_of
+from replication.seal import HotEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mfdb.kernel.ids import DatasetId
     from mfdb.node.commit import Transaction
@@ -26,21 +27,47 @@ if TYPE_CHECKING:
 
 _RANGE_BYTES = 4
 _HLC_BYTES = 8
+_LENGTH = struct.Struct(">I")
 _SUM = struct.Struct(f">Q{SUM_BYTES}s")
 
 
-def add(transaction: Transaction, dataset: DatasetId, hlc: int, id_: ChangesetId) -> None:
+def add(transaction: Transaction, dataset: DatasetId, entry: HotEntry) -> None:
     """Take in a changeset whose bytes are kept from now on."""
-    transaction.put(_item_key(dataset, hlc) + id_, b"")
+    hlc, id_ = entry.hlc, entry.changeset
+    transaction.put(_item_key(dataset, hlc) + id_, _LENGTH.pack(entry.length_bytes))
     _change(transaction, dataset, hlc, lambda one: one.with_item(id_))
 
 
-def remove(transaction: Transaction, dataset: DatasetId, hlc: int, id_: ChangesetId) -> None:
-    """Take out a changeset whose bytes are dropped; one that is not in it is left alone."""
+def remove(transaction: Transaction, dataset: DatasetId, hlc: int, id_: ChangesetId) -> int:
+    """Take out a changeset whose bytes are dropped, and return how many there were.
+
+    One that is not in it is left alone, and has none.
+    """
     key = _item_key(dataset, hlc) + id_
-    if transaction.get(key) is not None:
-        transaction.delete(key)
-        _change(transaction, dataset, hlc, lambda one: one.without(id_))
+    kept = transaction.get(key)
+    if kept is None:
+        return 0
+    transaction.delete(key)
+    _change(transaction, dataset, hlc, lambda one: one.without(id_))
+    return _length(kept)
+
+
+def entries(view: View, dataset: DatasetId) -> Iterator[HotEntry]:
+    """Yield the unsealed changesets, the oldest first; none of their bytes are read."""
+    prefix = b"o" + dataset
+    at, end = len(prefix), len(prefix) + _HLC_BYTES
+    for key, data in view.scan(prefix):
+        hlc = int.from_bytes(key[at:end], "big")
+        yield HotEntry(ChangesetId(key[end:]), hlc, _length(data))
+
+
+def measure(
+    transaction: Transaction, dataset: DatasetId, length_of: Callable[[ChangesetId], int]
+) -> None:
+    """Note how long each changeset is: older releases did not."""
+    at = len(b"o" + dataset) + _HLC_BYTES
+    for key, _ in list(transaction.scan(b"o" + dataset)):
+        transaction.put(key, _LENGTH.pack(length_of(ChangesetId(key[at:]))))
 
 
 def stored_items(view: View, dataset: DatasetId) -> SummedItems:
@@ -63,6 +90,13 @@ def _change(
         transaction.put(key, _SUM.pack(changed.items, changed.total.to_bytes(SUM_BYTES, "big")))
     else:
         transaction.delete(key)
+
+
+def _length(data: bytes) -> int:
+    if len(data) != _LENGTH.size:
+        raise CorruptRecord("the length of a changeset is damaged")
+    (length,) = _LENGTH.unpack(data)
+    return int(length)
 
 
 def _opened(range_: int, data: bytes) -> RangeSum:

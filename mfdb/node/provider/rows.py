@@ -27,6 +27,7 @@ from mfdb.node.provider.row_runs import DATASET_BYTES, HEAD, all_inserted, inser
 from mfdb.rules.changeset import Header, version_id
 from mfdb.rules.operations import OperationKind
 from mfdb.rules.row_tree import row_leaf
+from replication.seal import HotEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from mfdb.rules.row_tree import RowLeaf
     from mfdb.store.port import Snapshot
 
-FORMAT = 5
+FORMAT = 6
 ROW_BYTES = 16
 _UNINDEXED = 2
 _UNCHECKED = 3
 _BY_ROW = 4
 """The format in which every row had a record of its own; such records are read on."""
+_UNMEASURED = 5
 _PLACE = struct.Struct(">QIB")
 _NO_CLEAR: dict[str, Any] = {}
 
@@ -141,13 +143,14 @@ def modernise(transaction: Transaction) -> None:
     """Bring an older store up to date.
 
     Format 1 had a record per version and one per head; format 2 no index of what is unsealed, and
-    did not say how new its log is; format 3 no checksums, without which its records are read on.
+    did not say how new its log is; format 3 no checksums, without which its records are read on;
+    format 5 did not say how long an unsealed changeset is.
 
     Raises:
         WrongVersion: another release wrote the store.
     """
     found = transaction.get(b"F")
-    known = (_UNINDEXED, _UNCHECKED, _BY_ROW, FORMAT)
+    known = (_UNINDEXED, _UNCHECKED, _BY_ROW, _UNMEASURED, FORMAT)
     if found is not None and found not in map(int.to_bytes, known):
         raise WrongVersion(
             f"the provider's store has format {found[0]}, this release reads {FORMAT}",
@@ -158,8 +161,18 @@ def modernise(transaction: Transaction) -> None:
     if found in (None, bytes([_UNINDEXED])):
         for dataset in shelf.datasets(transaction):
             _index(transaction, dataset)
+    elif found != bytes([FORMAT]):
+        for dataset in shelf.datasets(transaction):
+            _measure(transaction, dataset)
     if found != bytes([FORMAT]):
         transaction.put(b"F", bytes([FORMAT]))
+
+
+def _measure(transaction: Transaction, dataset: DatasetId) -> None:
+    def length_of(id_: ChangesetId) -> int:
+        return len(shelf.changeset_data(transaction, dataset, id_) or b"")
+
+    hot_index.measure(transaction, dataset, length_of)
 
 
 def _index(transaction: Transaction, dataset: DatasetId) -> None:
@@ -167,8 +180,9 @@ def _index(transaction: Transaction, dataset: DatasetId) -> None:
     for key, data in list(transaction.scan(b"h" + dataset)):
         id_, hlc = ChangesetId(key[33:]), records.opened(Header, key, data).hlc
         newest = max(newest, hlc)
-        if shelf.changeset_data(transaction, dataset, id_) is not None:
-            hot_index.add(transaction, dataset, hlc, id_)
+        bytes_ = shelf.changeset_data(transaction, dataset, id_)
+        if bytes_ is not None:
+            hot_index.add(transaction, dataset, HotEntry(id_, hlc, len(bytes_)))
     former = transaction.get(b"H" + dataset)
     if former is not None:
         number, head = decode(tuple[int, Hash], former, limit_bytes=len(former))

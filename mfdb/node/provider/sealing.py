@@ -21,14 +21,13 @@ from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.errors import AccessDenied, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import ChangesetId
 from mfdb.node.answers import Done, HotList, SealedReport, SealReport, Signed, Stored
-from mfdb.node.provider import shelf
+from mfdb.node.provider import hot_index, shelf
 from mfdb.node.provider.bundles import Bundles, sealed_ids
 from mfdb.node.provider.completing import fetch_shards
 from mfdb.node.provider.copy_desk import CopyDesk
 from mfdb.node.requests import ListHot, PrepareSeal, ProposeSeal, PutSealed, PutShard
 from mfdb.rules.evidence import check_signer
 from replication.seal import (
-    HotEntry,
     HotLog,
     Proposal,
     SealTerms,
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from mfdb.node.requests import SealNow
     from mfdb.rules.evidence import SealCertificate
     from mfdb.rules.placement import Placement
+    from replication.seal import HotEntry
 
     _Segment = tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]
     """A certificate, the n shards and their roots."""
@@ -391,11 +391,7 @@ class Sealing(Bundles):
 
     def _entries(self, view: shelf.View, dataset: DatasetId) -> Iterable[HotEntry]:
         sealed = sealed_ids(view, dataset)
-        for id_ in shelf.unsealed(view, dataset):
-            header = shelf.header(view, dataset, id_)
-            data = shelf.changeset_data(view, dataset, id_)
-            if id_ not in sealed and header is not None and data is not None:
-                yield HotEntry(changeset=id_, hlc=header.hlc, length_bytes=len(data))
+        return (one for one in hot_index.entries(view, dataset) if one.changeset not in sealed)
 
     async def on_propose_seal(self, request: ProposeSeal, caller: Address) -> Signed:
         """Sign a certificate once this replica has made the same itself.
@@ -526,6 +522,8 @@ class Sealing(Bundles):
         terms = SealTerms(age_s=self._context.settings.seal_age_s)
         with self._context.store.snapshot() as view:
             entries = tuple(self._entries(view, dataset))
+            for entry in entries:  # so that a damaged header is noticed before it is needed
+                shelf.header(view, dataset, entry.changeset)
         if not entries:
             return False
         hot = HotLog(

@@ -42,6 +42,7 @@ from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.manifest import Manifest, SignedManifest
 from mfdb.rules.placement import Placement, SignedPlacement, fold
 from mfdb.rules.receipt import WriteReceipt, is_signed
+from replication.seal import HotEntry
 from replication.segment import SealedSegment
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def put_changeset(
     _use(transaction, entry.dataset, len(data))
     transaction.put(b"X" + suffix, data)
     put_header(transaction, entry.dataset, entry.changeset, header)
-    hot_index.add(transaction, entry.dataset, header.hlc, entry.changeset)
+    hot = HotEntry(entry.changeset, header.hlc, len(data))
+    hot_index.add(transaction, entry.dataset, hot)
     put_key_entry(transaction, entry)
 
 
@@ -257,11 +259,11 @@ def put_header(
 
 def release(transaction: Transaction, dataset: DatasetId, changeset: ChangesetId) -> None:
     """Drop the bytes of a changeset that a sealed segment has taken over."""
-    _use(transaction, dataset, -len(changeset_data(transaction, dataset, changeset) or b""))
     transaction.delete(b"X" + dataset + changeset)
     known = header(transaction, dataset, changeset)
     if known is not None:
-        hot_index.remove(transaction, dataset, known.hlc, changeset)
+        length = hot_index.remove(transaction, dataset, known.hlc, changeset)
+        _use(transaction, dataset, -length)
 
 
 def unsealed(view: View, dataset: DatasetId) -> tuple[ChangesetId, ...]:

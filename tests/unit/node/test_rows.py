@@ -159,7 +159,7 @@ def _deleted(draft: Draft) -> list[RowDelete]:
     return [RowDelete(row=operation.row, parent=parent) for operation, parent in pairs]
 
 
-@pytest.mark.parametrize("format_", [1, 2, 3, 4])
+@pytest.mark.parametrize("format_", [1, 2, 3, 4, 5])
 @in_town
 async def test_a_store_of_an_older_format_is_brought_up_to_date(town: Town, format_: int) -> None:
     bob, dataset = await mailbox_town(town)
@@ -175,7 +175,9 @@ async def test_a_store_of_an_older_format_is_brought_up_to_date(town: Town, form
     before = [heads(stand, dataset, meta.row) for meta in metas if meta]
     with stand.store.snapshot() as view:
         tip, hot = shelf.tip(view, dataset), index_of(view, dataset)
-    await stand.committer.submit(lambda transaction: as_format_4(transaction, dataset, first))
+    await stand.committer.submit(lambda transaction: as_format_5(transaction, dataset))
+    if format_ < 5:
+        await stand.committer.submit(lambda transaction: as_format_4(transaction, dataset, first))
     if format_ == 3:
         await stand.committer.submit(lambda transaction: transaction.put(b"F", b"\x03"))
     if format_ < 3:
@@ -193,6 +195,13 @@ async def test_a_store_of_an_older_format_is_brought_up_to_date(town: Town, form
 def index_of(view: View, dataset: DatasetId) -> list[tuple[bytes, bytes]]:
     """Return what is kept of unsealed changesets by their HLC."""
     return [*view.scan(b"O" + dataset), *view.scan(b"o" + dataset)]
+
+
+def as_format_5(transaction: Transaction, dataset: DatasetId) -> None:
+    """Forget how long the unsealed changesets are."""
+    for key, _ in list(transaction.scan(b"o" + dataset)):
+        transaction.put(key, b"")
+    transaction.put(b"F", b"\x05")
 
 
 def as_format_4(transaction: Transaction, dataset: DatasetId, new: Draft) -> None:
