@@ -12,8 +12,10 @@ before they come here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from mfdb.kernel.errors import IntegrityError
 
@@ -30,30 +32,26 @@ LONGEST_WAIT_S = 60.0
 # ---- inputs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedReceipt:
+class ReceivedReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's write receipt came and is good."""
 
     provider: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedRefusal:
+class ReceivedRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """A provider refuses the changeset, for good if the rows or rules forbid it as it is."""
 
     provider: Address
     error: MfdbError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerLost:
+class PeerLost(msgspec.Struct, frozen=True, kw_only=True):
     """The connection to a provider is gone, or the request on it failed."""
 
     provider: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticked:
+class Ticked(msgspec.Struct, frozen=True, kw_only=True):
     """Time has passed."""
 
 
@@ -63,42 +61,36 @@ Input = ReceivedReceipt | ReceivedRefusal | PeerLost | Ticked
 # ---- effects
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendChangeset:
+class SendChangeset(msgspec.Struct, frozen=True, kw_only=True):
     """Send the changeset to a provider (again)."""
 
     provider: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledged:
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     """W providers hold it durably: tell the application."""
 
     providers: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replicated:
+class Replicated(msgspec.Struct, frozen=True, kw_only=True):
     """All N providers hold it: the write is done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Indeterminate:
+class Indeterminate(msgspec.Struct, frozen=True, kw_only=True):
     """Fewer than W hold it so far; it may still spread. Tell the application."""
 
     have: int
     need: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """Every provider refused for good, so nobody holds it: it failed."""
 
     errors: tuple[tuple[Address, MfdbError], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """Feed `Ticked` at this time."""
 
     at_s: float
@@ -110,16 +102,14 @@ Effect = SendChangeset | Acknowledged | Replicated | Indeterminate | Refused | R
 # ---- the state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """A provider that has not answered: when to ask again, and how long to wait after that."""
 
     at_s: float
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, kw_only=True):
     """Where one write stands."""
 
     changeset: ChangesetId
@@ -127,7 +117,7 @@ class Write:
     deadline_s: float
     pending: Mapping[Address, Pending]
     holders: frozenset[Address] = frozenset()
-    refused: Mapping[Address, MfdbError] = field(default_factory=dict)
+    refused: Mapping[Address, MfdbError] = msgspec.field(default_factory=dict)
     is_acknowledged: bool = False
     is_reported: bool = False
 
@@ -180,17 +170,13 @@ def step(write: Write, event: Input, now_s: float) -> tuple[Write, tuple[Effect,
 
 
 def _on_received_receipt(write: Write, provider: Address) -> tuple[Write, tuple[Effect, ...]]:
-    known = provider in write.pending or provider in write.refused
-    if not known:
-        return write, ()  # a repeated receipt, or one of a stranger
-    return _settled(
-        replace(
-            write,
-            holders=write.holders | {provider},
-            pending=_without(write.pending, provider),
-            refused=_without(write.refused, provider),
-        )
-    )
+    if provider in write.pending:
+        left = _without(write.pending, provider)
+        return _settled(replace(write, holders=write.holders | {provider}, pending=left))
+    if provider in write.refused:
+        rest = _without(write.refused, provider)
+        return _settled(replace(write, holders=write.holders | {provider}, refused=rest))
+    return write, ()  # a repeated receipt, or one of a stranger
 
 
 def _on_received_refusal(
@@ -262,4 +248,6 @@ V = TypeVar("V")
 
 
 def _without(table: Mapping[Address, V], provider: Address) -> dict[Address, V]:
-    return {at: value for at, value in table.items() if at != provider}
+    left = dict(table)
+    left.pop(provider, None)
+    return left

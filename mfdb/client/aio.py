@@ -202,6 +202,9 @@ class Connection:
             MfdbError: it failed; nothing of it was kept (but see QuorumNotReached).
         """
         async with self._turns.statement(shared=self._session.is_shared(text)):
+            rows = None if self.timeout_s else self._session.known_rows(text, params)
+            if rows is not None:
+                return await rows.write()
             found = self._session.quick(text, params)
             if found is not None:
                 return found

@@ -56,8 +56,6 @@ GROUP_CHANGES = 1_000
 GROUP_BYTES = 2**20
 KEEP_S = 0.1
 """How long a write may be under way before it is put into the outbox."""
-KEEP_TURNS = 4
-"""Turns of the loop after which requests are on their way, and new rows go into the outbox."""
 SHOW_S = 0.02
 """How long acknowledged rows wait to be shown, if nobody reads."""
 SHOW_CHANGESETS = 16
@@ -232,7 +230,7 @@ class Lane:
         ids = {draft.entry.changeset for draft in drafts}
         self._under_way |= ids
         asks = any(change.row is not None for change in changes)
-        keeping = _Keeping(partial(self._keep, drafts), turns=0 if asks else KEEP_TURNS)
+        keeping = _Keeping(partial(self._keep, drafts), lingers=asks)
         written: list[Written] = []
         try:
             for draft in drafts:  # what was acknowledged counts, whatever becomes of the next
@@ -276,6 +274,7 @@ class Lane:
 
     def _keep(self, drafts: Sequence[Draft]) -> bool:
         """Let a write outlive its process; return whether that was possible."""
+        self._replica.get_ready(self._dataset)
         try:
             self._replica.keep(self._dataset, drafts)
         except MfdbError as error:
@@ -291,24 +290,21 @@ class Lane:
 
 
 class _Keeping:
-    """Has drafts kept after so many turns of the loop, or (without any) after `KEEP_S`."""
+    """Has drafts kept in the next turn of the loop, or (`lingers`) after `KEEP_S`."""
 
-    def __init__(self, keep: Callable[[], bool], *, turns: int) -> None:
+    __slots__ = ("_handle", "_keep", "is_done")
+
+    def __init__(self, keep: Callable[[], bool], *, lingers: bool) -> None:
         self._keep = keep
-        self._loop = asyncio.get_running_loop()
-        self._handle: asyncio.Handle
         self.is_done = False
-        if turns:
-            self._turn(turns)
-        else:
-            self._handle = self._loop.call_later(KEEP_S, self._turn, 0)
+        loop = asyncio.get_running_loop()
+        self._handle: asyncio.Handle = (
+            loop.call_later(KEEP_S, self._now) if lingers else loop.call_soon(self._now)
+        )
 
     def cancel(self) -> None:
         """Keep nothing that is not kept already."""
         self._handle.cancel()
 
-    def _turn(self, left: int) -> None:
-        if left:
-            self._handle = self._loop.call_soon(self._turn, left - 1)
-        else:
-            self.is_done = self._keep()
+    def _now(self) -> None:
+        self.is_done = self._keep()

@@ -6,7 +6,7 @@ find what is not known here -> judge by the local rules -> sync if it is not fre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfdb.client import show
 from mfdb.client.given_up import is_given_up
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.writer import RowInsert
     from mfdb.kernel.ids import CaseId, DatasetId, Hash
     from mfdb.sql.parameters import Given
 
@@ -58,6 +59,23 @@ _ACTION = {
     st.Delete: Action.DELETE,
 }
 _ATTEMPTS = 3
+
+
+class KnownRows(NamedTuple):
+    """New rows of a dataset that nobody orders, which nothing has to be asked for."""
+
+    outbox: Outbox
+    dataset: DatasetId
+    rows: Sequence[RowInsert]
+
+    async def write(self) -> Result:
+        """Return how many rows a quorum has acknowledged.
+
+        Raises:
+            MfdbError: it failed. QuorumNotReached: it may yet have been written.
+        """
+        await self.outbox.write(self.dataset, self.rows, sealed_sender=False)
+        return Result(tag=f"INSERT {len(self.rows)}", count=len(self.rows))
 
 
 class Networked:
@@ -75,6 +93,8 @@ class Networked:
         self._synced_s: dict[DatasetId, float] = {}
         self._plain: dict[int, tuple[st.Statement, int, Known]] = {}
         """Statements that nothing has to be found or synced for, in this state of the catalogue."""
+        self._plain_texts: dict[str, tuple[int, Known]] = {}
+        """INSERTs whose rows only have to be sent, by their text, in this state of it."""
 
     @property
     def network(self) -> Hash:
@@ -235,8 +255,9 @@ class Networked:
             known = self._plain_dataset(statement)
             rows = None if known is None else self._local.changes.unasked(text, many, known)
             if known is not None and rows is not None:
-                await self._outbox.write(known.manifest.dataset, rows, sealed_sender=False)
-                return Result(tag=f"INSERT {len(rows)}", count=len(rows))
+                make_room(self._plain_texts)
+                self._plain_texts[text] = (self._state.replica.catalogue_state, known)
+                return await KnownRows(self._outbox, known.manifest.dataset, rows).write()
             return await self._change(statement, many, text)
 
     async def _change(
@@ -367,6 +388,20 @@ class Networked:
         if kept is None or kept[0] is not statement or kept[1] != state:
             return None
         return kept[2]
+
+    def known_rows(self, text: str, params: Given) -> KnownRows | None:
+        """Return the row of an INSERT that was carried out before and needs only to be sent.
+
+        Raises:
+            MfdbError: the values do not suit the columns.
+        """
+        kept = self._plain_texts.get(text)
+        if kept is None or kept[0] != self._state.replica.catalogue_state:
+            return None
+        rows = self._local.changes.unasked(text, [params], kept[1])
+        if rows is None:
+            return None
+        return KnownRows(self._outbox, kept[1].manifest.dataset, rows)
 
     def _learn_plain(self, statement: st.Statement, read: Sequence[st.TableName]) -> None:
         """Remember an INSERT into an own dataset on a network that nobody orders."""

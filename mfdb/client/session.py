@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mfdb.client.copying.load import Progress
     from mfdb.client.identities import Identities
     from mfdb.client.inspection import TableInfo
-    from mfdb.client.networked import Networked
+    from mfdb.client.networked import KnownRows, Networked
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change, Result
     from mfdb.client.streams import Stream
@@ -153,6 +153,17 @@ class Session:
         finally:
             self.state.close_batch(batch, kept=kept)
         return True
+
+    def known_rows(self, text: str, params: Given) -> KnownRows | None:
+        """Return the row of an INSERT into a dataset on a network that asks nothing, if known.
+
+        Raises:
+            MfdbError: the values do not suit the columns.
+        """
+        if self._networked is None or self.in_batch or self.state.settings.owner:
+            return None
+        self._need_open()
+        return self._networked.known_rows(text, params)
 
     def is_shared(self, text: str) -> bool:
         """Return whether a statement may be under way beside others: a change on a network."""

@@ -84,6 +84,13 @@ class ReplicaSending(ReplicaCore):
             self._chains[dataset] = chain
         return drafts
 
+    def get_ready(self, dataset: DatasetId) -> None:
+        """Do what the next changeset of a dataset needs whatever it holds; this is no must."""
+        with self._lock:
+            known = self._catalogue.by_id.get(dataset)
+            if known is not None:
+                self._writer.get_ready(known.manifest)
+
     def keep(self, dataset: DatasetId, drafts: Sequence[Draft]) -> None:
         """Put changesets into the outbox, durably, until they are acknowledged or settled.
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mfdb.dataset.data_keys import DataKeys
 from mfdb.kernel.account import Account
 from mfdb.kernel.clock import Hlc
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import ValueTooLarge
 from mfdb.kernel.ids import ZERO_HASH, Hash, RowId, VersionId
 from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS, ROW_BYTES
-from mfdb.rules.changeset import FORMAT, Changeset, Header, due_row_ids
+from mfdb.rules.changeset import FORMAT, Changeset, Header, changeset_id, due_row_ids
 from mfdb.rules.columns import (
-    DATA_KEY_BYTES,
     SALT_BYTES,
     SEALING_BYTES,
     SealedRow,
@@ -31,11 +31,10 @@ from mfdb.rules.columns import (
     row_keys,
     salt_commitments,
     seal_rows,
-    wrap_key,
 )
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.operations import Body, OperationKind, operations_root
-from mfdb.rules.signing import sign
+from mfdb.rules.signing import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -105,6 +104,11 @@ class ChangesetWriter:
         self._account = account
         self._clock = clock
         self._entropy = entropy
+        self._data_keys = DataKeys(entropy)
+
+    def get_ready(self, manifest: Manifest) -> None:
+        """Do what the next changeset needs and what does not depend on it."""
+        self._data_keys.make_ready(manifest.read_key.public)
 
     def new_chain(self) -> Chain:
         """Return the start of a new writing run."""
@@ -131,7 +135,8 @@ class ChangesetWriter:
         signer = Account(self._entropy.token(32)) if sealed_sender else self._account
         place = self.new_chain() if sealed_sender else chain
         self._clock.saw(Hlc(chain.hlc))
-        data_key = self._entropy.token(DATA_KEY_BYTES)
+        read_key = manifest.read_key
+        data_key, envelope = self._data_keys.take(read_key.public)
         bare = self._bare_header(manifest, signer, place, data_key)
         author = self._account if sealed_sender else None
         salts = _salts(changes, self._entropy)
@@ -139,7 +144,8 @@ class ChangesetWriter:
         header = msgspec.structs.replace(
             bare, operation_count=len(changes), operations_root=operations_root(body)
         )
-        changeset = Changeset(header, sign(header, signer), body)
+        digest = digest_of(header)
+        changeset = Changeset(header, signer.sign(digest), body)
         data = encode(changeset)
         if len(data) > CHANGESET_BYTES:
             raise ValueTooLarge(
@@ -147,9 +153,9 @@ class ChangesetWriter:
             )
         entry = KeyLogEntry(
             dataset=manifest.dataset,
-            changeset=changeset.id,
-            key_epoch=manifest.read_key.epoch,
-            envelope=wrap_key(data_key, manifest.read_key.public),
+            changeset=changeset_id(digest, changeset.signature),
+            key_epoch=read_key.epoch,
+            envelope=envelope,
             salts=salts,
         )
         after = Chain(place.run, place.number + 1, Hash(entry.changeset), header.hlc)

@@ -8,7 +8,9 @@ oracle in the tests (reference/on-chain 3).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - an exception, though its module names it low
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -57,16 +59,34 @@ def words(signature: str, *fields: int | bytes) -> bytes:
     Raises:
         MalformedMessage: a field does not fit.
     """
-    found = []
-    for kind, value in zip(_field_types(signature), fields, strict=True):
-        # The quick ways for what nearly every field of a receipt is.
-        if kind == "bytes32" and type(value) is bytes and len(value) == 32:
-            found.append(value)
-        elif kind == "uint64" and type(value) is int and 0 <= value < 2**64:
-            found.append(value.to_bytes(32, "big"))
-        else:
-            found.append(_typed_word(kind, value))
-    return b"".join(found)
+    layout = _layout(signature)
+    if layout is not None and [len(f) if type(f) is bytes else 0 for f in fields] == layout.sizes:
+        try:
+            return layout.form.pack(*fields)
+        except StructError:
+            pass  # what follows says which field does not fit
+    both = zip(_field_types(signature), fields, strict=True)
+    return b"".join([_typed_word(kind, value) for kind, value in both])
+
+
+class _Layout(NamedTuple):
+    """A struct whose numbers are all of 64 bits; their sizes are given as 0."""
+
+    form: Struct
+    sizes: list[int]
+
+
+_FORMS = {"bytes32": ("32s", 32), "address": ("12x20s", 20), "uint64": ("24xQ", 0)}
+
+
+@lru_cache(maxsize=64)
+def _layout(signature: str) -> _Layout | None:
+    """Return how a struct is packed in one go, or None if it has wider numbers."""
+    kinds = _field_types(signature)
+    if not _FORMS.keys() >= set(kinds):
+        return None
+    form = Struct(">" + "".join(_FORMS[kind][0] for kind in kinds))
+    return _Layout(form, [_FORMS[kind][1] for kind in kinds])
 
 
 def _typed_word(kind: str, value: int | bytes) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from mfdb.kernel.errors import DeadlineExceeded, MfdbError, PeerUnreachable, ValueTooLarge
 from mfdb.net.frames import BODY_BYTES, Frame, Kind, encode_credit, encode_frame
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from mfdb.net.outbox import Outbox
     from mfdb.net.settings import NetSettings
+
+_TIMER_SLACK_S = 1e-3
+"""Loops round times, and a timer that comes a moment early is not set again for that moment."""
 
 
 class _Inflow:
@@ -37,6 +42,15 @@ class _Inflow:
         self.news.set()
 
 
+class _Call(NamedTuple):
+    """One request under way; `deadline` is a time of the loop."""
+
+    future: asyncio.Future[bytes]
+    size_bytes: int
+    deadline: float
+    timeout_s: float
+
+
 class Asking:
     """Everything this side asked of its peer and has no answer to yet."""
 
@@ -48,21 +62,42 @@ class Asking:
         self._loop = loop
         self._gate = Gate(settings.requests, settings.requests_bytes)
         self._last_number = 0
-        self._calls: dict[int, asyncio.Future[bytes]] = {}
+        self._calls: dict[int, _Call] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
+        """When the timer looks for requests that took too long; a time of the loop."""
         self._inflows: dict[int, _Inflow] = {}
         self._gone: str | None = None
 
     async def request(self, body: bytes, timeout_s: float) -> bytes:
         """Return the answer; a request given up here is cancelled there."""
-        _check_size(body)
-        deadline = self._loop.time() + timeout_s
-        if not (self._outbox.has_room and self._gate.try_enter(len(body))):
+        asked_at = self._loop.time()
+        if not self._enter_now(body):
             await self._enter(len(body), timeout_s)
-        try:
-            self._need_open()
-            return await self._call(body, deadline, timeout_s)
-        finally:
-            self._gate.leave(len(body))
+            try:
+                self._need_open()
+            except PeerUnreachable:
+                self._gate.leave(len(body))
+                raise
+        return await self._call(body, asked_at + timeout_s, timeout_s)
+
+    def post(self, body: bytes, timeout_s: float) -> asyncio.Future[bytes] | None:
+        """Send a request now and return its answer to come, or None if it would have to wait.
+
+        It does not wait for others of this turn of the loop either, as those of `request` do.
+
+        A future that is cancelled gives the request up, here and there.
+        """
+        if not self._enter_now(body):
+            return None
+        answer = self._call(body, self._loop.time() + timeout_s, timeout_s)
+        self._outbox.flush()
+        return answer
+
+    def _enter_now(self, body: bytes) -> bool:
+        _check_size(body)
+        self._need_open()
+        return self._outbox.has_room and self._gate.try_enter(len(body))
 
     async def _enter(self, size_bytes: int, timeout_s: float) -> None:
         entered = False
@@ -78,18 +113,48 @@ class Asking:
                 raise _no_answer(timeout_s) from error
             raise
 
-    async def _call(self, body: bytes, deadline: float, timeout_s: float) -> bytes:
+    def _call(self, body: bytes, deadline: float, timeout_s: float) -> asyncio.Future[bytes]:
+        """Send a request that has entered the gate."""
         number = self._next_number()
         future: asyncio.Future[bytes] = self._loop.create_future()
-        self._calls[number] = future
-        timer = self._loop.call_at(deadline, _expire, future, timeout_s)
+        self._calls[number] = _Call(future, len(body), deadline, timeout_s)
+        future.add_done_callback(partial(self._ended, number))
+        if deadline < self._due:
+            self._set_timer(deadline)
         self._outbox.put(encode_frame(Kind.REQUEST, number, body))
-        try:
-            return await future
-        finally:
-            timer.cancel()
-            if self._calls.pop(number, None) is not None:
-                self._outbox.put(encode_frame(Kind.CANCEL, number))
+        return future
+
+    def _ended(self, number: int, _: asyncio.Future[bytes]) -> None:
+        """Tell the peer of a request that was given up here."""
+        if self._taken(number) is not None:
+            self._outbox.put(encode_frame(Kind.CANCEL, number))
+
+    def _taken(self, number: int) -> asyncio.Future[bytes] | None:
+        """Take a request out of those under way."""
+        call = self._calls.pop(number, None)
+        if call is None:
+            return None
+        self._gate.leave(call.size_bytes)
+        return call.future
+
+    # ---- deadlines: one timer for all, which mostly finds that its requests were answered
+
+    def _set_timer(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._timer, self._due = None, math.inf
+        now = self._loop.time() + _TIMER_SLACK_S
+        for number, call in list(self._calls.items()):
+            if call.deadline <= now:
+                if not call.future.done():
+                    call.future.set_exception(_no_answer(call.timeout_s))
+                self._ended(number, call.future)
+        if self._calls:
+            self._set_timer(min(call.deadline for call in self._calls.values()))
 
     async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """Yield the items of a stream; leaving it early ends it at the peer."""
@@ -121,14 +186,14 @@ class Asking:
 
     def on_answer(self, frame: Frame) -> None:
         """Give a request its answer."""
-        future = self._calls.pop(frame.number, None)
+        future = self._taken(frame.number)
         if future is not None and not future.done():
             future.set_result(frame.body)
 
     def on_refusal(self, frame: Frame) -> None:
         """Give a request the error that the peer raised."""
         error = decode_refusal(frame.body)
-        future = self._calls.pop(frame.number, None)
+        future = self._taken(frame.number)
         if future is not None and not future.done():
             future.set_exception(error)
 
@@ -150,10 +215,12 @@ class Asking:
     def lost(self, reason: str) -> None:
         """Fail everything that is under way; the connection is gone."""
         self._gone = reason
-        calls, self._calls = self._calls, {}
+        if self._timer is not None:
+            self._timer.cancel()
         inflows, self._inflows = self._inflows, {}
-        for future in calls.values():
-            if not future.done():
+        for number in list(self._calls):
+            future = self._taken(number)
+            if future is not None and not future.done():
                 future.set_exception(_unreachable(reason))
         for inflow in inflows.values():
             inflow.end(_unreachable(reason))
@@ -185,8 +252,3 @@ def _unreachable(reason: str) -> PeerUnreachable:
 
 def _no_answer(timeout_s: float) -> DeadlineExceeded:
     return DeadlineExceeded(f"the peer did not answer within {timeout_s:g} s")
-
-
-def _expire(future: asyncio.Future[bytes], timeout_s: float) -> None:
-    if not future.done():
-        future.set_exception(_no_answer(timeout_s))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import asyncio
+    from collections.abc import AsyncIterator, Awaitable
 
     from mfdb.kernel.ids import TransportKey
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Handler(Protocol):
     """What a node does with what its peers ask. One instance serves all connections."""
 
-    async def on_request(self, peer: Peer, body: bytes) -> bytes:
-        """Return the answer to one request.
+    def on_request(self, peer: Peer, body: bytes) -> Awaitable[bytes]:
+        """Return the answer to one request, as a coroutine or (cheaper) as a future.
 
         An `MfdbError` raised here reaches the asker as the same class with message and hint; any
         other exception is logged and reaches it as `InternalError`.
@@ -56,6 +57,17 @@ class Peer(Protocol):
             DeadlineExceeded: no answer within `timeout_s`.
             ValueTooLarge: the body is over the frame limit.
             MfdbError: the peer refused; the class it raised, if it is a known one.
+        """
+        ...
+
+    def post(self, body: bytes, *, timeout_s: float) -> asyncio.Future[bytes] | None:
+        """Send a request now and return the future of its answer, or None if it had to wait.
+
+        The future ends as `request` does; to cancel it gives the request up.
+
+        Raises:
+            PeerUnreachable: the connection is closed.
+            ValueTooLarge: the body is over the frame limit.
         """
         ...
 

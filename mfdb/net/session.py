@@ -109,6 +109,10 @@ class Session:
         """Return the peer's answer; see the port for what is raised."""
         return await self._asking.request(body, timeout_s)
 
+    def post(self, body: bytes, *, timeout_s: float) -> asyncio.Future[bytes] | None:
+        """Send a request now and return its answer to come; None: it would have to wait."""
+        return self._asking.post(body, timeout_s)
+
     def stream(self, body: bytes) -> AsyncIterator[bytes]:
         """Yield what the peer sends on a stream; it is opened when the first item is asked for."""
         return self._asking.stream(body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -37,7 +37,7 @@ from mfdb.pay.ledger_state import load, save
 from mfdb.pay.price import PriceTable, Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from mfdb.chain.port import Chain
     from mfdb.kernel.clock import Clock
@@ -87,16 +87,30 @@ class PeerAccount:
 
 
 class Bill:
-    """The price of one request, once its answer is known."""
+    """What a request costs: reserved before it is served, booked once its answer is known."""
 
-    def __init__(self, table: PriceTable, request_bytes: int, most_bytes: int) -> None:
+    __slots__ = (
+        "_request_bytes",
+        "_table",
+        "account",
+        "is_void",
+        "price",
+        "reservation",
+        "reserve",
+    )
+
+    def __init__(
+        self, account: PeerAccount, table: PriceTable, request_bytes: int, most_bytes: int
+    ) -> None:
         """`most_bytes` is what the answer is reserved at before its size is known."""
+        self.account = account
         self._table = table
         self._request_bytes = request_bytes
         self.price: Wei | None = None
         self.is_void = False
         """Whether nothing was served as long as there is no answer (a stream's next item)."""
         self.reserve = table.price(request_bytes, most_bytes)
+        self.reservation = -1
 
     def answered(self, answer_bytes: int) -> None:
         """Fix the price by the size of the answer."""
@@ -181,21 +195,65 @@ class Accounts:
         self, correspondent: Payee, request_bytes: int, most_bytes: int
     ) -> AsyncIterator[Bill]:
         """Reserve a request's price, paying first if the peer's limit asks for it, then book it."""
-        account = self.of(correspondent.identity)
-        table, account.ledger = _terms(correspondent.offer, account.ledger)
-        bill = Bill(table, request_bytes, most_bytes)
-        await self._pay_ahead(correspondent, account, bill.reserve)
-        account.ledger, reservation = account.ledger.prepare_consume(bill.reserve)
+        bill = self._bill(correspondent, request_bytes, most_bytes)
+        await self._pay_ahead(correspondent, bill.account, bill.reserve)
+        self._reserve(bill)
         try:
             yield bill
         except BaseException as error:
-            is_refused = isinstance(error, MfdbError) and not isinstance(error, NetworkError)
-            is_unsure = not (is_refused or bill.is_void)
-            account.ledger, _ = account.ledger.release_consume(reservation, is_unsure=is_unsure)
+            self.give_up(bill, error)
             raise
-        account.ledger, _ = account.ledger.apply_consume(reservation, bill.price or Wei(0))
+        if self.book(bill):
+            await self.settle(correspondent)
+
+    def begin(self, correspondent: Payee, request_bytes: int, most_bytes: int) -> Bill | None:
+        """Reserve a request's price now; None: the peer has to be paid first (`consuming`).
+
+        `book` or `give_up` has to follow.
+        """
+        bill = self._bill(correspondent, request_bytes, most_bytes)
+        account = bill.account
+        if account.paying.locked() or account.ledger.payment_needed(bill.reserve):
+            return None
+        self._reserve(bill)
+        return bill
+
+    def _bill(self, correspondent: Payee, request_bytes: int, most_bytes: int) -> Bill:
+        account = self.of(correspondent.identity)
+        table, account.ledger = _terms(correspondent.offer, account.ledger)
+        return Bill(account, table, request_bytes, most_bytes)
+
+    @staticmethod
+    def _reserve(bill: Bill) -> None:
+        account = bill.account
+        account.ledger, bill.reservation = account.ledger.prepare_consume(bill.reserve)
+
+    @staticmethod
+    def void(bill: Bill) -> None:
+        """Give back what was reserved for a request that was not sent."""
+        account = bill.account
+        account.ledger = account.ledger.release_consume(bill.reservation, is_unsure=False)
+
+    @staticmethod
+    def give_up(bill: Bill, error: BaseException) -> None:
+        """Give back what was reserved for a request that has failed."""
+        is_refused = isinstance(error, MfdbError) and not isinstance(error, NetworkError)
+        is_unsure = not (is_refused or bill.is_void)
+        account = bill.account
+        account.ledger = account.ledger.release_consume(bill.reservation, is_unsure=is_unsure)
+
+    def book(self, bill: Bill) -> bool:
+        """Book a request that was answered; return whether it is time to `settle`."""
+        account = bill.account
+        account.ledger = account.ledger.apply_consume(bill.reservation, bill.price or Wei(0))
         account.is_changed = True
-        await self._settle(correspondent, account)
+        return self._is_due(account)
+
+    def _is_due(self, account: PeerAccount) -> bool:
+        ledger = account.ledger
+        if self.chequebook == ZERO_ADDRESS:
+            return False
+        return ledger.account.exposure_to_us >= ledger.theirs.early
 
     async def _pay_ahead(self, correspondent: Payee, account: PeerAccount, price: Wei) -> None:
         """Pay until a request of this price fits under the peer's limit, as the peer sees it.
@@ -207,14 +265,14 @@ class Accounts:
             if needed and self.chequebook != ZERO_ADDRESS:
                 await self._pay(correspondent, account, needed)
 
-    async def _settle(self, correspondent: Payee, account: PeerAccount) -> None:
+    async def settle(self, correspondent: Payee) -> None:
         """Pay what is due; a payment that fails is tried again with the next request."""
+        account = self.of(correspondent.identity)
         async with account.paying:
-            owed = account.ledger.account.owed_by_us
-            if self.chequebook == ZERO_ADDRESS or owed < account.ledger.theirs.early:
+            if not self._is_due(account):
                 return
             try:
-                await self._pay(correspondent, account, owed)
+                await self._pay(correspondent, account, account.ledger.account.owed_by_us)
             except MfdbError as error:
                 log.warning("cheque not delivered to=0x%s %s", correspondent.identity.hex(), error)
 
@@ -235,24 +293,39 @@ class Accounts:
 
     # ---- we serve
 
-    @asynccontextmanager
-    async def serving(
-        self, caller: NodeRecord, request_bytes: int, most_bytes: int
-    ) -> AsyncIterator[Bill]:
+    @contextmanager
+    def serving(self, caller: NodeRecord, request_bytes: int, most_bytes: int) -> Iterator[Bill]:
         """Reserve a peer's debt before we work for it, and book it once it is answered.
 
         Raises:
             DebtLimitExceeded: it owes too much; it must pay first.
         """
-        account = self.of(caller.identity)
-        bill = Bill(self._prices, request_bytes, most_bytes)
-        account.ledger, reservation = account.ledger.prepare_serve(bill.reserve)
+        bill = self.begin_serving(caller, request_bytes, most_bytes)
         try:
             yield bill
         except BaseException:
-            account.ledger, _ = account.ledger.release_serve(reservation, is_unsure=False)
+            self.serve_nothing(bill)
             raise
-        account.ledger, _ = account.ledger.apply_serve(reservation, bill.price or Wei(0))
+        self.served(bill)
+
+    def begin_serving(self, caller: NodeRecord, request_bytes: int, most_bytes: int) -> Bill:
+        """Do the first half of `serving`; `served` or `serve_nothing` has to follow."""
+        account = self.of(caller.identity)
+        bill = Bill(account, self._prices, request_bytes, most_bytes)
+        account.ledger, bill.reservation = account.ledger.prepare_serve(bill.reserve)
+        return bill
+
+    @staticmethod
+    def serve_nothing(bill: Bill) -> None:
+        """Give back what was reserved for a request that was not served."""
+        account = bill.account
+        account.ledger = account.ledger.release_serve(bill.reservation, is_unsure=False)
+
+    @staticmethod
+    def served(bill: Bill) -> None:
+        """Book a request that is answered."""
+        account = bill.account
+        account.ledger = account.ledger.apply_serve(bill.reservation, bill.price or Wei(0))
         account.is_changed = True
 
     async def on_cheque(self, caller: NodeRecord, request: PayCheque) -> None:

@@ -231,7 +231,8 @@ def open_answer(kind: type[A], body: bytes) -> A:
     Raises:
         ValueTooLarge, MalformedMessage: it is not.
     """
-    answer: Answer = decode(Answer, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type]  # a union is no type object
-    if not isinstance(answer, kind):
-        raise MalformedMessage(f"expected {kind.__name__}, got {type(answer).__name__}")
-    return answer
+    try:
+        return decode(kind, body, limit_bytes=FRAME_BYTES)
+    except MalformedMessage:
+        answer: Answer = decode(Answer, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type]  # a union is no type object
+        raise MalformedMessage(f"expected {kind.__name__}, got {type(answer).__name__}") from None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mfdb.store.port import Snapshot, Store, Write
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 GROUP_LIMIT = 512
 """Changes in one transaction, so that a burst does not delay its first member for long."""
@@ -38,19 +39,30 @@ class RunBlocking(Protocol):
 class Transaction:
     """A view of the store in which one's own writes are visible."""
 
+    __slots__ = ("_snapshot", "_under", "_writes", "redefines")
+
     def __init__(self, under: Snapshot | Transaction) -> None:
-        self._under = under
         self._writes: dict[bytes, bytes | None] = {}
         self.redefines: set[bytes] = set()
         """The datasets of which it changes what others remember of the store (`Committer`)."""
+        self._under: tuple[dict[bytes, bytes | None], ...] = ()
+        """What was written below, the newest first; a change stands on its group's transaction."""
+        self._snapshot: Snapshot
         if isinstance(under, Transaction):
+            self._snapshot = under._snapshot
+            self._under = (under._writes, *under._under)
             self.redefines |= under.redefines
+        else:
+            self._snapshot = under
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""
         if key in self._writes:
             return self._writes[key]
-        return self._under.get(key)
+        for writes in self._under:
+            if key in writes:
+                return writes[key]
+        return self._snapshot.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key."""
@@ -62,8 +74,9 @@ class Transaction:
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs whose key begins with a prefix, in key order."""
-        merged: dict[bytes, bytes | None] = dict(self._under.scan(prefix))
-        merged.update({k: v for k, v in self._writes.items() if k.startswith(prefix)})
+        merged: dict[bytes, bytes | None] = dict(self._snapshot.scan(prefix))
+        for writes in (*reversed(self._under), self._writes):
+            merged.update({k: v for k, v in writes.items() if k.startswith(prefix)})
         for key in sorted(merged):
             value = merged[key]
             if value is not None:
@@ -80,9 +93,20 @@ class Transaction:
 
 
 @dataclass(slots=True)
-class _Submitted(Generic[T]):
+class _Submitted(Generic[T, A]):
     change: Callable[[Transaction], T]
-    future: asyncio.Future[T]
+    answer: Callable[[T], A]
+    future: asyncio.Future[A]
+
+    def settle(self, result: T) -> None:
+        """Hand out the answer: the change is durable, whether or not anybody still waits."""
+        try:
+            answer = self.answer(result)
+        except Exception as error:  # handed to whoever submitted the change
+            _fail(self, error)
+            return
+        if not self.future.done():
+            self.future.set_result(answer)
 
 
 class Committer:
@@ -104,7 +128,7 @@ class Committer:
         self._run_blocking = run_blocking
         self._run_briefly = run_briefly or run_blocking
         self._before_commit = before_commit
-        self._queue: list[_Submitted[Any]] = []
+        self._queue: list[_Submitted[Any, Any]] = []
         self._wake = asyncio.Event()
         self._is_over = False
         self.commits = 0
@@ -129,18 +153,22 @@ class Committer:
             MfdbError: what the change itself raised; nothing of it was kept.
             CancelledError: the node is closing.
         """
-        return await self.enqueue(change)
+        return await self.enqueue(change, _itself)
 
-    def enqueue(self, change: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        """Return the future of what `submit` returns or raises; changes run in this order.
+    def enqueue(
+        self, change: Callable[[Transaction], T], answer: Callable[[T], A]
+    ) -> asyncio.Future[A]:
+        """Return the future of a change's answer, made of its result once that is durable.
+
+        Changes run in the order in which they are enqueued.
 
         Raises:
             CancelledError: the node is closing.
         """
         if self._is_over:
             raise asyncio.CancelledError("the committer has ended")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Submitted(change, future))
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Submitted(change, answer, future))
         self._wake.set()
         return future
 
@@ -163,8 +191,8 @@ class Committer:
             submitted.future.cancel()
         self._queue.clear()
 
-    async def _commit(self, group: list[_Submitted[Any]]) -> None:
-        done: list[tuple[_Submitted[Any], Any]] = []
+    async def _commit(self, group: list[_Submitted[Any, Any]]) -> None:
+        done: list[tuple[_Submitted[Any, Any], Any]] = []
         try:
             with self._store.snapshot() as snapshot:
                 transaction = Transaction(snapshot)
@@ -182,8 +210,7 @@ class Committer:
         self.commits += bool(writes)
         self.changes += len(done)
         for submitted, result in done:
-            if not submitted.future.done():
-                submitted.future.set_result(result)
+            submitted.settle(result)
 
     async def _write(self, writes: Sequence[Write], redefines: set[bytes]) -> None:
         """Make writes durable; a store that tells a failure may have kept them all the same."""
@@ -200,9 +227,9 @@ class Committer:
 
     @staticmethod
     def _apply(
-        submitted: _Submitted[Any],
+        submitted: _Submitted[Any, Any],
         transaction: Transaction,
-        done: list[tuple[_Submitted[Any], Any]],
+        done: list[tuple[_Submitted[Any, Any], Any]],
     ) -> None:
         inner = Transaction(transaction)
         try:
@@ -214,7 +241,11 @@ class Committer:
         done.append((submitted, result))
 
 
-def _fail(submitted: _Submitted[Any], error: BaseException) -> None:
+def _itself(result: T) -> T:
+    return result
+
+
+def _fail(submitted: _Submitted[Any, Any], error: BaseException) -> None:
     if submitted.future.done():
         return
     if isinstance(error, asyncio.CancelledError):

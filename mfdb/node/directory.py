@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mfdb.chain.port import Chain
     from mfdb.kernel.ids import Address
     from mfdb.net.port import Peer, Transport
-    from mfdb.node.accounts import Accounts
+    from mfdb.node.accounts import Accounts, Bill
     from mfdb.node.dues import Offer
     from mfdb.node.requests import Request
     from mfdb.node.sessions import Sessions
@@ -57,6 +57,8 @@ class Correspondent:
         self._accounts = accounts
         self._timeout_s = timeout_s
         self._redial = redial
+        self.is_due = False
+        """Whether it is time to `settle`, after an answer to what was posted."""
 
     @property
     def identity(self) -> Address:
@@ -77,10 +79,55 @@ class Correspondent:
             MfdbError: the peer refused.
         """
         body = encode(request)
-        async with self._accounts.consuming(self, len(body), answer_bytes(request)) as bill:
+        async with self._accounts.consuming(self, len(body), answer_bytes(type(request))) as bill:
             reply = await self.peer.request(body, timeout_s=timeout_s or self._timeout_s)
             bill.answered(len(reply))
         return open_answer(answer, reply)
+
+    def post(
+        self,
+        kind: type[Record],
+        body: bytes,
+        answer: type[A],
+        told: Callable[[A | MfdbError], None],
+    ) -> bool:
+        """Send an encoded request of a kind now and have its answer, or what `ask` raises, told.
+
+        No task waits for it. Return False if it has to wait for room, or for a payment: then ask.
+        Whoever is told looks whether something `is_due`.
+        """
+        bill = self._accounts.begin(self, len(body), answer_bytes(kind))
+        if bill is None:
+            return False
+        try:
+            reply = self.peer.post(body, timeout_s=self._timeout_s)
+        except MfdbError as error:
+            self._accounts.give_up(bill, error)
+            return False
+        if reply is None:
+            self._accounts.void(bill)
+            return False
+        reply.add_done_callback(lambda reply: told(self._accounted(bill, answer, reply)))
+        return True
+
+    def _accounted(
+        self, bill: Bill, answer: type[A], reply: asyncio.Future[bytes]
+    ) -> A | MfdbError:
+        error = _error_of(reply)
+        if error is not None:
+            self._accounts.give_up(bill, error)
+            return error
+        body = reply.result()
+        bill.answered(len(body))
+        self.is_due = self._accounts.book(bill)
+        try:
+            return open_answer(answer, body)
+        except MfdbError as malformed:
+            return malformed
+
+    async def settle(self) -> None:
+        """Pay what is due."""
+        await self._accounts.settle(self)
 
     async def read(self, request: Request, answer: type[A]) -> A:
         """Return the answer to a request that changes nothing; see `ask`.
@@ -108,7 +155,7 @@ class Correspondent:
         pages = self.peer.stream(encode(request))
         while True:
             # Reserved, and if need be paid, before the page comes: the provider reserves it too.
-            async with self._accounts.consuming(self, 0, answer_bytes(request)) as bill:
+            async with self._accounts.consuming(self, 0, answer_bytes(Follow)) as bill:
                 bill.is_void = True
                 try:
                     body = await anext(pages)
@@ -116,6 +163,15 @@ class Correspondent:
                     return
                 bill.answered(len(body))
             yield open_answer(LogPage, body)
+
+
+def _error_of(reply: asyncio.Future[bytes]) -> MfdbError | None:
+    if reply.cancelled():
+        return PeerUnreachable("the request was given up")
+    error = reply.exception()
+    if error is not None and not isinstance(error, MfdbError):
+        raise error
+    return error
 
 
 class Directory:
@@ -192,19 +248,24 @@ class Directory:
         """Return whom we have talked to since the start, also over connections that ended."""
         return list(self._open.values())
 
+    def reached(self, identity: Address) -> Correspondent | None:
+        """Return a correspondent whose connection is open already, or None."""
+        known = self._open.get(identity)
+        return known if known is not None and known.is_open else None
+
     async def reach(self, identity: Address) -> Correspondent:
         """Return a correspondent with an open connection.
 
         Raises:
             PeerUnreachable, DeadlineExceeded, UnknownIdentity: there is none to be had.
         """
-        known = self._open.get(identity)
-        if known is not None and known.is_open:
+        known = self.reached(identity)
+        if known is not None:
             return known
         lock = self._dialling.setdefault(identity, asyncio.Lock())
         async with lock:
-            known = self._open.get(identity)
-            if known is not None and known.is_open:
+            known = self.reached(identity)
+            if known is not None:
                 return known
             correspondent = await self._dial(identity)
             self._open[identity] = correspondent

@@ -6,7 +6,9 @@ that the dataset's rules govern is judged for the identity that said Hello on th
 
 from __future__ import annotations
 
-from mfdb.kernel.codec import Record, decode
+from typing import get_args
+
+from mfdb.kernel.codec import Record, decode, encode
 from mfdb.kernel.ids import AgreementId, CaseId, ChangesetId, DatasetId, Hash, SegmentId
 from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.answers import DatasetState, LogItem
@@ -320,22 +322,29 @@ FREE = (Hello, PayCheque)
 """Requests that cost nothing, so that a debtor can always identify itself and pay."""
 
 
-_LARGE = (
-    GetDataset,
-    GetHistory,
-    GetSegments,
-    ReadLog,
-    Follow,
-    GetCopies,
-    GetKeys,
-    GetShard,
-    GetRows,
+_LARGE = frozenset[type[Record]](
+    (
+        GetDataset,
+        GetHistory,
+        GetSegments,
+        ReadLog,
+        Follow,
+        GetCopies,
+        GetKeys,
+        GetShard,
+        GetRows,
+    )
 )
 
 
-def answer_bytes(request: Request) -> int:
-    """Return at how many bytes the answer to a request is reserved; both sides agree on it."""
-    return 2**21 if isinstance(request, _LARGE) else 2**14
+def answer_bytes(kind: type[Record]) -> int:
+    """Return at how many bytes the answer to a kind of request is reserved; both sides agree."""
+    return 2**21 if kind in _LARGE else 2**14
+
+
+_BY_TAG: dict[bytes, type[Record]] = {
+    encode(kind.__struct_config__.tag): kind for kind in get_args(Request)
+}
 
 
 def open_request(body: bytes) -> Request:
@@ -344,5 +353,7 @@ def open_request(body: bytes) -> Request:
     Raises:
         ValueTooLarge, MalformedMessage: there is none.
     """
-    request: Request = decode(Request, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type]  # a union is no type object
+    # The tag, a short text, is the first element: of one kind less is to be looked for.
+    kind = _BY_TAG.get(body[1 : 2 + (body[1] & 0x1F)]) if len(body) > 1 else None
+    request: Request = decode(kind or Request, body, limit_bytes=FRAME_BYTES)  # type: ignore[arg-type,assignment]  # a union is no type object
     return request

@@ -115,19 +115,24 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exposure_to_us(self) -> int:
         """Our debt, negative where we paid ahead."""
-        return self.debit - max(0, self.credit)
+        # `debit - max(0, credit)`, written out: asked for every request, as the next one.
+        credit = self.served - self.received + self.bounced
+        debit = self.consumed - self.paid
+        return debit - credit if credit > 0 else debit
 
     @property
     def exposure_to_peer(self) -> int:
         """The peer's debt, negative where it paid ahead."""
-        return self.credit - max(0, self.debit)
+        credit = self.served - self.received + self.bounced
+        debit = self.consumed - self.paid
+        return credit - debit if debit > 0 else credit
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Accounting with one peer.
 
     `ours` is how much we let the peer owe us, `theirs` how much it lets us owe it (as announced).
-    Every method returns the new ledger; persist it before carrying out its effects.
+    Every method returns the new ledger; persist it before carrying out its `effects`.
     """
 
     ours: Thresholds
@@ -157,28 +162,28 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         What goes beyond our debt is paid ahead, at our risk: it is the peer's surplus.
         """
         account = self.account
-        open_debt = account.exposure_to_us + account.doubt + sum(account.consuming.values())
+        open_debt = account.exposure_to_us + account.doubt
+        if account.consuming:
+            open_debt += sum(account.consuming.values())
         over = open_debt + price - self.theirs.limit
         return Wei(max(over, self.theirs.min_cheque)) if over > 0 else Wei(0)
 
-    def apply_consume(self, reservation: int, price: Wei) -> tuple[Ledger, tuple[Effect, ...]]:
+    def apply_consume(self, reservation: int, price: Wei) -> Ledger:
         """Book a request that was answered, at its real price (at most the reserved one).
 
         An unknown reservation (applied or released before, or lost in a restart) changes nothing.
         """
         reserved = self.account.consuming.get(reservation)
         if reserved is None:
-            return self, ()
+            return self
         account = replace(
             self.account,
             consumed=self.account.consumed + min(price, reserved),
             consuming=_without(self.account.consuming, reservation),
         )
-        return self._with(account)
+        return replace(self, account=account)
 
-    def release_consume(
-        self, reservation: int, *, is_unsure: bool
-    ) -> tuple[Ledger, tuple[Effect, ...]]:
+    def release_consume(self, reservation: int, *, is_unsure: bool) -> Ledger:
         """Give back what an unanswered request reserved.
 
         `is_unsure` says that the peer may have served it (sent, but no answer and no refusal).
@@ -189,7 +194,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             doubt=self.account.doubt + (reserved if is_unsure else 0),
             consuming=_without(self.account.consuming, reservation),
         )
-        return self._with(account)
+        return replace(self, account=account)
 
     def paid(self, total: Wei) -> Ledger:
         """Book what we ever paid: our newest cheque's cumulative payout plus our waivers.
@@ -208,7 +213,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             DebtLimitExceeded: the peer would owe more than the disconnect limit.
         """
         account = self.account
-        open_debt = account.exposure_to_peer + account.ghost + sum(account.serving.values())
+        open_debt = account.exposure_to_peer + account.ghost
+        if account.serving:
+            open_debt += sum(account.serving.values())
         over = open_debt + price - self.ours.limit
         if over > 0:
             raise DebtLimitExceeded(
@@ -218,21 +225,19 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         account, number = _reserved(account, "serving", price)
         return replace(self, account=account), number
 
-    def apply_serve(self, reservation: int, price: Wei) -> tuple[Ledger, tuple[Effect, ...]]:
+    def apply_serve(self, reservation: int, price: Wei) -> Ledger:
         """Book a request whose answer was handed to the peer, at its real price."""
         reserved = self.account.serving.get(reservation)
         if reserved is None:
-            return self, ()
+            return self
         account = replace(
             self.account,
             served=self.account.served + min(price, reserved),
             serving=_without(self.account.serving, reservation),
         )
-        return self._with(account)
+        return replace(self, account=account)
 
-    def release_serve(
-        self, reservation: int, *, is_unsure: bool
-    ) -> tuple[Ledger, tuple[Effect, ...]]:
+    def release_serve(self, reservation: int, *, is_unsure: bool) -> Ledger:
         """Give back the reservation of a request not served.
 
         `is_unsure` says that the work was done but its answer may not have arrived: it counts as
@@ -244,7 +249,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             ghost=self.account.ghost + (reserved if is_unsure else 0),
             serving=_without(self.account.serving, reservation),
         )
-        return self._with(account)
+        return replace(self, account=account)
 
     def received(self, total: Wei) -> Ledger:
         """Book what the peer ever paid: its newest accepted cheque plus its waivers."""
@@ -326,4 +331,6 @@ def _reserved(account: Account, side: str, price: Wei) -> tuple[Account, int]:
 
 
 def _without(reservations: Mapping[int, int], number: int) -> dict[int, int]:
-    return {at: amount for at, amount in reservations.items() if at != number}
+    left = dict(reservations)
+    left.pop(number, None)
+    return left

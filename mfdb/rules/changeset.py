@@ -97,9 +97,7 @@ class Changeset(Record, frozen=True, dict=True):
     @cached_property
     def id(self) -> ChangesetId:
         """Id of the changeset: header and signature, so that equal ids have equal bytes."""
-        return ChangesetId(
-            tagged_hash("mfdb.changeset-id.v1", digest_of(self.header), self.signature)
-        )
+        return changeset_id(digest_of(self.header), self.signature)
 
     @cached_property
     def columns(self) -> Body | None:
@@ -150,6 +148,11 @@ class Changeset(Record, frozen=True, dict=True):
         """Whether all it does is to insert the rows that are due to it, without clear values."""
         columns = self.columns
         return columns is not None and columns.has_due_rows and not columns.clear
+
+
+def changeset_id(digest: Hash, signature: bytes) -> ChangesetId:
+    """Return the id of a changeset from its header's digest and its signature."""
+    return ChangesetId(tagged_hash("mfdb.changeset-id.v1", digest, signature))
 
 
 _INSERTS = frozenset({OperationKind.INSERT})

@@ -86,9 +86,10 @@ class LmdbSnapshot:
         if not 0 < len(key) <= KEY_BYTES or key == OWN_KEY:
             return None
         try:
-            return cast("bytes | None", self._txn.get(key))
+            found = self._txn.get(key)
         except lmdb.Error as error:
             raise self._failed(error) from error
+        return found  # type: ignore[return-value] # bytes, as the transaction was begun without `buffers`
 
     def scan(
         self, start: bytes, stop: bytes | None = None, *, reverse: bool = False

@@ -77,7 +77,15 @@ class Recent:
 
     def writes(self) -> list[Write]:
         """Return what LMDB is to take in: every key with its newest published value."""
-        return list(self.between(b"", None, self.number))
+        number, newest = self.number, self._newest
+        found: list[Write] = []
+        for key in self._keys:  # `between`, without a call for every key
+            version: _Version | None = newest[key]
+            while version is not None and version[0] > number:
+                version = version[2]
+            if version is not None:
+                found.append((key, version[1]))
+        return found
 
     def _between(self, start: bytes, stop: bytes | None) -> list[bytes]:
         """Return a copy of the keys between two; asked again if a writer put one meanwhile.

@@ -13,6 +13,7 @@ import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
+from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MalformedMessage, MfdbError, NetworkError
 from mfdb.net.refusal import decode_refusal
 from mfdb.node.answers import Acknowledged, AllAnswered
@@ -36,6 +37,11 @@ class Sent(Protocol):
     @property
     def request(self) -> PutChangeset:
         """What is sent."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The request's bytes, encoded once for all providers."""
         ...
 
     def on_receipt(self, receipt: WriteReceipt, provider: Address, signer: Address) -> None:
@@ -97,7 +103,9 @@ class Pipe:
             self._timer = None
         while self._waiting and self._under_way < UNDER_WAY:
             self._under_way += 1
-            self._context.tasks.spawn("put", self._send(self._next()))
+            many = self._next()
+            if not self._post(many):
+                self._context.tasks.spawn("put", self._send(many))
 
     def _next(self) -> list[Sent]:
         """Take what fits into one request; the first one always does."""
@@ -112,19 +120,78 @@ class Pipe:
             del self._waiting[sent]
         return taken
 
+    def _post(self, many: list[Sent]) -> bool:
+        """Send writes without a task that waits, if the connection is open and has room."""
+        correspondent = self._context.directory.reached(self._provider)
+        if correspondent is None:
+            return False
+        if len(many) == 1:
+            return correspondent.post(
+                PutChangeset,
+                many[0].body,
+                Acknowledged,
+                lambda answer: self._told_one(many[0], answer, correspondent),
+            )
+        return correspondent.post(
+            PutChangesets,
+            encode(PutChangesets(puts=tuple(sent.request for sent in many))),
+            AllAnswered,
+            lambda answer: self._told_all(many, answer, correspondent),
+        )
+
     async def _send(self, many: list[Sent]) -> None:
         try:
             correspondent = await self._context.directory.reach(self._provider)
-            answers = await _ask(correspondent, many)
+            if len(many) == 1:
+                one = await correspondent.ask(many[0].request, Acknowledged)
+                self._told_one(many[0], one, correspondent)
+            else:
+                request = PutChangesets(puts=tuple(sent.request for sent in many))
+                answers = await correspondent.ask(request, AllAnswered)
+                self._told_all(many, answers, correspondent)
         except MfdbError as error:
-            self.has_failed = isinstance(error, NetworkError)
-            for sent in many:
-                sent.on_failure(error, self._provider)
-        else:
-            self.has_failed = False
-            self._tell(many, answers, correspondent.record.signer)
-        finally:
-            self._under_way -= 1
+            self._failed(many, error)
+
+    def _told_one(
+        self, sent: Sent, answer: Acknowledged | MfdbError, correspondent: Correspondent
+    ) -> None:
+        if isinstance(answer, MfdbError):
+            self._failed([sent], answer)
+            return
+        self._answered(correspondent)
+        sent.on_receipt(answer.receipt, self._provider, correspondent.record.signer)
+
+    def _told_all(
+        self, many: list[Sent], answer: AllAnswered | MfdbError, correspondent: Correspondent
+    ) -> None:
+        if isinstance(answer, MfdbError):
+            self._failed(many, answer)
+            return
+        if len(answer.answers) != len(many):
+            self._failed(many, MalformedMessage("a provider answered another number of writes"))
+            return
+        self._answered(correspondent)
+        for sent, one in zip(many, answer.answers, strict=True):
+            if one.receipt is None:
+                sent.on_failure(_refused(one.refusal), self._provider)
+            else:
+                sent.on_receipt(one.receipt, self._provider, correspondent.record.signer)
+
+    def _answered(self, correspondent: Correspondent) -> None:
+        self.has_failed = False
+        if correspondent.is_due:
+            correspondent.is_due = False
+            self._context.tasks.spawn("pay", correspondent.settle())
+        self._go_on()
+
+    def _failed(self, many: list[Sent], error: MfdbError) -> None:
+        self.has_failed = isinstance(error, NetworkError)
+        self._go_on()
+        for sent in many:
+            sent.on_failure(error, self._provider)
+
+    def _go_on(self) -> None:
+        self._under_way -= 1
         if self._waiting and self._timer is None:
             self.hurry()
 
@@ -133,26 +200,10 @@ class Pipe:
         self._waiting.clear()
         self.hurry()
 
-    def _tell(
-        self, many: list[Sent], answers: list[WriteReceipt | MfdbError], signer: Address
-    ) -> None:
-        for sent, answer in zip(many, answers, strict=True):
-            if isinstance(answer, MfdbError):
-                sent.on_failure(answer, self._provider)
-            else:
-                sent.on_receipt(answer, self._provider, signer)
 
-
-async def _ask(correspondent: Correspondent, many: list[Sent]) -> list[WriteReceipt | MfdbError]:
-    """Return a provider's answers to writes, in their order.
-
-    Raises:
-        MfdbError: it answered none of them.
-    """
-    if len(many) == 1:
-        return [(await correspondent.ask(many[0].request, Acknowledged)).receipt]
-    request = PutChangesets(puts=tuple(sent.request for sent in many))
-    answers = (await correspondent.ask(request, AllAnswered)).answers
-    if len(answers) != len(many):
-        raise MalformedMessage("a provider answered another number of writes than it was sent")
-    return [one.receipt or decode_refusal(one.refusal) for one in answers]
+def _refused(refusal: bytes) -> MfdbError:
+    """Return the error in a refusal, or what is wrong with it."""
+    try:
+        return decode_refusal(refusal)
+    except MfdbError as malformed:
+        return malformed

@@ -53,9 +53,12 @@ class Push:
         self._found = found
         self._pipes = pipes
         self.request = PutChangeset(data=encode(changeset), entry=entry)
-        self._promised = Promised.of(self.request.data)
+        self.body = encode(self.request)
+        self._promised: Promised | None = None
         self._id = entry.changeset
-        self._trailing = frozenset(pipes.in_order(found.placement.replica_set)[self._need :])
+        self._replicas = found.placement.replica_set
+        self._need = found.manifest.profile.write_quorum
+        self._trailing = frozenset(pipes.in_order(self._replicas)[self._need :])
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._result: asyncio.Future[WriteOutcome] = self._loop.create_future()
@@ -69,7 +72,7 @@ class Push:
         now_s = self._context.clock.monotonic_s()
         return quorum.start(
             self._id,
-            self._found.placement.replica_set,
+            self._replicas,
             need=self._need,
             now_s=now_s,
             deadline_s=now_s + self._context.settings.write_deadline_s,
@@ -82,7 +85,7 @@ class Push:
             QuorumNotReached: not in time; the write is indeterminate and goes on being pushed.
             AccessDenied, StaleWrite, MfdbError: every replica refused it.
         """
-        return await asyncio.shield(self._result)
+        return await self._result  # whoever stops waiting ends nothing else
 
     def start(self) -> None:
         """Send the changeset to every replica, to those beyond the quorum a moment later."""
@@ -93,6 +96,7 @@ class Push:
                 self._pipes.to(effect.provider).put(self, trailing_s if is_late else 0.0)
             else:
                 self._carry_out(effect)
+        self._promised = Promised.of(self.request.data)  # while it travels
 
     def stop(self) -> None:
         """Push no further."""
@@ -110,11 +114,9 @@ class Push:
         for effect in effects:
             self._carry_out(effect)
         if self._write.is_done and not self.over.done():
+            if self._timer is not None:
+                self._timer.cancel()
             self.over.set_result(None)
-
-    @property
-    def _need(self) -> int:
-        return self._found.manifest.profile.write_quorum
 
     def _carry_out(self, effect: quorum.Effect) -> None:
         match effect:
@@ -189,7 +191,8 @@ class Push:
             raise BadProof("the receipt is for another agreement or changeset")
         if receipt.batch.provider != provider:
             raise BadProof("the receipt names another provider than the one that gave it")
-        check_promise(receipt, self._promised, network=self._context.network, signer=signer)
+        promised = self._promised or Promised.of(self.request.data)
+        check_promise(receipt, promised, network=self._context.network, signer=signer)
 
 
 def _denied(error: ProtocolViolation) -> MfdbError:

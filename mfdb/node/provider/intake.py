@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mfdb.dataset.acceptance import Accepted, Knowledge, check_fresh, judge
 from mfdb.kernel.codec import encode
@@ -41,7 +41,7 @@ from mfdb.rules.receipt import (
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.kernel.seed import IdentityKeys
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from mfdb.node.requests import PutChangeset, PutChangesets, PutReceipts, Shred
     from mfdb.rules.changeset import Header
     from mfdb.rules.evidence import Network, WriteAck
+
+A = TypeVar("A")
 
 log = logging.getLogger(__name__)
 RECEIPTS_AT_ONCE = 1_000
@@ -126,7 +128,7 @@ class Intake:
         self.soundness = Soundness()
         """What was taken in, for whoever looks at it again."""
 
-    async def on_put_changeset(self, request: PutChangeset) -> Acknowledged:
+    def on_put_changeset(self, request: PutChangeset) -> asyncio.Future[Acknowledged]:
         """Take a new write; one that is here already is acknowledged by its first receipt.
 
         Raises:
@@ -135,25 +137,28 @@ class Intake:
             StoreFull: the disk is full; nothing was kept.
         """
         changeset = open_changeset(request.data)
-        receipt = await self.take(changeset, request.data, request.entry, fresh=True)
-        return Acknowledged(receipt=receipt)
+        return self._enqueue(
+            changeset, request.data, request.entry, fresh=True, answer=_acknowledged
+        )
 
     async def on_put_changesets(self, request: PutChangesets) -> AllAnswered:
         """Take several new writes, in one commit; each is answered for itself."""
-        taken: list[asyncio.Future[_Taken] | MfdbError] = []
+        taken: list[asyncio.Future[WriteReceipt] | MfdbError] = []
         for put in request.puts:
             try:
                 changeset = open_changeset(put.data)
-                taken.append(self._enqueue(changeset, put.data, put.entry, fresh=True))
+                taken.append(
+                    self._enqueue(changeset, put.data, put.entry, fresh=True, answer=_itself)
+                )
             except MfdbError as error:
                 taken.append(error)
         return AllAnswered(answers=tuple([await self._answered(one) for one in taken]))
 
-    async def _answered(self, taken: asyncio.Future[_Taken] | MfdbError) -> Answered:
+    async def _answered(self, taken: asyncio.Future[WriteReceipt] | MfdbError) -> Answered:
         if isinstance(taken, MfdbError):
             return Answered(None, encode_refusal(taken))
         try:
-            return Answered(_receipt(await taken), b"")
+            return Answered(await taken, b"")
         except MfdbError as error:
             return Answered(None, encode_refusal(error))
 
@@ -164,16 +169,24 @@ class Intake:
 
         `fresh` asks for what only a new write must satisfy: its parents are still heads.
         """
-        return _receipt(await self._enqueue(changeset, data, entry, fresh=fresh))
+        return await self._enqueue(changeset, data, entry, fresh=fresh, answer=_itself)
 
     def _enqueue(
-        self, changeset: Changeset, data: bytes, entry: KeyLogEntry, *, fresh: bool
-    ) -> asyncio.Future[_Taken]:
+        self,
+        changeset: Changeset,
+        data: bytes,
+        entry: KeyLogEntry,
+        *,
+        fresh: bool,
+        answer: Callable[[WriteReceipt], A],
+    ) -> asyncio.Future[A]:
         check_entry(entry, changeset)
         dataset = changeset.header.dataset
         taking = _Taking(changeset, data, entry, Promised.of(data))
+
         taken = self._context.committer.enqueue(
-            lambda transaction: self._take(transaction, taking, fresh=fresh)
+            lambda transaction: self._take(transaction, taking, fresh=fresh),
+            lambda taken: answer(_receipt(taken)),
         )
         taken.add_done_callback(lambda _: self._feed.wake(dataset))
         return taken
@@ -325,6 +338,14 @@ class Intake:
             raise AccessDenied("only the dataset's owner may shred rows")
         await self._context.committer.submit(lambda transaction: _shred(transaction, request))
         return Done()
+
+
+def _itself(receipt: WriteReceipt) -> WriteReceipt:
+    return receipt
+
+
+def _acknowledged(receipt: WriteReceipt) -> Acknowledged:
+    return Acknowledged(receipt=receipt)
 
 
 def _receipt(taken: _Taken) -> WriteReceipt:

@@ -121,7 +121,7 @@ class Pair:
         try:
             ledger, serving = server.ledger.prepare_serve(Wei(reserved))
         except DebtLimitExceeded:
-            asker.keep(asker.ledger.release_consume(consuming, is_unsure=False)[0])
+            asker.keep(asker.ledger.release_consume(consuming, is_unsure=False))
             return
         server.keep(ledger)
         price = min(price, reserved)
@@ -143,20 +143,20 @@ class Pair:
         asker, server = self.sides[flight.consumer], self.sides[1 - flight.consumer]
         unsure = fate == "lost" or flight.serving is None or flight.consuming is None
         if flight.serving is not None:
-            server.keep(server.ledger.release_serve(flight.serving, is_unsure=unsure)[0])
+            server.keep(server.ledger.release_serve(flight.serving, is_unsure=unsure))
         if flight.consuming is not None:
-            asker.keep(asker.ledger.release_consume(flight.consuming, is_unsure=unsure)[0])
+            asker.keep(asker.ledger.release_consume(flight.consuming, is_unsure=unsure))
 
     def _apply_serve(self, flight: Flight) -> Flight:
         server = self.sides[1 - flight.consumer]
         if flight.serving is not None:
-            server.keep(server.ledger.apply_serve(flight.serving, flight.price)[0])
+            server.keep(server.ledger.apply_serve(flight.serving, flight.price))
         return replace(flight, serving=None)
 
     def _apply_consume(self, flight: Flight) -> Flight:
         asker = self.sides[flight.consumer]
         if flight.consuming is not None:
-            asker.keep(asker.ledger.apply_consume(flight.consuming, flight.price)[0])
+            asker.keep(asker.ledger.apply_consume(flight.consuming, flight.price))
         return replace(flight, consuming=None)
 
     def pay(self, payer: int, *, is_lost: bool) -> None:
@@ -235,7 +235,7 @@ def test_honest_trade_is_never_refused(prices: list[int]) -> None:
 def test_a_liar_books_nothing_that_is_not_in_doubt(consumed: int, served: int) -> None:
     mine = Ledger(ours=THRESHOLDS[0], theirs=THRESHOLDS[1])
     mine, number = mine.prepare_consume(Wei(300))
-    mine, _ = mine.release_consume(number, is_unsure=True)
+    mine = mine.release_consume(number, is_unsure=True)
     after = mine.compare(Wei(consumed), Wei(served))[0].account
     assert after.consumed == min(served, 300)
     assert after.served == 0

@@ -27,11 +27,11 @@ STRANGER = Address(b"\xff" * 20)
 whom = st.sampled_from((*PROVIDERS, STRANGER))
 events = st.lists(
     st.tuples(
-        st.builds(ReceivedReceipt, provider=whom)
-        | st.builds(ReceivedRefusal, provider=whom, error=st.just(AccessDenied("no")))
-        | st.builds(ReceivedRefusal, provider=whom, error=st.just(StoreFull("full")))
-        | st.builds(PeerLost, provider=whom)
-        | st.builds(Ticked),
+        whom.map(lambda provider: ReceivedReceipt(provider=provider))
+        | whom.map(lambda provider: ReceivedRefusal(provider=provider, error=AccessDenied("no")))
+        | whom.map(lambda provider: ReceivedRefusal(provider=provider, error=StoreFull("full")))
+        | whom.map(lambda provider: PeerLost(provider=provider))
+        | st.just(Ticked()),
         st.floats(0, 30),
     ),
     max_size=40,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from mfdb.client.aio import Connection
-from mfdb.client.lane import GROUPS, KEEP_TURNS, SHOW_CHANGESETS
+from mfdb.client.lane import GROUPS, SHOW_CHANGESETS
 from mfdb.dataset import writer
 from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
 from mfdb.testing.memory_store import MemoryDisk
@@ -113,7 +113,7 @@ def test_nothing_is_sent_later_of_a_statement_that_was_refused(
         sent: list[int] = []
 
         async def picky(dataset: DatasetId, changeset: Changeset, entry: KeyLogEntry) -> Any:
-            for _ in range(2 * KEEP_TURNS):  # all of them are in the outbox by then
+            for _ in range(8):  # all of them are in the outbox by then
                 await asyncio.sleep(0)
             sent.append(len(changeset.operations))
             if len(sent) == 2:
@@ -187,13 +187,13 @@ def test_who_leaves_in_the_middle_finds_its_writes_in_the_outbox(
         sent, answer = asyncio.Event(), asyncio.Event()
 
         async def stuck(*_: object) -> None:
+            assert bob.replica.outgoing(dataset) == []
             sent.set()
             await answer.wait()
 
         monkeypatch.setattr(bob.remote, "write", stuck)
         writes = [asyncio.ensure_future(bob.run(INSERT, at, "")) for at in range(4)]
         await sent.wait()
-        assert bob.replica.outgoing(dataset) == []
         await bob.session.close()
         assert bob.replica.outgoing(dataset)
         results = await asyncio.gather(*writes, return_exceptions=True)
@@ -242,7 +242,7 @@ def slowly(bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
     write = bob.remote.write
 
     async def slow(*given: Any) -> Any:
-        for _ in range(2 * KEEP_TURNS):
+        for _ in range(8):
             await asyncio.sleep(0)
         return await write(*given)
 

@@ -122,7 +122,7 @@ async def test_who_cannot_pay_is_served_to_the_limit_and_no_further(town: Town) 
     served = 0
 
     async def ask() -> int:
-        async with stand.accounts.serving(record, 10, 10) as bill:
+        with stand.accounts.serving(record, 10, 10) as bill:
             bill.answered(10)
         return bill.price or 0
 
@@ -248,7 +248,7 @@ async def test_an_empty_chequebook_is_not_asked_again_and_again(town: Town) -> N
     # What it did not cover is owed again.
     assert stand.accounts.of(alice.address).ledger.account.owed_by_peer == 0
     record = caller(town, alice, book)
-    async with stand.accounts.serving(record, 10, 10) as bill:
+    with stand.accounts.serving(record, 10, 10) as bill:
         bill.answered(10)
     owed = stand.accounts.of(alice.address).ledger.account.owed_by_peer
     assert owed == (bill.price or 0) - 300
@@ -276,7 +276,7 @@ async def test_a_restart_forgets_no_booking_and_no_cheque(town: Town) -> None:
     alice = town.person("alice")
     book = await chequebook(town, alice)
     record = caller(town, alice, book)
-    async with stand.accounts.serving(record, 10, 10) as bill:
+    with stand.accounts.serving(record, 10, 10) as bill:
         bill.answered(10)
     paid = cheque(town, alice, book, stand, amount=500)
     await stand.accounts.on_cheque(record, paid)

@@ -17,28 +17,29 @@ NEW = Ledger(ours=THRESHOLDS, theirs=THRESHOLDS)
 
 def consumed(ledger: Ledger, amount: int) -> Ledger:
     ledger, number = ledger.prepare_consume(Wei(amount))
-    return ledger.apply_consume(number, Wei(amount))[0]
+    return ledger.apply_consume(number, Wei(amount))
 
 
 def served(ledger: Ledger, amount: int) -> Ledger:
     ledger, number = ledger.prepare_serve(Wei(amount))
-    return ledger.apply_serve(number, Wei(amount))[0]
+    return ledger.apply_serve(number, Wei(amount))
 
 
 def test_a_reservation_is_applied_at_the_real_price_once() -> None:
     ledger, number = NEW.prepare_consume(Wei(300))
     assert ledger.account.balance == 0
-    ledger, effects = ledger.apply_consume(number, Wei(200))
+    ledger = ledger.apply_consume(number, Wei(200))
+    effects = ledger.effects()
     assert (ledger.account.owed_by_us, ledger.account.balance, effects) == (200, -200, ())
-    again, _ = ledger.apply_consume(number, Wei(200))
+    again = ledger.apply_consume(number, Wei(200))
     assert again == ledger
 
 
 def test_the_peer_can_not_charge_more_than_was_reserved() -> None:
     ledger, number = NEW.prepare_consume(Wei(300))
-    assert ledger.apply_consume(number, Wei(10**9))[0].account.owed_by_us == 300
+    assert ledger.apply_consume(number, Wei(10**9)).account.owed_by_us == 300
     ledger, number = NEW.prepare_serve(Wei(300))
-    assert ledger.apply_serve(number, Wei(10**9))[0].account.owed_by_peer == 300
+    assert ledger.apply_serve(number, Wei(10**9)).account.owed_by_peer == 300
 
 
 def test_half_a_threshold_asks_for_a_cheque_over_the_whole_debt() -> None:
@@ -68,8 +69,8 @@ def test_a_request_beyond_the_limit_is_paid_ahead() -> None:
     payer, receiver = NEW.paid(needed), NEW.received(needed)
     payer, number = payer.prepare_consume(Wei(5_000))
     receiver, other = receiver.prepare_serve(Wei(5_000))
-    payer = payer.apply_consume(number, Wei(5_000))[0]
-    receiver = receiver.apply_serve(other, Wei(5_000))[0]
+    payer = payer.apply_consume(number, Wei(5_000))
+    receiver = receiver.apply_serve(other, Wei(5_000))
     assert payer.account.owed_by_us == receiver.account.owed_by_peer == 1_250
 
 
@@ -78,10 +79,12 @@ def test_the_server_serves_up_to_the_limit_with_all_that_is_under_way() -> None:
     ledger, first = ledger.prepare_serve(Wei(200))
     with pytest.raises(DebtLimitExceeded, match="debt limit"):
         ledger.prepare_serve(Wei(51))
-    ledger, effects = ledger.release_serve(first, is_unsure=False)
+    ledger = ledger.release_serve(first, is_unsure=False)
+    effects = ledger.effects()
     assert effects == ()
     ledger, second = ledger.prepare_serve(Wei(250))
-    ledger, effects = ledger.apply_serve(second, Wei(250))
+    ledger = ledger.apply_serve(second, Wei(250))
+    effects = ledger.effects()
     assert effects == (CutOff(owed=Wei(1_250)),)
     with pytest.raises(DebtLimitExceeded):
         ledger.prepare_serve(Wei(1))
@@ -108,7 +111,8 @@ def test_paying_too_much_never_makes_the_receiver_a_debtor() -> None:
 
 def test_work_lost_on_the_way_is_ghost_debt_until_admitted() -> None:
     ledger, number = served(NEW, 500).prepare_serve(Wei(700))
-    ledger, effects = ledger.release_serve(number, is_unsure=True)
+    ledger = ledger.release_serve(number, is_unsure=True)
+    effects = ledger.effects()
     assert (ledger.account.ghost, ledger.account.owed_by_peer, effects) == (700, 500, ())
     with pytest.raises(DebtLimitExceeded):
         ledger.prepare_serve(Wei(51))
@@ -121,13 +125,14 @@ def test_work_lost_on_the_way_is_ghost_debt_until_admitted() -> None:
 
 def test_nobody_can_grow_his_own_ghost_debt_by_hanging_up() -> None:
     ledger, number = NEW.prepare_serve(Wei(1_250))
-    ledger, effects = ledger.release_serve(number, is_unsure=True)
+    ledger = ledger.release_serve(number, is_unsure=True)
+    effects = ledger.effects()
     assert effects == (CutOff(owed=Wei(1_250)),)
 
 
 def test_doubt_is_settled_by_what_the_server_booked() -> None:
     ledger, number = NEW.prepare_consume(Wei(300))
-    ledger, _ = ledger.release_consume(number, is_unsure=True)
+    ledger = ledger.release_consume(number, is_unsure=True)
     assert (ledger.account.doubt, ledger.account.owed_by_us) == (300, 0)
     booked, effects = ledger.compare(Wei(0), Wei(200))
     assert (booked.account.doubt, booked.account.owed_by_us, effects) == (0, 200, ())
@@ -144,9 +149,9 @@ def test_counters_are_not_compared_while_requests_are_open() -> None:
 
 def test_a_clean_release_leaves_nothing() -> None:
     ledger, number = NEW.prepare_consume(Wei(300))
-    ledger, _ = ledger.release_consume(number, is_unsure=False)
+    ledger = ledger.release_consume(number, is_unsure=False)
     assert ledger.account == replace(Account(), next_id=1)
-    assert ledger.release_consume(number, is_unsure=True)[0] == ledger
+    assert ledger.release_consume(number, is_unsure=True) == ledger
 
 
 def test_a_bounced_cheque_is_debt_again() -> None:
