@@ -189,8 +189,15 @@ class Turned:
         slot = self._parameters.slots[value.index]
         place = slot[0]
         assert isinstance(place, int), "parameters with names go the general way"
-        if slot[1] == kind and _is_exact(self._columns[place], kind):
-            return self._columns[place]
+        column = self._columns[place]
+        if slot[1] == kind and _is_exact(column, kind):
+            return column
+        if set(map(type, column)) == {str}:
+            texts = dict.fromkeys(column)
+            if len(texts) <= len(column) // 2:  # a text that comes again is read once
+                first = dict(zip(reversed(column), reversed(self._many), strict=True))
+                read = {text: to_storage(slot_value(slot, first[text])) for text in texts}
+                return [read[text] for text in column]
         return [to_storage(slot_value(slot, given)) for given in self._many]
 
 

@@ -25,7 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.outcome import Written
-from mfdb.dataset.writer import cost_bytes
+from mfdb.dataset.writer import cost_of_all
 from mfdb.kernel.errors import (
     DataError,
     IntegrityError,
@@ -75,8 +75,8 @@ class _Write:
     """The rows that are named (new ones in free datasets have no name yet)."""
 
     def __post_init__(self) -> None:
-        self.size_bytes = sum(map(cost_bytes, self.changes))
-        self.rows = frozenset(change.row for change in self.changes if change.row is not None)
+        self.size_bytes = cost_of_all(self.changes)
+        self.rows = frozenset([change.row for change in self.changes if change.row is not None])
 
     def fail(self, error: BaseException) -> None:
         """Tell the caller."""

@@ -206,7 +206,7 @@ class _Sealing:
 
     def body(self, changes: Sequence[RowChange], salts: Sequence[bytes]) -> bytes:
         """Return the operations of some changes, one salt each (a delete has none)."""
-        kinds = bytes(map(_kind, changes))
+        kinds = bytes([_KINDS[type(change)] for change in changes])
         due: Sequence[RowId] = due_row_ids(self._header, len(changes))
         rows = [own if one.row is None else one.row for one, own in zip(changes, due, strict=True)]
         has_due_rows = not any(kinds) and all(one.row is None for one in changes)
@@ -249,18 +249,21 @@ class _Sealing:
         return encode(SealedRow(values, address, signature))
 
 
-def _kind(change: RowChange) -> OperationKind:
-    if isinstance(change, RowInsert):
-        return OperationKind.INSERT
-    return OperationKind.UPDATE if isinstance(change, RowUpdate) else OperationKind.DELETE
+_KINDS: dict[type, OperationKind] = {
+    RowInsert: OperationKind.INSERT,
+    RowUpdate: OperationKind.UPDATE,
+    RowDelete: OperationKind.DELETE,
+}
 
 
 def _salts(changes: Sequence[RowChange], entropy: Entropy) -> tuple[bytes, ...]:
     """Return a salt for each operation, all of one draw; a delete has an empty one."""
     drawn = entropy.token(SALT_BYTES * len(changes))
     return tuple(
-        b"" if isinstance(change, RowDelete) else drawn[at : at + SALT_BYTES]
-        for change, at in zip(changes, range(0, len(drawn), SALT_BYTES), strict=True)
+        [
+            b"" if type(change) is RowDelete else drawn[at : at + SALT_BYTES]
+            for change, at in zip(changes, range(0, len(drawn), SALT_BYTES), strict=True)
+        ]
     )
 
 
@@ -280,7 +283,7 @@ def cost_bytes(change: RowChange) -> int:
 
 def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:
     """Yield the changes in runs that each fit into one changeset."""
-    if 0 < len(changes) <= OPERATIONS and _cost_of_all(changes) <= CHANGESET_BYTES:
+    if 0 < len(changes) <= OPERATIONS and cost_of_all(changes) + _OVERHEAD_BYTES <= CHANGESET_BYTES:
         yield list(changes)
         return
     run: list[RowChange] = []
@@ -296,7 +299,7 @@ def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:
         yield run
 
 
-def _cost_of_all(changes: Sequence[RowChange]) -> int:
-    """Return how many bytes a changeset takes at most, its values encoded in one go."""
+def cost_of_all(changes: Sequence[RowChange]) -> int:
+    """Return how many bytes of a changeset some changes take at most, encoded in one go."""
     values = [tuple(c.values.values()) for c in changes if not isinstance(c, RowDelete)]
-    return len(encode(values)) + _OVERHEAD_BYTES + _OPERATION_BYTES * len(changes)
+    return len(encode(values)) + _OPERATION_BYTES * len(changes)

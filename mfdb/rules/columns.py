@@ -126,15 +126,18 @@ def seal_rows(
 ) -> tuple[bytes, ...]:
     """Return the ciphertexts of many encoded rows, each under its own key; None: nothing."""
     # The call that PyNaCl makes, into one buffer: its checks cost four times the cipher.
-    assert all(len(key) == DATA_KEY_BYTES for key in keys), "libsodium reads 32 bytes unasked"
+    assert set(map(len, keys)) == {DATA_KEY_BYTES}, "libsodium reads 32 bytes unasked"
+    assert len(set(map(len, row_ids))) == 1, "it is told one length of what rows are bound to"
     ends = list(accumulate(0 if one is None else len(one) + SEALING_BYTES for one in plain))
     sealed = ffi.new("unsigned char[]", ends[-1])
     encrypt, null, start = lib.crypto_aead_xchacha20poly1305_ietf_encrypt, ffi.NULL, 0
+    bound = len(context) + len(row_ids[0])
     for one, key, row_id, end in zip(plain, keys, row_ids, ends, strict=True):
         if one is not None:
-            told, bound_to = _KNOWN + one, context + row_id
-            size, bound = len(told), len(bound_to)
-            failed = encrypt(sealed + start, null, told, size, bound_to, bound, null, _NONCE, key)
+            size, bound_to = end - start - _TAG_BYTES, context + row_id
+            failed = encrypt(
+                sealed + start, null, _KNOWN + one, size, bound_to, bound, null, _NONCE, key
+            )
             assert failed == 0, "libsodium never fails to seal"
         start = end
     whole = bytes(ffi.buffer(sealed))

@@ -181,3 +181,25 @@ def test_a_single_insert_in_bulk_is_one_that_goes_the_general_way(given_: Any) -
             return cursor.rowcount, [(r, *map(type, r)) for r in rows(connection)]
 
     assert tried(nullcontext(), BulkInsert) == tried(general_way(), None)
+
+
+def test_texts_that_come_again_are_read_once_and_alike() -> None:
+    insert = "INSERT INTO t VALUES (?, ?)"
+    days = ["2026-11-28 00:00:00", "2026-11-29"]
+    many = [(at, days[at % 2]) for at in range(9)]
+
+    def tried(rows: Sequence[Any]) -> Any:
+        with closing(mfdb.connect(":memory:")) as connection:
+            connection.execute("CREATE DATASET t (a INTEGER, b TIMESTAMP, PRIMARY KEY (a))")
+            cursor = connection.cursor()
+            cursor.execute(insert, (100, days[0]))
+            try:
+                cursor.executemany(insert, rows)
+            except MfdbError as error:
+                return type(error), str(error)
+            return connection.execute("SELECT * FROM t ORDER BY a").fetchall()
+
+    for rows in (many, [*many, (9, "never"), (10, "never"), (11, "no day")]):
+        with general_way():
+            expected = tried(rows)
+        assert tried(rows) == expected
