@@ -132,11 +132,17 @@ class TakingOver:
     async def _tell_outranked(self) -> None:
         """Let those whose take-over no longer stands know what does, so that they follow it."""
         with self._context.store.snapshot() as view:
-            untold = [(*one, shelf.placements(view, one[0])) for one in take_overs.outranked(view)]
-        for dataset, provider, entries in untold:
-            if await self._has_heard(provider, dataset, entries):
-                told = partial(take_overs.drop_outranked, dataset=dataset, provider=provider)
-                await self._context.committer.submit(told)
+            untold = take_overs.outranked(view)
+        for dataset, provider in untold:
+            with self._context.sparing(dataset):
+                await self._tell(dataset, provider)
+
+    async def _tell(self, dataset: DatasetId, provider: Address) -> None:
+        with self._context.store.snapshot() as view:
+            entries = shelf.placements(view, dataset)
+        if await self._has_heard(provider, dataset, entries):
+            told = partial(take_overs.drop_outranked, dataset=dataset, provider=provider)
+            await self._context.committer.submit(told)
 
     async def _has_heard(
         self, provider: Address, dataset: DatasetId, entries: tuple[SignedPlacement, ...]
@@ -154,12 +160,19 @@ class TakingOver:
     async def _revive(self) -> None:
         """Begin again what was finished and then outranked; forget what has ended."""
         with self._context.store.snapshot() as view:
-            for job in take_overs.all_finished(view):
-                made = job.agreement.agreement
-                if made.end + made.tail_s < self._context.clock.now_s():
-                    await self._forget(job.request.case)
-                elif _is_outranked(view, job):
-                    await self._context.committer.submit(partial(take_overs.put_begun, job=job))
+            finished = take_overs.all_finished(view)
+        for job in finished:
+            with self._context.sparing(job.dataset):
+                await self._revive_one(job)
+
+    async def _revive_one(self, job: TakeOverJob) -> None:
+        made = job.agreement.agreement
+        with self._context.store.snapshot() as view:
+            is_outranked = _is_outranked(view, job)
+        if made.end + made.tail_s < self._context.clock.now_s():
+            await self._forget(job.request.case)
+        elif is_outranked:
+            await self._context.committer.submit(partial(take_overs.put_begun, job=job))
 
     def _verified(self, request: TakeOver) -> Whereabouts:
         if not request.state.manifests:

@@ -13,7 +13,7 @@ from mfdb.dataset.writer import RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import CorruptRecord
 from mfdb.node.answers import Keys
-from mfdb.node.provider import records, shelf
+from mfdb.node.provider import records, shelf, take_overs
 from mfdb.node.provider.damage import AGAIN_S
 from mfdb.node.requests import GetDataset, GetKeys, PutReceipts, PutSealed, ReadLog, SealNow
 from mfdb.rules.changeset import version_ids
@@ -25,6 +25,7 @@ from tests.unit.node.test_rows import _incoming, staged
 if TYPE_CHECKING:
     from mfdb.dataset.writer import Draft
     from mfdb.kernel.ids import DatasetId
+    from mfdb.node.commit import Transaction
     from mfdb.rules.evidence import Agreement
 
 
@@ -290,3 +291,27 @@ def test_an_older_release_wrote_records_without_a_checksum() -> None:
         rotten[at // 8] ^= 1 << (at % 8)
         with pytest.raises(records.DamagedRecord):
             records.opened(shelf.LogTip, b"H", bytes(rotten))
+
+
+@in_town
+async def test_what_is_to_be_told_of_one_dataset_does_not_wait_for_another(town: Town) -> None:
+    _, dataset = await mailbox_town(town)
+    alice = town.person("alice")
+    hers = town.mailbox(alice)
+    await town.place(hers, alice)
+    stand, other = town.stands[0], town.stands[1].me
+    both = sorted([dataset, hers.manifest.dataset])
+
+    def change(transaction: Transaction) -> None:
+        for one in both:
+            take_overs.put_outranked(transaction, one, other)
+
+    await stand.committer.submit(change)
+    rot(stand, b"P", both[0])
+    await stand.taking_over.look()
+    with stand.store.snapshot() as view:
+        assert take_overs.outranked(view) == ((both[0], other),)
+    await mend(stand)
+    await stand.taking_over.look()
+    with stand.store.snapshot() as view:
+        assert take_overs.outranked(view) == ()
