@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import MfdbError, OperationalError
+from mfdb.kernel.errors import MfdbError, OperationalError, UnknownDataset
 from shell import exit_codes
 from shell.lines import lines_of
 from shell.script import Entry, ScriptReader, entries_of, is_meta
@@ -103,6 +103,8 @@ async def _failed(session: Session, error: MfdbError, text: str, place: str) -> 
     from shell.habits import habit_of
 
     habit = habit_of(text) if error.sqlstate[:2] in ("42", "28") else None
+    if habit is not None and habit.command and isinstance(error, UnknownDataset):
+        habit = None  # understood, and there is no such dataset
     if habit is None:
         session.show_error(error, text, place=place)
         return False

@@ -37,8 +37,6 @@ _HABITS: tuple[tuple[str, str, str], ...] = (
     (r"drop\s+database\b.*", "", "a database is a directory: leave it, then remove that"),
     (r"create\s+(?:user|role)\b.*", "", "people are identities: CREATE IDENTITY name;"),
     (r"connect\b.*", "", "\\c DIRECTORY opens another database, \\c - NAME changes the identity"),
-    (r"truncate\b.*", "", "DELETE FROM name; deletes every row"),
-    (r"replace\s+into\b.*", "", "INSERT ... ON CONFLICT (key) DO UPDATE SET ... replaces a row"),
     (r"set\s+autocommit\b.*", "", "every statement is kept at once; BEGIN starts a batch"),
     (r"delimiter\b.*", "", "a statement ends in ; and texts with ; go in quotes"),
     (r"pragma\b.*", "", "SHOW SETTINGS; lists the settings, SET changes one"),

@@ -134,7 +134,11 @@ def _unknown_show(statement: st.Show) -> Exception:
             f"SHOW {statement.what.upper()} asks the network, and none is open",
             hint="connect with network=...",
         )
-    hint = nearest_hint(statement.what, words, f"SHOW {', '.join(words).upper()}", shown=str.upper)
+    from mfdb.sql.elsewhere import SHOWN
+
+    hint = SHOWN.get(statement.what) or nearest_hint(
+        statement.what, words, f"SHOW {', '.join(words).upper()}", shown=str.upper
+    )
     return ProgrammingError(
         f"there is nothing called {statement.what} to show",
         hint=hint,

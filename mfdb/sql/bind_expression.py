@@ -161,8 +161,13 @@ class Scope:
 
 def unknown_column(name: str, table: TableSchema, position: int) -> UnknownColumn:
     """Return the error for a column that a dataset lacks, with the nearest name."""
+    from mfdb.sql.elsewhere import COLUMNS
+
     names = [column.name for column in table.columns]
-    hint = nearest_hint(name, names, f"columns: {', '.join(names[:12])}")
+    there = f"columns: {', '.join(names[:12])}"
+    if not name.isidentifier() or name != name.lower():  # it was quoted
+        there = f"a text is written in single quotes; {there}"
+    hint = COLUMNS.get(name) or nearest_hint(name, names, there)
     return UnknownColumn(f"dataset {table.name} has no column {name}", hint=hint, position=position)
 
 

@@ -126,7 +126,9 @@ def _shown(name: str, overload: Overload) -> str:
 
 
 def _unknown(node: st.Call) -> UnknownFunction:
-    hint = nearest_hint(node.name, sorted(KNOWN))
+    from mfdb.sql.elsewhere import FUNCTIONS
+
+    hint = FUNCTIONS.get(node.name) or nearest_hint(node.name, sorted(KNOWN))
     if node.name in WINDOW_FUNCTIONS:
         hint = f"it needs a window: {node.name}(...) OVER (ORDER BY ...)"
     return UnknownFunction(f"there is no function {node.name}", hint=hint, position=node.position)

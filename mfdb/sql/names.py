@@ -22,6 +22,8 @@ def table_of(name: st.TableName, catalogue: Catalogue) -> TableSchema:
     if table is not None:
         return table
     hint = nearest_hint(name.name, catalogue.names(), "SHOW DATASETS lists those that are known")
+    if str(name) == "dual":
+        hint = "leave FROM out: SELECT 1"
     raise UnknownDataset(f"there is no dataset {name}", hint=hint, position=name.position)
 
 

@@ -64,6 +64,9 @@ _STRANGE = {
     "[": "there are no arrays: JSON holds lists, as in '[1, 2]'::JSON",
     "`": 'names are quoted as "name"',
     "\\": "a meta command stands alone on its line",
+    "@": "there are no variables; parameters are ?, $1 or :name, and \\set makes one in the shell",
+    "#": "comments are -- to the end of the line, and /* */",
+    "&": "AND",
     **dict.fromkeys("\u2018\u2019\u201c\u201d", "write plain quotes: ' for texts, \" for names"),
 }
 """What people mean by letters that no token begins with."""
@@ -191,6 +194,8 @@ def no_token(text: str, place: int) -> SqlSyntax:
         return SqlSyntax("a quoted name is empty", hint="put a name in it", position=place)
     if letter in _OPENERS:
         closing = {"$": "the same $tag$", "e": "'", "E": "'"}.get(letter, letter)
+        if letter == "'" and "\\'" in text:
+            closing = "'; a quote in a text is doubled, 'it''s', or the text is E'it\\'s'"
         return SqlSyntax(_OPENERS[letter], hint=f"close it with {closing}", position=place)
     hint = _STRANGE.get(letter, "")
     return SqlSyntax(f"unexpected character {letter!r}", hint=hint, position=place)

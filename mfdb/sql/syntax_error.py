@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql.automaton import CLASSES, END, Unexpected, accepted, keywords, states_before
+from mfdb.sql.elsewhere import advice
 from mfdb.sql.scanner import RESERVED
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def explain(tokens: Sequence[Token], error: Unexpected) -> SqlSyntax:
     found = "end of the statement" if token.kind == END else f'"{_short(token.text)}"'
     if token.kind == "?":
         found = '"?"'
+    if meant := advice(tokens, error.index):
+        return SqlSyntax(f"syntax error at {found}", hint=meant, position=token.position)
     if unclosed := _open_parenthesis(tokens, error.index, words):
         return SqlSyntax(
             f"syntax error at {found}: a parenthesis is not closed",
@@ -85,13 +88,14 @@ def explain(tokens: Sequence[Token], error: Unexpected) -> SqlSyntax:
             hint=f"did you mean {better}?",
             position=wrong.position,
         )
-    if token.kind in RESERVED and _kind_before(tokens, error.index) == ",":
+    is_name = tokens[0].kind == "CREATE"
+    if token.kind in RESERVED and _kind_before(tokens, error.index) == "," and not is_name:
         return SqlSyntax(
             f"syntax error at {found}",
             hint="take away the comma before it, or write what is missing between them",
             position=token.position,
         )
-    if token.kind in RESERVED and "NAME" in words:
+    if token.text.upper() in RESERVED and "NAME" in words:  # of USER the kind is another word's
         return SqlSyntax(
             f"syntax error at {found}: it is a reserved word",
             hint=f'as a name, write it in quotes: "{token.text.lower()}"; '
@@ -129,6 +133,8 @@ def _misspelt(token: Token, words: frozenset[str]) -> str | None:
         return None
     if len(token.text) > LONGEST_KEYWORD:
         return None
+    if "NAME" in words:  # where other keywords would be nothing but names
+        words &= RESERVED
     candidates = sorted(word for word in words if word[0].isalpha() and word not in CLASSES)
     written = token.text.upper()
     swapped = [word for word in candidates if sorted(word) == sorted(written)]  # FORM, not FOR

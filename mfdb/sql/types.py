@@ -133,6 +133,10 @@ def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = N
     if kind is None:
         hint = nearest_hint(name.lower(), NAMES, f"types: {_listed()}", shown=str.upper)
         hint = _PREFIXES.get(name.lower(), hint)
+        from mfdb.sql.elsewhere import TYPES
+
+        if name.lower() in TYPES:
+            hint = f"here that is {TYPES[name.lower()]}"
         raise UnknownObject(f"there is no type {name}", hint=hint, position=position)
     numbers = _implied(name.lower(), numbers)
     if numbers:
