@@ -273,7 +273,7 @@ def _by_statement(words: Sequence[str], index: int) -> str:
         return "SET names the column alone: SET a = 1"
     if before == "interval" and word[:1].isdigit():
         return "INTERVAL '1 day'"
-    if first == "explain" and index == 1:
+    if first == "explain" and index == 1 and words[2] in ("", ";"):
         return f"DESCRIBE {word}, or EXPLAIN SELECT ..."
     if first == "vacuum":
         return "VACUUM, which is about the whole database"

@@ -10,8 +10,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import SqlSyntax
-from mfdb.sql.automaton import CLASSES, END, Unexpected, accepted, keywords, states_before
+from mfdb.sql.automaton import END, Unexpected, keywords, states_before
 from mfdb.sql.elsewhere import advice
+from mfdb.sql.places import Place
 from mfdb.sql.scanner import RESERVED
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ _OPENING = frozenset(
 def explain(tokens: Sequence[Token], error: Unexpected) -> SqlSyntax:
     """Return the error for the token at which the automaton stopped."""
     token = tokens[error.index]
-    words = accepted(states_before(tokens, error.index))
+    place = Place(tuple(states_before(tokens, error.index)))
+    words = place.accepted()
     found = "end of the statement" if token.kind == END else f'"{_short(token.text)}"'
     if token.kind == "?":
         found = '"?"'
@@ -75,7 +77,7 @@ def explain(tokens: Sequence[Token], error: Unexpected) -> SqlSyntax:
             hint="a parameter is written ?, $1 or :name",
             position=token.position,
         )
-    if better := _misspelt(token, words):
+    if better := _misspelt(token, place):
         return SqlSyntax(
             f"syntax error at {found}",
             hint=f"did you mean {better}?",
@@ -128,14 +130,12 @@ def _open_parenthesis(tokens: Sequence[Token], index: int, words: frozenset[str]
     return opened[-1] if after.kind == END or after.kind in RESERVED or after.kind == ";" else None
 
 
-def _misspelt(token: Token, words: frozenset[str]) -> str | None:
+def _misspelt(token: Token, place: Place) -> str | None:
     if token.kind not in ("NAME", "QUOTED") and token.kind not in keywords():
         return None
     if len(token.text) > LONGEST_KEYWORD:
         return None
-    if "NAME" in words:  # where other keywords would be nothing but names
-        words &= RESERVED
-    candidates = sorted(word for word in words if word[0].isalpha() and word not in CLASSES)
+    candidates = place.words()
     written = token.text.upper()
     swapped = [word for word in candidates if sorted(word) == sorted(written)]  # FORM, not FOR
     near = swapped or difflib.get_close_matches(written, candidates, n=1, cutoff=0.7)
@@ -147,7 +147,7 @@ def _misspelt_before(tokens: Sequence[Token], index: int) -> tuple[Token, str] |
     if index == 0 or tokens[index - 1].kind != "NAME":
         return None
     wrong = tokens[index - 1]
-    better = _misspelt(wrong, accepted(states_before(tokens, index - 1)))
+    better = _misspelt(wrong, Place(tuple(states_before(tokens, index - 1))))
     return (wrong, better) if better else None
 
 
