@@ -6,8 +6,8 @@
 
 New rows are put into the outbox while the providers work, and their writers hear of them as soon as
 a quorum has given receipts; to show them here waits until somebody reads or many can be shown at
-once. Whatever else is written is shown before anybody hears of it, and goes into the outbox only
-if it is not acknowledged within `KEEP_S`, or is given up. So a process that is killed has told
+once. Whatever else is written, and many rows at once, is shown before anybody hears of it, and goes
+into the outbox only if it is not acknowledged within `KEEP_S`, or is given up. So a process that is killed has told
 nobody of a write that is not at least in its outbox, from where the next process sends it again.
 
 Signing, sending, judging and syncing cost the same for one row as for many, so that a writer with
@@ -53,6 +53,9 @@ REFUSALS = (ProgrammingError, DataError, IntegrityError, ProtocolViolation)
 GROUPS = 2
 """Groups under way at once: while one waits for receipts, the next is sealed."""
 GROUP_CHANGES = 1_000
+MANY_CHANGES = 250
+"""Writes of so many rows go into the outbox only if they are not acknowledged soon: to write all of
+them twice takes longer than to show them when they are."""
 GROUP_BYTES = 2**20
 KEEP_S = 0.1
 """How long a write may be under way before it is put into the outbox."""
@@ -230,7 +233,8 @@ class Lane:
         ids = {draft.entry.changeset for draft in drafts}
         self._under_way |= ids
         asks = any(change.row is not None for change in changes)
-        keeping = _Keeping(partial(self._keep, drafts), lingers=asks)
+        lingers = asks or len(changes) >= MANY_CHANGES
+        keeping = _Keeping(partial(self._keep, drafts), lingers=lingers)
         written: list[Written] = []
         try:
             for draft in drafts:  # what was acknowledged counts, whatever becomes of the next

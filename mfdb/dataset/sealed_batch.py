@@ -80,6 +80,11 @@ class SealedBatch:
         Raises:
             DuplicateRow: the batch is our own, and repeats values of a UNIQUE index.
         """
+        if self.history.touched:
+            self._refresh(is_own=is_own)
+        return Applied(applied=tuple(self.history.applied), shred=tuple(self.history.shredded))
+
+    def _refresh(self, *, is_own: bool) -> None:
         contents = Contents(
             self._working, self._known, self._keyring.private_read_key, plain=self._plain
         )
@@ -90,7 +95,6 @@ class SealedBatch:
         if is_own:
             self._check_unique(table)
         self.gone = table.gone
-        return Applied(applied=tuple(self.history.applied), shred=tuple(self.history.shredded))
 
     def _check_unique(self, table: Table) -> None:
         """Only own writes can be refused; what others wrote is there (DESIGN 5)."""

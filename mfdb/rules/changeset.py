@@ -127,7 +127,7 @@ class Changeset(Record, frozen=True, dict=True):
         columns = self.columns
         return len(self.operations) if columns is None else len(columns.sealed)
 
-    @property
+    @cached_property
     def rows(self) -> Sequence[bytes]:
         """The ids of the rows that its operations touch."""
         columns = self.columns

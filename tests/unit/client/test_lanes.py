@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from mfdb.client import lane
 from mfdb.client.aio import Connection
-from mfdb.client.lane import GROUPS, SHOW_CHANGESETS
+from mfdb.client.lane import GROUPS, MANY_CHANGES, SHOW_CHANGESETS
 from mfdb.dataset import writer
 from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
 from mfdb.testing.memory_store import MemoryDisk
@@ -291,6 +292,27 @@ def test_a_killed_process_leaves_what_it_acknowledged_in_its_outbox(
         await again.run(INSERT, 2, "the next write")
         assert again.replica.outgoing(dataset) == []
         assert await again.rows("SELECT count(*), count(DISTINCT id) FROM notes") == [(2, 2)]
+
+    asyncio.run(main())
+
+
+def test_a_killed_process_has_shown_many_rows_that_it_acknowledged_at_once(
+    world: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        bob = User("bob", world, disk)
+        dataset = await notes(bob, "free")
+        slowly(bob, monkeypatch)
+        monkeypatch.setattr(lane, "KEEP_S", 60.0)
+        db = Connection(bob.session, cast("Home", None))
+        for _ in range(2):
+            await db.executemany(INSERT, [(at, "") for at in range(MANY_CHANGES)])
+        bob.store.close()  # nothing more is shown
+        again = User("bob", world, disk)
+        assert again.replica.outgoing(dataset) == []
+        found = await again.rows("SELECT count(*), count(DISTINCT id) FROM notes")
+        assert found == [(2 * MANY_CHANGES, MANY_CHANGES)]
 
     asyncio.run(main())
 
