@@ -7,8 +7,9 @@
 New rows are put into the outbox while the providers work, and their writers hear of them as soon as
 a quorum has given receipts; to show them here waits until somebody reads or many can be shown at
 once. Whatever else is written, and many rows at once, is shown before anybody hears of it, and goes
-into the outbox only if it is not acknowledged within `KEEP_S`, or is given up. So a process that is killed has told
-nobody of a write that is not at least in its outbox, from where the next process sends it again.
+into the outbox only if it is not acknowledged within `KEEP_S`, or is given up. So a process that is
+killed has told nobody of a write that is not at least in its outbox, from where the next process
+sends it again.
 
 Signing, sending, judging and syncing cost the same for one row as for many, so that a writer with
 many writes under way pays them once a group. Each write still has a result of its own: a group
