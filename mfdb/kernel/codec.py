@@ -8,7 +8,7 @@ equal records have equal bytes and equal hashes (DESIGN 5, Encodings).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from mfdb.kernel.ids import Wei
 from mfdb.kernel.nesting import DEPTH, is_deep, is_untyped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -42,9 +42,13 @@ def _decode_amount(kind: type, value: object) -> Wei:
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_amount)
 
 
-@lru_cache(maxsize=256)
-def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+def _new_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind, dec_hook=_decode_amount)
+
+
+# What a cached function takes is typed as hashable, which unions of types are not said to be.
+_decoder: Callable[[Any], msgspec.msgpack.Decoder[Any]] = lru_cache(maxsize=256)(_new_decoder)
+_is_untyped: Callable[[Any], bool] = is_untyped
 
 
 encode: Callable[[object], bytes] = _encoder.encode
@@ -66,10 +70,10 @@ def decode(kind: type[R], data: bytes, *, limit_bytes: int, usual: type[Record] 
     if len(data) > limit_bytes:
         raise ValueTooLarge(f"{_name(kind)} of {len(data)} bytes is over its limit {limit_bytes}")
     is_plain = usual is not None and _passes_for(usual, data)
-    if not is_plain and is_untyped(cast("Hashable", kind)) and is_deep(data):
+    if not is_plain and _is_untyped(kind) and is_deep(data):
         raise MalformedMessage(f"not a {_name(kind)}: nested deeper than {DEPTH} levels")
     try:
-        record: R = _decoder(cast("Hashable", kind)).decode(data)
+        record: R = _decoder(kind).decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedMessage(f"not a {_name(kind)}: {str(error)[:120]}") from error
     if _encoder.encode(record) != data:
@@ -79,7 +83,7 @@ def decode(kind: type[R], data: bytes, *, limit_bytes: int, usual: type[Record] 
 
 def _passes_for(kind: type[Record], data: bytes) -> bool:
     try:
-        _decoder(cast("Hashable", kind)).decode(data)
+        _decoder(kind).decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
     return True
@@ -92,7 +96,7 @@ def decode_own(kind: type[R], data: bytes) -> R:
         CorruptRecord: the bytes are no such record.
     """
     try:
-        record: R = _decoder(cast("Hashable", kind)).decode(data)
+        record: R = _decoder(kind).decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptRecord(f"a stored {_name(kind)} does not decode") from error
     return record
@@ -100,7 +104,7 @@ def decode_own(kind: type[R], data: bytes) -> R:
 
 def own_decoder(kind: type[R]) -> Callable[[bytes], R]:
     """Return `decode_own` for many records of a kind; errors come as msgspec raises them."""
-    decode: Callable[[bytes], R] = _decoder(cast("Hashable", kind)).decode
+    decode: Callable[[bytes], R] = _decoder(kind).decode
     return decode
 
 

@@ -58,7 +58,7 @@ class ClientSettings:
     """What a provider may ask per MiB and epoch where the dataset sets no ceiling."""
     chequebook_amount: Wei = Wei(10 * MFT)
     write_deadline_s: float = 15
-    trailing_s: float = 0.005
+    trailing_s: float = 0.007
     """How long a write waits for more before it is sent to a replica beyond the write quorum."""
     receipts_linger_s: float = 0.2
     """How long receipts wait for more before they are handed to the other replicas."""

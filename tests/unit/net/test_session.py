@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mfdb.kernel.errors import PeerUnreachable
+from mfdb.kernel.errors import DeadlineExceeded, PeerUnreachable, StaleWrite
 from mfdb.net.frames import FrameReader, Kind, encode_credit, encode_frame
 from mfdb.net.proof import transport_key
 from mfdb.net.refusal import decode_refusal
@@ -274,5 +274,115 @@ def test_a_handler_may_close_the_connection_it_serves() -> None:
         await closer.until(lambda: len(closer.closed) == 1)
         await wire.session.wait_closed()
         assert wire.of(Kind.ANSWER) == []
+
+    run_virtual(main())
+
+
+# ---- what is posted, and what is answered by a future
+
+
+def test_what_is_posted_goes_out_at_once_and_is_answered_by_its_future() -> None:
+    async def body(wire: Wire) -> None:
+        answer = wire.session.post(b"x", timeout_s=5)
+        assert answer is not None
+        (frame,) = wire.of(Kind.REQUEST)
+        wire.say(Kind.ANSWER, frame.number, b"y")
+        assert await answer == b"y"
+        given_up = wire.session.post(b"x", timeout_s=5)
+        assert given_up is not None
+        given_up.cancel()
+        await wire.settle()
+        assert [frame.number for frame in wire.of(Kind.CANCEL)] == [2]
+        await wire.session.close()
+        with pytest.raises(PeerUnreachable):
+            wire.session.post(b"x", timeout_s=5)
+
+    play(body)
+
+
+def test_nothing_is_posted_that_would_have_to_wait() -> None:
+    async def body(wire: Wire) -> None:
+        first = wire.session.post(b"x", timeout_s=5)
+        assert first is not None
+        assert wire.session.post(b"x", timeout_s=5) is None
+        wire.say(Kind.ANSWER, 1)
+        await first
+        assert wire.session.post(b"x", timeout_s=5) is not None
+
+    play(body, NetSettings(requests=1))
+
+
+def test_each_request_has_a_deadline_of_its_own() -> None:
+    async def body(wire: Wire) -> None:
+        loop, start = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+        late, soon, later = (wire.session.post(b"x", timeout_s=at) for at in (3.0, 1.0, 4.0))
+        assert late is not None
+        assert soon is not None
+        assert later is not None
+        for answer, due_s in ((soon, 1.0), (late, 3.0)):
+            with pytest.raises(DeadlineExceeded, match=f"{due_s:g} s"):
+                await answer
+            assert due_s <= loop.time() - start < due_s + 0.1
+        wire.say(Kind.ANSWER, 3, b"in time")
+        assert await later == b"in time"
+        await wire.settle()
+        assert [frame.number for frame in wire.of(Kind.CANCEL)] == [2, 1]
+
+    play(body)
+
+
+class Promiser(Probe):
+    """A handler whose answers come later, of which no task waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[asyncio.Future[bytes]] = []
+
+    def on_request(self, _peer: Any, body: bytes) -> asyncio.Future[bytes]:  # type: ignore[override] # as the port lets it
+        if body == b"refuse":
+            raise StaleWrite("too late")
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return self.answers[-1]
+
+
+def test_a_handler_may_give_a_future_for_an_answer() -> None:
+    async def main() -> None:
+        wire, handler = Wire(NetSettings()), Promiser()
+        wire.session = Session(
+            transport_key(b"p" * 32), wire, handler, NetSettings(), dialled_here=True
+        )
+        for number in (1, 2, 3):
+            wire.say(Kind.REQUEST, number, b"x")
+        wire.say(Kind.REQUEST, 4, b"refuse")
+        wire.say(Kind.CANCEL, 2)
+        handler.answers[0].set_result(b"first")
+        handler.answers[2].set_exception(StaleWrite("old"))
+        await wire.settle()
+        assert handler.answers[1].cancelled()
+        assert [(frame.number, frame.body) for frame in wire.of(Kind.ANSWER)] == [(1, b"first")]
+        told = {frame.number: decode_refusal(frame.body).message for frame in wire.of(Kind.REFUSAL)}
+        assert told == {3: "old", 4: "too late"}
+        wire.say(Kind.REQUEST, 5, b"x")
+        await wire.session.close()
+        assert handler.answers[3].cancelled()
+
+    run_virtual(main())
+
+
+def test_an_answer_waits_for_a_peer_that_does_not_read() -> None:
+    async def main() -> None:
+        wire, handler = Wire(NetSettings()), Promiser()
+        wire.session = Session(
+            transport_key(b"p" * 32), wire, handler, NetSettings(), dialled_here=True
+        )
+        wire.say(Kind.REQUEST, 1, b"x")
+        wire.session.hold()
+        handler.answers[0].set_result(b"y")
+        await wire.settle()
+        assert wire.of(Kind.ANSWER) == []
+        wire.session.resume()
+        await wire.settle()
+        assert [frame.body for frame in wire.of(Kind.ANSWER)] == [b"y"]
+        await wire.session.close()
 
     run_virtual(main())
