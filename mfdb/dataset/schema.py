@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mfdb.rules.manifest import Ordering
 
 if TYPE_CHECKING:
@@ -92,8 +94,8 @@ def _column_fits(column: Column, values: Sequence[Any]) -> bool:
             return False
         found.remove(type(None))
         values = [value for value in values if value is not None]
-    name = column.type.partition("(")[0]
-    fit = _FITS.get(name, _never)
+    fit = _fit_of(column.type)
+    name = "" if column.type.endswith("[]") else column.type.partition("(")[0]
     if found == {int} and name not in _BY_VALUE:
         return fit(min(values)) and fit(max(values))
     if found == {str} and name in _TEXTS:
@@ -101,12 +103,32 @@ def _column_fits(column: Column, values: Sequence[Any]) -> bool:
     return all(map(fit, values))
 
 
+def _fit_of(kind: str) -> Callable[[Any], bool]:
+    """Return what says whether a stored value is one of a column type."""
+    fit = _FITS.get(kind.removesuffix("[]").partition("(")[0], _never)
+    return _array(fit) if kind.endswith("[]") else fit
+
+
+def _array(fit: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """An array is the canonical MessagePack of its elements, each NULL or of their type."""
+
+    def fits_array(value: Any) -> bool:
+        if type(value) is not bytes:
+            return False
+        try:
+            elements = msgspec.msgpack.decode(value, type=list[Any])
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        if not all(one is None or fit(one) for one in elements):
+            return False
+        return msgspec.msgpack.encode(elements) == value
+
+    return fits_array
+
+
 def fitter(manifest: Manifest) -> Callable[[Mapping[str, Any]], str]:
     """Return what says why values do not fit the columns; an empty text if they do."""
-    columns = [
-        (column.name, _FITS.get(column.type.partition("(")[0], _never), column)
-        for column in manifest.columns
-    ]
+    columns = [(column.name, _fit_of(column.type), column) for column in manifest.columns]
 
     def misfit(values: Mapping[str, Any]) -> str:
         for name, fit, column in columns:
@@ -133,5 +155,4 @@ def has_key(manifest: Manifest) -> bool:
 
 def fits(column: Column, value: object) -> bool:
     """Return whether a stored value is one of the column's type."""
-    check = _FITS.get(column.type.partition("(")[0])
-    return check is not None and check(value)
+    return _fit_of(column.type)(value)

@@ -9,6 +9,7 @@ import msgspec
 from mfdb.kernel.errors import NotSupportedError, SqlSyntax
 from mfdb.sql import statement as st
 from mfdb.sql.alter_actions import ACTIONS as ALTER_ACTIONS
+from mfdb.sql.array_actions import ACTIONS as ARRAY_ACTIONS
 from mfdb.sql.change_actions import ACTIONS as CHANGE_ACTIONS
 from mfdb.sql.expression_actions import ACTIONS as EXPRESSION_ACTIONS
 from mfdb.sql.expression_actions import listed, unquote, word
@@ -280,11 +281,10 @@ def _key(*, primary: bool) -> Callable[[Children, int], st.KeyConstraint]:
 
 
 def _type(children: Children, position: int) -> st.TypeName:
-    named, *numbers = children
+    named, *numbers, mark = children
     values = tuple(int(token.text[:6]) for token in numbers if token is not None)
-    return st.TypeName(
-        position=position, name=named if isinstance(named, str) else named.text, numbers=values
-    )
+    name = named if isinstance(named, str) else named.text
+    return st.TypeName(position=position, name=name + (mark or ""), numbers=values)
 
 
 def _type_words(words: str) -> Callable[[Children, int], str]:
@@ -422,6 +422,7 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     **FUNCTION_ACTIONS,
     **QUERY_ACTIONS,
     **ALTER_ACTIONS,
+    **ARRAY_ACTIONS,
     **CHANGE_ACTIONS,
     **SESSION_ACTIONS,
     **MONEY_ACTIONS,

@@ -20,6 +20,7 @@ from mfdb.kernel.errors import (
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.access import key_access
+from mfdb.sql.bind_arithmetic import ordered
 from mfdb.sql.bind_expression import Scope, bind_condition, is_free_of_rows
 from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bind_items import ITEMS, items_of, name_of, outputs_of, parameters_of
@@ -162,7 +163,7 @@ def _sort(item: st.OrderItem, names: list[str], items: list[Bound], scope: Scope
         expression = settle(bind_expression(node, scope), scope.parameters)
     if expression.type.family == "json":
         raise BadType("JSON has no order", position=item.position)
-    return Sort(expression, item.descending, item.nulls_first)
+    return Sort(ordered(expression), item.descending, item.nulls_first)
 
 
 def named_item(node: st.ColumnRef, names: list[str], items: list[Bound]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import UngroupedColumn, UnknownFunction
+from mfdb.sql.arrays import array_of
 from mfdb.sql.bind_json import json_operands
 from mfdb.sql.coerce import coerce
 from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, REGRESSIONS, RESULT_OF, SPREADS
@@ -59,6 +60,8 @@ def aggregate_type(node: st.Call, operands: tuple[Bound, ...]) -> SqlType:
         return JSON
     if node.name in REGRESSIONS:
         return _of_pairs(node, operands)
+    if node.name == "array_agg":
+        return array_of(kind, node.position)
     if node.name not in _OF_FAMILY:
         return _numeric_aggregate(node, kind)
     family, result = _OF_FAMILY[node.name]
@@ -93,7 +96,7 @@ _OF_FAMILY: dict[str, tuple[str, SqlType | None]] = {
 
 def _numeric_aggregate(node: st.Call, kind: SqlType) -> SqlType:
     if node.name in ("min", "max"):
-        if kind.family in ("json", "boolean"):
+        if kind.family in ("json", "boolean", "array"):
             raise _no_aggregate(node, kind)
         return kind
     if kind.family == "interval" and node.name in ("sum", "avg"):

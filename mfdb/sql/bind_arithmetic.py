@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import UnknownFunction
+from mfdb.sql.arrays import element_of, key_of
 from mfdb.sql.coerce import ParameterList, coerce, settle, strict, unify
 from mfdb.sql.functions import NEGATE, NUMBER_OPERATORS, RESULT_OF
 from mfdb.sql.interval import length
@@ -52,10 +54,18 @@ def no_operator(sign: str, left: SqlType, right: SqlType | None, position: int) 
 
 
 def compared(node: Bound) -> Bound:
-    """Return what an operand is compared by: intervals by their length, 24 hours as a day."""
+    """Return what an operand is compared by: the length of intervals, the elements of arrays."""
+    if node.type.family == "array":
+        call = partial(key_of, element=element_of(node.type))
+        return strict("key of array", (node,), TEXT, call, node.position)
     if node.type.family != "interval":
         return node
     return strict("length_of", (node,), TEXT, length, node.position)
+
+
+def ordered(node: Bound) -> Bound:
+    """Return what rows are ordered by: intervals are in order as they are."""
+    return compared(node) if node.type.family == "array" else node
 
 
 def signed(sign: str, operand: Bound, parameters: ParameterList, position: int) -> Bound:

@@ -223,6 +223,12 @@ def check_comparable(kind: SqlType, position: int) -> None:
     Raises:
         InvalidDefinition: they are not.
     """
+    if kind.family == "array":
+        raise InvalidDefinition(
+            f"no column of {kind} is unique: there are no indexes of arrays",
+            hint="keep the elements in a dataset of their own, a row each",
+            position=position,
+        )
     if kind.family in ("json", "interval") or (kind.name == "DECIMAL" and not kind.numbers):
         raise InvalidDefinition(
             f"values of {kind} may be equal and written differently, so none of them is unique",

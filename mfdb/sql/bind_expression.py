@@ -19,7 +19,7 @@ from mfdb.kernel.nearest import nearest_hint
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_aggregate import aggregate_type, check_order, is_aggregate, taken
-from mfdb.sql.bind_arithmetic import arithmetic, compared, no_operator, signed
+from mfdb.sql.bind_arithmetic import arithmetic, compared, no_operator, ordered, signed
 from mfdb.sql.bind_function import bind_call
 from mfdb.sql.bind_operator import matching
 from mfdb.sql.bound import Aggregate, Bound, Context, Field, Lazy, Slot, Sort, Value
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfdb.sql.catalogue import TableSchema
+
+
+ARRAY_SIGNS = frozenset({"||", "@>", "<@", "&&"})
 
 
 class Scope:
@@ -245,6 +248,10 @@ def _binary(node: st.Binary, scope: Scope) -> Bound:
         return compare(node.sign, left, right, scope.parameters, node.position)
     if node.sign in JSON_OPERATORS:
         return _json_member(node.sign, left, right, scope, node.position)
+    if node.sign in ARRAY_SIGNS and _is_array_operation(node.sign, left, right):
+        from mfdb.sql.bind_array import bind_array_operator
+
+        return bind_array_operator(node.sign, left, right, scope.parameters, node.position)
     if node.sign in CONTAINMENT:
         sides = tuple(
             coerce(side, JSON, scope.parameters, what=node.sign) for side in (left, right)
@@ -257,6 +264,11 @@ def _binary(node: st.Binary, scope: Scope) -> Bound:
         scope.matches = True
         return matching(node.sign, left, right, scope.parameters, node.position)
     return arithmetic(node.sign, left, right, scope.parameters, node.position)
+
+
+def _is_array_operation(sign: str, left: Bound, right: Bound) -> bool:
+    families = (left.type.family, right.type.family)
+    return "array" in families or sign == "&&"
 
 
 def compare(
@@ -374,13 +386,33 @@ def _in_given(node: st.InGiven, scope: Scope) -> Bound:
     return negated(test, when=node.negated)
 
 
+def _array(node: st.ArrayOf, scope: Scope) -> Bound:
+    from mfdb.sql.bind_array import bind_array
+
+    return bind_array(node, [bind(item, scope) for item in node.items], scope.parameters)
+
+
+def _subscript(node: st.Subscript, scope: Scope) -> Bound:
+    from mfdb.sql.bind_array import bind_subscript
+
+    low, high = (None if end is None else bind(end, scope) for end in (node.low, node.high))
+    return bind_subscript(node, bind(node.operand, scope), low, high, scope.parameters)
+
+
+def _among(node: st.AmongArray, scope: Scope) -> Bound:
+    from mfdb.sql.bind_array import bind_among
+
+    operand, array = bind(node.operand, scope), bind(node.array, scope)
+    return bind_among(node, operand, array, scope.parameters)
+
+
 def _cast(node: st.Cast, scope: Scope) -> Bound:
     target = make_type(node.type.name, node.type.numbers, node.type.position)
     operand = bind(node.operand, scope)
     if target.name == "VARCHAR" and target.numbers:
         return _cut(operand, target, scope)
-    given = Value | Slot if target.family == "json" else Value  # a dict is a value of JSON only
-    if operand.type.family == "unknown" and isinstance(operand, given):
+    whole = target.family in ("json", "array")  # a dict or list is a value of these only
+    if operand.type.family == "unknown" and isinstance(operand, Value | Slot if whole else Value):
         return coerce(operand, target, scope.parameters)
     operand = settle(operand, scope.parameters)
     change = caster(operand.type, target)
@@ -480,7 +512,7 @@ def bind_sort(item: st.OrderItem, scope: Scope) -> Sort:
     bound = settle(bind(item.expression, scope), scope.parameters)
     if bound.type.family == "json":
         raise BadType("JSON has no order", position=item.position)
-    return Sort(bound, item.descending, item.nulls_first)
+    return Sort(ordered(bound), item.descending, item.nulls_first)
 
 
 class RelationalScope(Scope):
@@ -509,6 +541,9 @@ _BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
     st.Like: _like,
     st.Row: _row,
     st.InGiven: _in_given,
+    st.ArrayOf: _array,
+    st.Subscript: _subscript,
+    st.AmongArray: _among,
     st.InList: _in_list,
     st.Cast: _cast,
     st.Case: _case,

@@ -13,6 +13,7 @@ from mfdb.sql.coerce import ParameterList, coerce, strict, unify
 from mfdb.sql.convert import caster
 from mfdb.sql.functions import (
     ANY_FUNCTIONS,
+    ARRAY_FUNCTIONS,
     CONTEXTS,
     FUNCTIONS,
     JOINING_FUNCTIONS,
@@ -84,6 +85,10 @@ def bind_call(node: st.Call, arguments: list[Bound], parameters: ParameterList) 
         return _joined(node, arguments, parameters)
     if node.name in JSON_CALLS:
         return bind_json_call(node, arguments, parameters)
+    if node.name in ARRAY_FUNCTIONS:
+        from mfdb.sql.bind_array import bind_array_call  # with the first array
+
+        return bind_array_call(node, arguments, parameters)
     if node.name in ANY_FUNCTIONS:
         return bind_any(node, arguments, parameters)
     if node.name in CONTEXTS or node.name in _OF_NOW:
@@ -197,6 +202,8 @@ def _lazy(node: st.Call, arguments: list[Bound], parameters: ParameterList) -> B
             f"{node.name} takes {wanted or 'at least one'} argument(s)", position=node.position
         )
     operands, kind = unify(arguments, parameters, node.position, node.name.upper())
+    if kind.family == "array" and node.name in ("greatest", "least"):
+        raise UnknownFunction(f"{node.name} takes no arrays", position=node.position)
     return Lazy(type=kind, position=node.position, operator=node.name, operands=tuple(operands))
 
 

@@ -22,7 +22,7 @@ def bind_json_call(node: st.Call, arguments: list[Bound], parameters: ParameterL
     Raises:
         UnknownFunction: there are too many or too few.
     """
-    if node.name.startswith("to_"):
+    if node.name.startswith(("to_", "array_")):
         if len(arguments) != 1:
             raise UnknownFunction(f"{node.name} takes one argument", position=node.position)
         return as_json(arguments[0], parameters)

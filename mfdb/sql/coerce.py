@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import BadType, MfdbError
+from mfdb.sql.arrays import array_of, element_of
 from mfdb.sql.bound import Bound, Slot, Strict, Value
 from mfdb.sql.convert import caster, parse_text, placed
 from mfdb.sql.functions import RESULT_OF
@@ -104,7 +105,7 @@ def coerce(
     """
     if node.type.family == "unknown" and not isinstance(node, Strict):
         return _give_type(node, kind, parameters)
-    if node.type == kind or (node.type.family == kind.family and not assign):
+    if node.type == kind or (not assign and _is_like(node.type, kind)):
         return node
     change = caster(node.type, kind) if _may_widen(node.type, kind, assign=assign) else None
     if change is None:
@@ -113,6 +114,13 @@ def coerce(
             place, hint=f"write CAST(... AS {kind}) if that is meant", position=node.position
         )
     return strict("cast", (node,), kind, change, node.position)
+
+
+def _is_like(source: SqlType, target: SqlType) -> bool:
+    """Return whether working values of one type are values of another."""
+    if source.family == "array" == target.family:
+        return element_of(source).family == element_of(target).family
+    return source.family == target.family
 
 
 def _give_type(node: Bound, kind: SqlType, parameters: ParameterList) -> Bound:
@@ -131,6 +139,9 @@ def _may_widen(source: SqlType, target: SqlType, *, assign: bool) -> bool:
     for ladder in (NUMBERS, TIMES):
         if source.family in ladder and target.family in ladder:
             return assign or ladder.index(source.family) <= ladder.index(target.family)
+    if source.family == "array" == target.family:
+        one, other = element_of(source), element_of(target)
+        return one.family == other.family or _may_widen(one, other, assign=assign)
     if not assign:
         return False
     return target.family in (source.family, "text")
@@ -167,6 +178,9 @@ def _wider(left: SqlType, right: SqlType) -> SqlType | None:
     if left.family in TIMES and right.family in TIMES:
         widest = max(left.family, right.family, key=TIMES.index)
         return TIMESTAMP if widest == "timestamp" else TIMESTAMPTZ
+    if left.family == "array" == right.family:
+        element = _wider(element_of(left), element_of(right))
+        return None if element is None else array_of(element)
     if left.family == right.family:
         return TEXT if left.family == "text" else SqlType(left.name, left.family)
     return None

@@ -70,6 +70,9 @@ def to_working(value: object, kind: SqlType) -> Scalar:
         return None
     if isinstance(value, bytearray | memoryview):
         value = bytes(value)
+    if kind.family == "array":
+        accepted: bytes = _arrays().accept(value, kind)
+        return accepted
     found = _ACCEPTS[kind.family](value)
     if found is None:
         if kind.family == "unknown":
@@ -268,7 +271,16 @@ def to_python(value: Scalar, kind: SqlType) -> object:
         return uuid.UUID(bytes=value)
     if kind.family == "identity" and isinstance(value, bytes):
         return show(value)
+    if kind.family == "array" and isinstance(value, bytes):
+        return _arrays().give(value, kind)
     return value
+
+
+def _arrays() -> Any:
+    """Return the module of arrays, which is loaded with the first of them."""
+    from mfdb.sql import arrays
+
+    return arrays
 
 
 # ---- text
@@ -284,6 +296,8 @@ def to_text(value: Scalar, kind: SqlType) -> str:
         return f"{value:f}"
     if kind.family == "time" and isinstance(value, int):
         return spans.clock_text(value)
+    if kind.family == "array":
+        return str(_arrays().text_of(value, kind))
     shown = to_python(value, kind)
     if isinstance(shown, bytes):
         return "\\x" + shown.hex()
@@ -306,6 +320,9 @@ def parse_text(text: str, kind: SqlType) -> Scalar:
     Raises:
         InvalidText: it spells none of that type; NoSuchMoment: one that does not exist.
     """
+    if kind.family == "array":
+        array: bytes = _arrays().read(text, kind)
+        return array
     found = _PARSES[kind.family](text)
     if found is None:
         shown = text if len(text) <= 60 else text[:57] + "..."
@@ -470,9 +487,23 @@ def caster(source: SqlType, target: SqlType) -> Callable[[Any], Scalar] | None:
         return _number_caster(target)
     if source.family in TIMES and target.family in TIMES:
         return _time_caster(source, target)
+    if source.family == "array" == target.family:
+        return _array_caster(source, target)
     if source.family == target.family:
         return lambda value: fit(value, target)
     return _odd_caster(source, target)
+
+
+def _array_caster(source: SqlType, target: SqlType) -> Callable[[Any], Scalar] | None:
+    """An array is cast element by element."""
+    arrays = _arrays()
+    element, wanted = arrays.element_of(source), arrays.element_of(target)
+    change = caster(element, wanted)
+    if change is None:
+        return None
+    return lambda value: arrays.encode(
+        [None if one is None else change(one) for one in arrays.decode(value, element)]
+    )
 
 
 def _odd_caster(source: SqlType, target: SqlType) -> Callable[[Any], Scalar] | None:

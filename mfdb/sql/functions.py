@@ -404,7 +404,7 @@ REGRESSIONS = frozenset(
 SPREADS = frozenset({"stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop"})
 JSON_CALLS = frozenset(
     f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("build_object", "build_array")
-) | {"to_json", "to_jsonb"}
+) | {"to_json", "to_jsonb", "array_to_json"}
 JSON_AGGREGATES = frozenset(
     f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("agg", "object_agg")
 )
@@ -412,7 +412,7 @@ AGGREGATES = JSON_AGGREGATES | (
     ROW_AGGREGATES
     | SPREADS
     | REGRESSIONS
-    | {"bool_and", "bool_or", "every", "string_agg", "bit_and", "bit_or", "bit_xor"}
+    | {"bool_and", "bool_or", "every", "string_agg", "bit_and", "bit_or", "bit_xor", "array_agg"}
 )
 LAZY_FUNCTIONS = frozenset({"coalesce", "nullif", "greatest", "least"})
 JOINING_FUNCTIONS = frozenset({"concat", "concat_ws"})
@@ -422,6 +422,13 @@ ANY_FUNCTIONS = frozenset(
      "version", "current_database", "current_schema"}
 )  # fmt: skip
 """Functions that take anything, or nothing: `bind_any`."""
+ARRAY_FUNCTIONS = frozenset(
+    {"cardinality", "array_length", "array_upper", "array_lower", "array_ndims", "array_dims",
+     "trim_array", "array_cat", "array_append", "array_prepend", "array_remove", "array_replace",
+     "array_fill", "array_position", "array_positions", "array_to_string", "string_to_array",
+     "regexp_split_to_array", "regexp_match"}
+)  # fmt: skip
+"""Functions of arrays: `bind_array`."""
 CONTEXTS = {
     "gen_random_uuid": "uuid",
     "random": "random",
@@ -446,5 +453,6 @@ KNOWN = (
     | JOINING_FUNCTIONS
     | JSON_CALLS
     | ANY_FUNCTIONS
+    | ARRAY_FUNCTIONS
     | {*CONTEXTS, "current_date", "localtime", "localtimestamp"}
 )

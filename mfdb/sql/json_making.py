@@ -53,6 +53,8 @@ def maker(kind: SqlType) -> Callable[[Any], str]:
     """Return what makes JSON of working values of a type: numbers and truths, else a string."""
     if kind.family == "json":
         return str
+    if kind.family == "array":
+        return _list_maker(kind)
     if kind.family in ("integer", "boolean", "decimal"):
         return lambda value: to_text(value, kind)
     if kind.family == "float":
@@ -61,6 +63,19 @@ def maker(kind: SqlType) -> Callable[[Any], str]:
         )
     joint = "T" if kind.family in ("timestamp", "timestamptz") else " "
     return lambda value: quoted(to_text(value, kind).replace(" ", joint, 1))
+
+
+def _list_maker(kind: SqlType) -> Callable[[Any], str]:
+    from mfdb.sql.arrays import decode, element_of
+
+    element = element_of(kind)
+    make = maker(element)
+
+    def made(array: bytes) -> str:
+        shown = ["null" if one is None else make(one) for one in decode(array, element)]
+        return f"[{', '.join(shown)}]"
+
+    return made
 
 
 def quoted(text: str) -> str:

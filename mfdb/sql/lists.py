@@ -11,7 +11,7 @@ from mfdb.kernel.errors import BadType, NotSupportedError
 from mfdb.sql.bound import Lazy
 from mfdb.sql.coerce import settle
 from mfdb.sql.convert import to_working
-from mfdb.sql.types import BIGINT, BOOLEAN, DECIMAL, DOUBLE, TEXT, SqlType, fit, make_type
+from mfdb.sql.types import BIGINT, BOOLEAN, DECIMAL, DOUBLE, TEXT, UNKNOWN, SqlType, fit, make_type
 
 if TYPE_CHECKING:
     from mfdb.sql.bound import Bound
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LIST = "list"
 """The family of lists."""
 _WIDEST = {"integer": BIGINT, "decimal": DECIMAL, "float": DOUBLE, "text": TEXT}
-_UNFIT = frozenset({"json", "interval"})
+_UNFIT = frozenset({"json", "interval", "array"})
 
 
 def bind_given(node: InGiven, operand: Bound, parameters: ParameterList) -> Lazy:
@@ -45,6 +45,8 @@ def bind_given(node: InGiven, operand: Bound, parameters: ParameterList) -> Lazy
 
 def element_of(kind: SqlType) -> SqlType:
     """Return the type of a list's values."""
+    if kind.name == "UNKNOWN[]":
+        return UNKNOWN
     return make_type(kind.name.removesuffix("[]"))
 
 

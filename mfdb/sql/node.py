@@ -150,6 +150,30 @@ class InGiven(Expression, frozen=True, kw_only=True):
     negated: bool
 
 
+class ArrayOf(Expression, frozen=True, kw_only=True):
+    """`ARRAY[a, b]`."""
+
+    items: tuple[Expression, ...]
+
+
+class Subscript(Expression, frozen=True, kw_only=True):
+    """`a[1]`, or `a[1:2]` where `low` and `high` may be absent."""
+
+    operand: Expression
+    low: Expression | None
+    high: Expression | None
+    is_slice: bool
+
+
+class AmongArray(Expression, frozen=True, kw_only=True):
+    """`x = ANY (array)`, `x > ALL (array)`, `x NOT LIKE ANY (array)`."""
+
+    sign: str
+    every: bool
+    operand: Expression
+    array: Expression
+
+
 class InList(Expression, frozen=True, kw_only=True):
     """`x [NOT] IN (…)`."""
 

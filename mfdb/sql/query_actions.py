@@ -232,7 +232,7 @@ def _depths(node: object) -> Iterator[int]:
 # ---- expressions
 
 
-def _inner(query: st.Select | qu.Query, position: int, *parts: st.Expression) -> tuple[Any, int]:
+def inner(query: st.Select | qu.Query, position: int, *parts: st.Expression) -> tuple[Any, int]:
     """Return a query inside an expression, and the depth of that expression."""
     inner = qu.as_query(query)
     depth = max(_depth(query), deeper(position, parts))
@@ -242,18 +242,18 @@ def _inner(query: st.Select | qu.Query, position: int, *parts: st.Expression) ->
 
 
 def _subquery(children: Children, position: int) -> qu.Subquery:
-    query, depth = _inner(children[0], position)
+    query, depth = inner(children[0], position)
     return qu.Subquery(position=position, query=query, depth=depth)
 
 
 def _exists(children: Children, position: int) -> qu.Exists:
-    query, depth = _inner(children[0], position)
+    query, depth = inner(children[0], position)
     return qu.Exists(position=position, query=query, depth=depth)
 
 
 def _in_query(children: Children, position: int) -> qu.InQuery:
     operand, negated, inner = children
-    query, depth = _inner(inner, position, operand)
+    query, depth = inner(inner, position, operand)
     return qu.InQuery(
         position=position, operand=operand, query=query, negated=negated is not None, depth=depth
     )
@@ -267,27 +267,9 @@ def _in_list(children: Children, position: int) -> st.Expression:
     return in_list(children, position)
 
 
-def _among_given(children: Children, _position: int) -> st.InGiven:
-    operand, mark, quantifier, given = children
-    every = quantifier.text.upper() == "ALL"
-    if (mark.text, every) not in (("=", False), ("<>", True), ("!=", True)):
-        raise SqlSyntax(
-            f"{mark.text} {quantifier.text} takes a query, no list",
-            hint="= ANY and <> ALL take a list",
-            position=mark.position,
-        )
-    return st.InGiven(
-        position=mark.position,
-        operand=operand,
-        given=given,
-        negated=every,
-        depth=deeper(mark.position, (operand,)),
-    )
-
-
 def _quantified(children: Children, _position: int) -> qu.Quantified:
     operand, mark, quantifier, inner = children
-    query, depth = _inner(inner, mark.position, operand)
+    query, depth = inner(inner, mark.position, operand)
     return qu.Quantified(
         position=mark.position,
         sign="<>" if mark.text == "!=" else mark.text,
@@ -381,7 +363,6 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "alias": _alias,
     "quantifier": word,
     "quantified": _quantified,
-    "among_given": _among_given,
     "in_list": _in_list,
     "in_query": _in_query,
     "exists": _exists,

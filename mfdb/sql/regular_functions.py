@@ -10,6 +10,7 @@ from mfdb.kernel.errors import DataError, InvalidParameter, InvalidPattern, Valu
 from mfdb.kernel.limits import ROW_BYTES
 from mfdb.rules.regular.matching import Regular, TooMuchWork, regular
 from mfdb.rules.regular.parse import FLAGS, NoFlag, NoPattern
+from mfdb.sql.arrays import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -187,6 +188,22 @@ def text_at(
     return _text_of(text, _span(found, number, group))
 
 
+def first_groups(text: str, pattern: str, flags: str = "") -> bytes | None:
+    """Return what the groups of the first match hold, as an array; None if there is none."""
+    for spans in found_in(text, pattern, _single(flags)):
+        return encode(groups_of(text, spans))
+    return None
+
+
+def all_groups(text: str, pattern: str, flags: str = "") -> list[bytes]:
+    """Return what the groups of a match hold as an array, of all matches by the flag g."""
+    matches = found_in(text, pattern, flags)
+    return [
+        encode(groups_of(text, spans))
+        for spans in (matches if "g" in flags else islice(matches, 1))
+    ]
+
+
 def _span(matches: Iterator[Sequence[Span]], number: int, group: int) -> Span:
     if group < 0:
         raise InvalidParameter("groups count from 1, and 0 is the whole match")
@@ -232,6 +249,10 @@ CALLS: dict[str, Callable[..., object]] = {
     "regexp_instr": place_of,
     "regexp_substr": text_at,
     "substring": part_like,
+    "split": lambda text, pattern, flags="": encode(list(pieces_of(text, pattern, flags))),
+    "regexp_match": first_groups,
+    "regexp_matches": all_groups,
+    "regexp_split_to_table": pieces_of,
     **MATCHING,
 }
 """What `regular_forms` calls."""

@@ -48,7 +48,7 @@ _TOKEN = re.compile(
   | (?P<QUOTED>"(?:[^"]|"")+")
   | (?P<DOLLAR>\$\d+)
   | (?P<TAGGED>\$(?P<tag>(?:[^\W\d]\w*)?)\$(?s:.*?)\$(?P=tag)\$)
-  | (?P<MARK>@>|<@|<=|>=|<>|!=|::|\|\||->>?|\#>>?|!?~\*?|[-+*/%^<>=(),.;?])
+  | (?P<MARK>@>|<@|&&|<=|>=|<>|!=|::|\|\||->>?|\#>>?|!?~\*?|[-+*/%^<>=(),.;?\[\]]|:(?![^\W\d]))
   | (?P<COLON_NAME>:[^\W\d]\w*)
     """,
     re.VERBOSE,
@@ -61,7 +61,6 @@ _OPENERS = {
     "$": "a $-quoted string is not closed",
 }
 _STRANGE = {
-    "[": "there are no arrays: JSON holds lists, as in '[1, 2]'::JSON",
     "`": 'names are quoted as "name"',
     "\\": "a meta command stands alone on its line",
     "@": "there are no variables; parameters are ?, $1 or :name, and \\set makes one in the shell",

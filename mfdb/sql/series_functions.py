@@ -111,5 +111,10 @@ SERIES: dict[str, list[_Form]] = {
     "json_object_keys": [(("json",), TEXT, keys_of)],
     "string_to_table": [(("text", "text"), TEXT, parts_of)],
 }
+ARRAY_SERIES = frozenset(
+    {"unnest", "generate_subscripts", "regexp_matches", "regexp_split_to_table"}
+)
+"""Functions that give elements of arrays, or arrays: their types depend on those."""
+SERIES |= {name: [] for name in ARRAY_SERIES}
 for _name in ("array_elements", "array_elements_text", "object_keys"):
     SERIES[f"jsonb_{_name}"] = SERIES[f"json_{_name}"]

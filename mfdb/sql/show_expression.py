@@ -39,10 +39,11 @@ def show_constant(value: Any, kind: SqlType) -> str:
     if value is None or kind.family not in _QUOTED:
         return show_value(value)
     text = to_text(from_storage(value, kind), kind).replace("'", "''")
-    return f"{kind.name} '{text}'"
+    return f"'{text}'" if kind.family == "array" else f"{kind.name} '{text}'"
 
 
-_QUOTED = frozenset({"date", "timestamp", "timestamptz", "time", "interval", "uuid", "identity"})
+_QUOTED = frozenset({"date", "timestamp", "timestamptz", "time", "interval", "uuid", "identity",
+                     "array"})  # fmt: skip
 """Families whose stored values are not what one writes."""
 _INSIDE = _INFIX | set(_WORDS) | set(_TESTS) | {"not", "in", "same", "negative"}
 """What stands in parentheses within another expression."""

@@ -47,6 +47,8 @@ from mfdb.sql.definition import (
     Vacuum,
 )
 from mfdb.sql.node import (
+    AmongArray,
+    ArrayOf,
     Between,
     Binary,
     Call,
@@ -65,6 +67,7 @@ from mfdb.sql.node import (
     Node,
     Parameter,
     Row,
+    Subscript,
     TableName,
     Test,
     TypeName,
@@ -360,6 +363,8 @@ __all__ = [
     "AlterColumn",
     "AlterOptions",
     "Alteration",
+    "AmongArray",
+    "ArrayOf",
     "Assignment",
     "Begin",
     "Between",
@@ -433,6 +438,7 @@ __all__ = [
     "Star",
     "Statement",
     "Subscribe",
+    "Subscript",
     "TableConstraint",
     "TableName",
     "Test",

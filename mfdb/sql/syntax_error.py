@@ -77,6 +77,12 @@ def explain(tokens: Sequence[Token], error: Unexpected) -> SqlSyntax:
             hint="a parameter is written ?, $1 or :name",
             position=token.position,
         )
+    if token.kind == "[" and _kind_before(tokens, error.index) in ("[", ","):
+        return SqlSyntax(
+            f"syntax error at {found}: arrays have one dimension",
+            hint="JSON holds lists of lists, as in '[[1, 2]]'::JSON",
+            position=token.position,
+        )
     if better := _misspelt(token, place):
         return SqlSyntax(
             f"syntax error at {found}",

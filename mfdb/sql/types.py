@@ -6,7 +6,7 @@
 
 DATE is stored as days, TIMESTAMP and TIMESTAMPTZ as microseconds since 1970 (UTC), TIME as
 microseconds since midnight, INTERVAL as the text of `mfdb.sql.interval`, DECIMAL and MFT as their
-text, UUID as 16 bytes, IDENTITY as 20 bytes, JSON as text.
+text, UUID as 16 bytes, IDENTITY as 20 bytes, JSON as text, arrays as `mfdb.sql.arrays` says.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class SqlType(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return the canonical text, which `parse_type` reads back."""
+        if self.family == "array":
+            return f"{SqlType(self.name.removesuffix('[]'), '', self.numbers)}[]"
         return self.name + (f"({','.join(map(str, self.numbers))})" if self.numbers else "")
 
 
@@ -129,6 +131,9 @@ def make_type(name: str, numbers: tuple[int, ...] = (), position: int | None = N
         UnknownObject: there is none of that name.
         InvalidDefinition: the numbers in parentheses do not suit it.
     """
+    if name.endswith("[]"):
+        element = make_type(name.removesuffix("[]"), numbers, position)
+        return SqlType(f"{element.name}[]", "array", element.numbers)
     kind = NAMES.get(name.lower())
     if kind is None:
         hint = nearest_hint(name.lower(), NAMES, f"types: {_listed()}", shown=str.upper)
@@ -174,6 +179,9 @@ def _check_numbers(kind: SqlType, numbers: tuple[int, ...], position: int | None
 
 def parse_type(text: str) -> SqlType:
     """Return the type that a canonical text names (the inverse of `str`)."""
+    if text.endswith("[]"):
+        element = parse_type(text.removesuffix("[]"))
+        return SqlType(f"{element.name}[]", "array", element.numbers)
     name, _, numbers = text.partition("(")
     return make_type(name, tuple(int(part) for part in numbers.rstrip(")").split(",") if part))
 

@@ -42,7 +42,7 @@ KINDS = {
     "UUID": OCTETS,
     "IDENTITY": OCTETS,
 }
-"""What the values of each column type are stored as."""
+"""What the values of each column type are stored as; arrays are octets."""
 _CRC_BYTES = 4
 _REPEATS = 2
 """A dictionary pays when each of its values stands for so many rows on average."""
@@ -212,4 +212,4 @@ def _numbers(array: Any) -> tuple[Any, Any]:
 
 
 def _name(text: str) -> str:
-    return text.partition("(")[0]
+    return "BYTEA" if text.endswith("[]") else text.partition("(")[0]

@@ -15,6 +15,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
+from mfdb.sql.bind_arithmetic import ordered
 from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bind_expression import bind_condition
 from mfdb.sql.bound import Aggregate, Bound, Output
@@ -231,7 +232,7 @@ class CoreBinder:
         for index, other in enumerate(self._items):
             if shape(other) == wanted:
                 return _key(item, index, other)
-        return SortKey(None, bound, item.descending, item.nulls_first)
+        return SortKey(None, ordered(bound), item.descending, item.nulls_first)
 
     def _item_named(self, node: st.ColumnRef) -> int | None:
         from mfdb.sql.bind import named_item
@@ -287,6 +288,8 @@ def _check_order(bound: Bound, item: st.OrderItem) -> None:
 
 def _key(item: st.OrderItem, place: int, bound: Bound) -> SortKey:
     _check_order(bound, item)
+    if bound.type.family == "array":
+        return SortKey(None, ordered(bound), item.descending, item.nulls_first)
     return SortKey(place, None, item.descending, item.nulls_first)
 
 

@@ -290,6 +290,12 @@ def _output_sort(item: st.OrderItem, names: list[str], outputs: tuple[Output, ..
         )
     if outputs[place].type.family == "json":
         raise BadType("JSON has no order", position=item.position)
+    if outputs[place].type.family == "array":
+        raise BadType(
+            "arrays are not ordered behind a set operation",
+            hint="put it into FROM, and order around it",
+            position=item.position,
+        )
     return SortKey(place, None, item.descending, item.nulls_first)
 
 

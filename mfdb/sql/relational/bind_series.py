@@ -9,8 +9,9 @@ from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bind_function import bind_call, matched
 from mfdb.sql.coerce import strict
 from mfdb.sql.overload import Overload
+from mfdb.sql.relational.bind_array_series import bind_array_series
 from mfdb.sql.relational.tree import SeriesValue
-from mfdb.sql.series_functions import SERIES, checked_step
+from mfdb.sql.series_functions import ARRAY_SERIES, SERIES, checked_step
 from mfdb.sql.types import BIGINT
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def bind_series(node: st.Call, scope: QueryScope) -> SeriesValue:
         raise UnknownFunction(
             f"{node.name} gives no rows", hint="put it into SELECT", position=node.position
         )
+    if node.name in ARRAY_SERIES:
+        return bind_array_series(node, arguments, scope.parameters)
     overloads = [Overload(families, kind, call or int) for families, kind, call in forms]
     overload, operands = matched(node, overloads, arguments, scope.parameters)
     families, kind, call = forms[overloads.index(overload)]

@@ -189,7 +189,10 @@ class ScalarEmitter:
         if node.listed is not None:
             shown, phys = "[]", ph.VARCHAR
             if len(pieces) > node.listed:
-                values, phys = self.alike(pieces[node.listed :])
+                listed = pieces[node.listed :]
+                if listed[0].phys.kind == "DEC":  # each with its own scale
+                    listed = [self.text_of(piece) for piece in listed]
+                values, phys = self.alike(listed)
                 shown = f"[{', '.join(values)}]"
             takes.append(f"{phys.kind}[]")
             arguments.append(f"CAST({shown} AS {phys.sql}[])")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import DataError, NotSupportedError
+from mfdb.sql.arrays import encode
 from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value, WithNulls
 from mfdb.sql.compile import compile_expression
 from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, REGRESSIONS, SPREADS
@@ -16,7 +17,7 @@ from mfdb.sql.relational.physical import (
     physical,
     shared,
 )
-from mfdb.sql.relational.pieces import Piece, keyed
+from mfdb.sql.relational.pieces import Piece, keyed, loose
 from mfdb.sql.relational.regression import REGRESSION
 from mfdb.sql.relational.tree import (
     RelationField,
@@ -25,7 +26,7 @@ from mfdb.sql.relational.tree import (
     WindowValue,
     shape,
 )
-from mfdb.sql.relational.udf import LISTED, average, average_of, spread, sum_of
+from mfdb.sql.relational.udf import LISTED, average, average_of, encoded, spread, sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,6 +85,8 @@ class ExpressionEmitter(ScalarEmitter):
             return Piece(f"string_agg({given}){after}", ph.VARCHAR)
         if kind in JSON_AGGREGATES:
             return self._json(pieces, word, after, order)
+        if kind == "array_agg":
+            return self._array(node, piece, word, after, order)
         if kind in REGRESSIONS:
             return self._regression(node, kind, pieces, after)
         return self._computed(node, kind, piece, over, word, after)
@@ -131,6 +134,17 @@ class ExpressionEmitter(ScalarEmitter):
         name = self.functions.name_of("mean", ("DIGITS", "BIGINT"), "DTEXT", average, 0)
         total = f"CAST(sum({over}){after} AS VARCHAR)"
         return Piece(f"{name}({total}, count({over}){after})", ph.DTEXT)
+
+    def _array(self, node: Bound, piece: Piece, word: str, after: str, order: str) -> Piece:
+        """The values of a group as an array, NULLs too."""
+        if piece.phys.kind == "DEC":
+            piece = self.text_of(piece)
+        takes = f"{piece.phys.kind}[]"
+        name = self.functions.name_of("array_agg", (takes,), "BLOB", encode, node.position)
+        if word and not order:
+            order = f"{piece.sql} ASC NULLS LAST"
+        order = f" ORDER BY {order}" if order else ""
+        return Piece(f"{name}(list({word}{piece.sql}{order}){after})", ph.BLOB)
 
     def _regression(self, node: Bound, kind: str, pieces: list[Piece], after: str) -> Piece:
         """Correlation and the like, of two whole lists."""
@@ -230,9 +244,13 @@ class ExpressionEmitter(ScalarEmitter):
         given = ", ".join(piece.sql for piece in pieces)
         if node.call is None:
             return Piece(f"unnest({node.function}({given}))", phys)
-        takes = tuple(piece.phys.kind for piece in pieces)
-        gives = f"{phys.sql}[]"
-        name = self.functions.name_of(id(node.call), takes, gives, node.call, node.position)
+        takes, phys, call = tuple(piece.phys.kind for piece in pieces), loose(node), node.call
+        if phys in (ph.DTEXT, ph.DOUBLE):  # DuckDB takes a NaN in a list for NULL, too
+            call = encoded(call)
+        gives = "VARCHAR[]" if phys == ph.DOUBLE else f"{phys.sql}[]"
+        name = self.functions.name_of(id(node.call), takes, gives, call, node.position)
+        if phys == ph.DOUBLE:
+            return Piece(f"CAST(unnest({name}({given})) AS DOUBLE)", phys)
         return Piece(f"unnest({name}({given}))", phys)
 
     # ---- queries

@@ -53,6 +53,7 @@ _OF_FAMILY = {
     "bytes": BLOB,
     "uuid": BLOB,
     "identity": BLOB,
+    "array": BLOB,
     "decimal": DTEXT,
 }
 

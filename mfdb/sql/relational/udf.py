@@ -169,6 +169,18 @@ def average(total: Decimal, count: int) -> Decimal:
     return divide_decimal(total, Decimal(count))
 
 
+def encoded(call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Return a function that gives exact numbers, or floats, as one that gives their texts."""
+
+    def call_encoded(*arguments: Any) -> list[Any]:
+        return [
+            None if one is None else repr(one) if isinstance(one, float) else encode_decimal(one)
+            for one in call(*arguments)
+        ]
+
+    return call_encoded
+
+
 def same(value: Decimal) -> Decimal:
     """Return a number as it is: its encoding changes."""
     return value
