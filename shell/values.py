@@ -55,6 +55,8 @@ def exact(value: object) -> str:
             return "\\x" + value.hex()
         case datetime.datetime() | datetime.date() | datetime.time():
             return value.isoformat()
+        case list() if type(value) is not list:
+            return str(value)  # an array, which is no list of JSON
         case dict() | list():
             return json_text(value)
         case float():

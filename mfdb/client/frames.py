@@ -2,7 +2,7 @@
 
 arro3 makes the Arrow table; whoever reads the Arrow PyCapsule interface (pyarrow, polars, pandas,
 DuckDB) takes it without a copy. DECIMAL becomes decimal128 or decimal256 where its digits fit;
-UUID, IDENTITY and JSON become text; times are in microseconds.
+UUID, IDENTITY and JSON become text, arrays lists; times are in microseconds.
 """
 
 from __future__ import annotations
@@ -86,10 +86,27 @@ def _distinct(columns: Sequence[Column]) -> list[str]:
     return names
 
 
+def _lists(kind: str, values: Sequence[Any]) -> Any:
+    """Return the Arrow array of a column of arrays of a SQL type."""
+    import arro3.core as arrow
+    import numpy as np
+
+    sizes = np.array([0, *(0 if one is None else len(one) for one in values)], dtype=np.int32)
+    missing = np.array([one is None for one in values], dtype=bool)
+    elements = [element for one in values if one is not None for element in one]
+    return arrow.list_array(
+        arrow.Array.from_numpy(np.cumsum(sizes, dtype=np.int32)),
+        _array(kind, elements),
+        mask=arrow.Array.from_numpy(missing) if missing.any() else None,
+    )
+
+
 def _array(kind: str, values: Sequence[Any]) -> Any:
     """Return the Arrow array of a column of a SQL type."""
     import arro3.core as arrow
 
+    if kind.endswith("[]"):
+        return _lists(kind.removesuffix("[]"), values)
     types = arrow.DataType
     plain: dict[str, Any] = {
         "SMALLINT": types.int16(),

@@ -8,7 +8,7 @@ from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.expression_actions import deeper
-from mfdb.sql.query_actions import inner
+from mfdb.sql.query_actions import inner_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ def array(children: Children, position: int) -> st.ArrayOf:
 
 def array_query(children: Children, position: int) -> st.Call:
     """ARRAY(query): the aggregate of its one column, empty without rows."""
-    query, depth = inner(children[0], position)
+    query, depth = inner_query(children[0], position)
     name = st.Name(position=position, text="element")
     source = qu.QuerySource(
         position=position,

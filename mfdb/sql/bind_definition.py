@@ -245,6 +245,12 @@ def bind_index(node: st.CreateIndex, table: TableSchema) -> BoundIndex:
         kind = table.columns[place].type
         if kind.family == "json":
             raise InvalidDefinition("JSON has no order to index", position=name.position)
+        if kind.family == "array":
+            raise InvalidDefinition(
+                "there are no indexes of arrays",
+                hint="keep the elements in a dataset of their own, a row each, and index that",
+                position=name.position,
+            )
         if node.unique:
             check_comparable(kind, name.position)
     if len(seen) > INDEX_COLUMNS:

@@ -78,7 +78,9 @@ def to_working(value: object, kind: SqlType) -> Scalar:
         if kind.family == "unknown":
             raise BadType(
                 f"{type(value).__name__} {_shown(value)} is no value of SQL",
-                hint="pass None, a bool, number, str, bytes, date, time, timedelta or UUID",
+                hint="write what it is: CAST(? AS INTEGER[])"
+                if isinstance(value, list | tuple)
+                else "pass None, a bool, number, str, bytes, date, time, timedelta or UUID",
             )
         raise BadType(
             f"{type(value).__name__} {_shown(value)} is no {kind}",

@@ -232,7 +232,9 @@ def _depths(node: object) -> Iterator[int]:
 # ---- expressions
 
 
-def inner(query: st.Select | qu.Query, position: int, *parts: st.Expression) -> tuple[Any, int]:
+def inner_query(
+    query: st.Select | qu.Query, position: int, *parts: st.Expression
+) -> tuple[Any, int]:
     """Return a query inside an expression, and the depth of that expression."""
     inner = qu.as_query(query)
     depth = max(_depth(query), deeper(position, parts))
@@ -242,18 +244,18 @@ def inner(query: st.Select | qu.Query, position: int, *parts: st.Expression) -> 
 
 
 def _subquery(children: Children, position: int) -> qu.Subquery:
-    query, depth = inner(children[0], position)
+    query, depth = inner_query(children[0], position)
     return qu.Subquery(position=position, query=query, depth=depth)
 
 
 def _exists(children: Children, position: int) -> qu.Exists:
-    query, depth = inner(children[0], position)
+    query, depth = inner_query(children[0], position)
     return qu.Exists(position=position, query=query, depth=depth)
 
 
 def _in_query(children: Children, position: int) -> qu.InQuery:
     operand, negated, inner = children
-    query, depth = inner(inner, position, operand)
+    query, depth = inner_query(inner, position, operand)
     return qu.InQuery(
         position=position, operand=operand, query=query, negated=negated is not None, depth=depth
     )
@@ -269,7 +271,7 @@ def _in_list(children: Children, position: int) -> st.Expression:
 
 def _quantified(children: Children, _position: int) -> qu.Quantified:
     operand, mark, quantifier, inner = children
-    query, depth = inner(inner, mark.position, operand)
+    query, depth = inner_query(inner, mark.position, operand)
     return qu.Quantified(
         position=mark.position,
         sign="<>" if mark.text == "!=" else mark.text,

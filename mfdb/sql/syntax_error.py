@@ -37,10 +37,11 @@ _HUMAN = {
 _EXPRESSION = frozenset({"NAME", "STRING", "INTEGER", "(", "CASE", "NULL", "+", "-"})
 _OPERATORS = frozenset({"+", "-", "*", "/", "%", "^", "=", "<>", "<", ">", "||", "->", "->>"})
 _COMPARING = frozenset({"<=", ">=", "!=", "::", "IS", "ISNULL", "NOTNULL", "BETWEEN", "LIKE"})
-_OTHER = frozenset({"->", "->>", "#>", "#>>", "@>", "<@", "~", "~*", "!~", "!~*"})
+_OTHER = frozenset({"->", "->>", "#>", "#>>", "@>", "<@", "&&", "[", "~", "~*", "!~", "!~*"})
 _LOGICAL = frozenset({"ILIKE", "IN", "NOT", "ESCAPE", "AND", "OR"})
 _OPENING = frozenset(
     {
+        "ARRAY",
         "CAST",
         "CURRENT_DATE",
         "CURRENT_IDENTITY",

@@ -16,6 +16,14 @@ from mfdb.sql.scanner import RESERVED
 class MfdbCompiler(compiler.SQLCompiler):
     """Writes statements."""
 
+    def visit_getitem_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        """Return an element of an array, or some of them."""
+        return f"{self.process(binary.left, **kw)}[{self.process(binary.right, **kw)}]"
+
+    def visit_slice(self, element: Any, **kw: Any) -> str:
+        """Return the bounds of some elements."""
+        return f"{self.process(element.start, **kw)} : {self.process(element.stop, **kw)}"
+
     def visit_now_func(self, fn: Any, **kw: Any) -> str:
         """Return the time of the statement."""
         return "CURRENT_TIMESTAMP"

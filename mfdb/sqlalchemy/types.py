@@ -123,6 +123,12 @@ class MfdbTypeCompiler(compiler.GenericTypeCompiler):
         """Return JSON."""
         return "JSON"
 
+    def visit_ARRAY(self, type_: Any, **kw: Any) -> str:  # noqa: N802 - SQLAlchemy's name
+        """Return the type of arrays, which have one dimension."""
+        if type_.dimensions not in (None, 1):
+            raise CompileError("mfdb has arrays of one dimension: use JSON for lists of lists")
+        return f"{self.process(type_.item_type, **kw)}[]"
+
     def visit_uuid(self, type_: Any, **kw: Any) -> str:
         """Return UUID."""
         return "UUID"
@@ -154,6 +160,8 @@ _PLAIN: dict[str, Any] = {
 
 def reflected(text: str) -> Any:
     """Return SQLAlchemy's type for the text of a column type."""
+    if text.endswith("[]"):
+        return sqltypes.ARRAY(reflected(text.removesuffix("[]")))
     found = _NUMBERS.match(text)
     name = found["name"] if found else text
     numbers = (

@@ -17,8 +17,10 @@ from mfdb.client.copying.options import CopyOptions, copy_options
 from mfdb.client.copying.streams import CHUNK_BYTES, ReadSource, opened_source
 from mfdb.kernel.errors import BadCopyData, MfdbError
 from mfdb.sql import statement as st
+from mfdb.sql.arrays import element_of
 from mfdb.sql.bind import table_of
 from mfdb.sql.convert import parse_text, to_python
+from mfdb.sql.json_making import decoded
 from mfdb.sql.types import SqlType, cut_short
 
 if TYPE_CHECKING:
@@ -247,6 +249,8 @@ def _cast_text(kind: SqlType) -> Callable[[str], Any]:
 
 def _from_parquet(value: Any, kind: SqlType) -> Any:
     """Return an application's value of what Parquet says; its nested values come as JSON texts."""
+    if kind.family == "array" and isinstance(value, str):
+        value = decoded(value)
     return value if kind.family == "json" else _from_json(value, kind)
 
 
@@ -262,9 +266,13 @@ def _from_json(value: Any, kind: SqlType) -> Any:
         return msgspec.json.Encoder(decimal_format="number").encode(value).decode()
     if isinstance(value, str):
         return to_python(parse_text(value, kind), kind)
+    if kind.family == "array" and isinstance(value, list):
+        element = element_of(kind)
+        return [_from_json(one, element) for one in value]
     if isinstance(value, dict | list):
         raise BadCopyData(
-            f"{cut_short(value)} is no {kind}", hint="a JSON column holds such values"
+            f"{cut_short(value)} is no {kind}",
+            hint="a column of JSON or of an array holds such values",
         )
     if kind.family == "text" and not isinstance(value, bool | bytes):
         return str(value)

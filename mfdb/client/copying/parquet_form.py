@@ -137,6 +137,8 @@ def write_parquet(
 
 
 def _written_type(kind: str) -> str:
+    if kind.endswith("[]"):
+        return f"{_written_type(kind.removesuffix('[]'))}[]"
     if kind.startswith("DECIMAL("):
         digits = int(kind[8:].split(",", maxsplit=1)[0].rstrip(")"))
         return kind if digits <= _DUCK_DIGITS else "VARCHAR"
