@@ -57,7 +57,7 @@ def test_keys_of_texts_keep_elements_apart(left: list[str], right: list[str]) ->
 
 def test_applications_give_and_get_lists() -> None:
     kind = parse_type("DECIMAL(8,2)[]")
-    array = accept([Decimal("1.5"), None, "2"], kind)
+    array = accept([Decimal("1.5"), None, 2], kind)
     given = give(array, kind)
     assert given == [Decimal("1.50"), None, Decimal("2.00")]
     assert str(given) == "{1.50,NULL,2.00}"
