@@ -35,7 +35,9 @@ def literal(value: object) -> str:
             return "TRUE" if value else "FALSE"
         case float() if not math.isfinite(value):
             return f"CAST('{value}' AS DOUBLE PRECISION)"
-        case int() | float() | decimal.Decimal():
+        case decimal.Decimal():
+            return exact(value)
+        case int() | float():
             return str(value)
         case bytes():
             return f"X'{value.hex()}'"

@@ -43,8 +43,8 @@ def shown(value: object) -> str:
 def exact(value: object) -> str:
     r"""Return the whole value as text, as csv and tsv hold it (NULL is the empty text).
 
-    >>> exact(b"ab"), exact(None), exact(1.5), exact(1024.0)
-    ('\\x6162', '', '1.5', '1024')
+    >>> exact(b"ab"), exact(None), exact(1.5), exact(1024.0), exact(decimal.Decimal("3E-7"))
+    ('\\x6162', '', '1.5', '1024', '0.0000003')
     """
     match value:
         case None:
@@ -61,6 +61,8 @@ def exact(value: object) -> str:
             return json_text(value)
         case float():
             return repr(value).removesuffix(".0")
+        case decimal.Decimal():
+            return f"{value:f}"
         case _:
             return str(value)
 
@@ -134,7 +136,7 @@ def plain(value: object) -> object:
             return base64.b64encode(value).decode("ascii")
         case float():
             return value if math.isfinite(value) else str(value)
-        case decimal.Decimal() | uuid.UUID():
+        case uuid.UUID():
             return str(value)
         case dict():
             return {str(key): plain(item) for key, item in value.items()}
