@@ -225,7 +225,7 @@ class Ruling:
         except (UnknownDataset, UnknownIdentity) as error:
             raise NotSupportedError(
                 f"{show_id(reader)} has published no key to read with",
-                hint="a mailbox publishes one: whoever shall read runs CREATE MAILBOX on this network",
+                hint="who shall read publishes one by CREATE MAILBOX, once on this network",
             ) from error
         key = mailbox.manifest.read_keys[0].public
         return [keyring.wrap_for(manifest, epoch, reader, key) for epoch in epochs]
