@@ -73,13 +73,10 @@ class _Write:
     changes: Sequence[RowChange]
     sealed_sender: bool
     done: asyncio.Future[None]
-    size_bytes: int = 0
-    """What it takes of a changeset at most."""
     rows: frozenset[RowId] = frozenset()
     """The rows that are named (new ones in free datasets have no name yet)."""
 
     def __post_init__(self) -> None:
-        self.size_bytes = cost_of_all(self.changes)
         self.rows = frozenset([change.row for change in self.changes if change.row is not None])
 
     def fail(self, error: BaseException) -> None:
@@ -100,19 +97,23 @@ class _Group:
         self.rows: set[RowId] = set()
         self._count = 0
         self._size_bytes = 0
+        """What they take of a changeset at most; who is alone is not measured."""
 
     def takes(self, write: _Write) -> bool:
         """Take a write in, if it may join: a sealed sender's rows are not to be linked."""
         count = self._count + len(write.changes)
-        size_bytes = self._size_bytes + write.size_bytes
         if self.writes:
-            is_sealed = write.sealed_sender or self.writes[0].sealed_sender
-            is_full = count > GROUP_CHANGES or size_bytes > GROUP_BYTES
-            if is_sealed or is_full or not self.rows.isdisjoint(write.rows):
+            first = self.writes[0]
+            if write.sealed_sender or first.sealed_sender or count > GROUP_CHANGES:
                 return False
+            size_bytes = self._size_bytes or cost_of_all(first.changes)
+            size_bytes += cost_of_all(write.changes)
+            if size_bytes > GROUP_BYTES or not self.rows.isdisjoint(write.rows):
+                return False
+            self._size_bytes = size_bytes
         self.writes.append(write)
         self.rows |= write.rows
-        self._count, self._size_bytes = count, size_bytes
+        self._count = count
         return True
 
 
