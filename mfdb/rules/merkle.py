@@ -9,7 +9,6 @@ are fixed and an inner node can never pass for a leaf.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -58,22 +57,13 @@ class MerkleTree:
         # The padding is virtual: a missing sibling at height h is the root of 2^h zero leaves.
         for height in range(depth_of(self.count)):
             if len(level) & 1:
-                level = [*level, self.padding(height)]
-            level = self.parents(b"".join(level))
+                level = [*level, _padding(height)]
+            # `node_hash`, without a call for every node.
+            level = [
+                Hash(sha256(b"\x01" + pair).digest())
+                for (pair,) in _PAIR.iter_unpack(b"".join(level))
+            ]
             self._levels.append(level)
-
-    @staticmethod
-    def parents(level: bytes) -> list[Hash]:
-        """Return the nodes over a level of an even number of hashes, one after the other."""
-        # `node_hash`, without a call for every node.
-        return [Hash(sha256(b"\x01" + pair).digest()) for (pair,) in _PAIR.iter_unpack(level)]
-
-    @staticmethod
-    @lru_cache
-    def padding(height: int) -> Hash:
-        """Return the root over 2^height leaves of zeros."""
-        below = MerkleTree.padding(height - 1) if height else ZERO_HASH
-        return node_hash(below, below) if height else ZERO_HASH
 
     @property
     def root(self) -> Hash:
@@ -87,8 +77,17 @@ class MerkleTree:
         siblings = []
         for height, level in enumerate(self._levels[:-1]):
             sibling = (index >> height) ^ 1
-            siblings.append(level[sibling] if sibling < len(level) else self.padding(height))
+            siblings.append(level[sibling] if sibling < len(level) else _padding(height))
         return tuple(siblings)
+
+
+_paddings = [ZERO_HASH]
+
+
+def _padding(height: int) -> Hash:
+    while len(_paddings) <= height:
+        _paddings.append(node_hash(_paddings[-1], _paddings[-1]))
+    return _paddings[height]
 
 
 def check_path(root: Hash, leaf: Hash, path: Sequence[bytes], *, index: int, count: int) -> None:
@@ -97,19 +96,10 @@ def check_path(root: Hash, leaf: Hash, path: Sequence[bytes], *, index: int, cou
     Raises:
         BadProof: it does not, or index, count and path length do not go together.
     """
-    check_shape(index, count, path)
+    if not 0 <= index < count or len(path) != depth_of(count) or len(path) > MERKLE_DEPTH:
+        raise BadProof(f"leaf {index} of {count} cannot have a path of {len(path)} hashes")
     at = leaf
     for height, sibling in enumerate(path):
         at = node_hash(sibling, at) if index >> height & 1 else node_hash(at, sibling)
     if at != root:
         raise BadProof("the Merkle path does not lead to the root")
-
-
-def check_shape(index: int, count: int, path: Sequence[bytes]) -> None:
-    """Return quietly if a path of leaf `index` of so many is as long as this one.
-
-    Raises:
-        BadProof: it is not, or there is no such leaf.
-    """
-    if not 0 <= index < count or len(path) != depth_of(count) or len(path) > MERKLE_DEPTH:
-        raise BadProof(f"leaf {index} of {count} cannot have a path of {len(path)} hashes")

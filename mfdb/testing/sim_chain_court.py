@@ -13,8 +13,7 @@ from mfdb.kernel.ids import Address, AgreementId, CaseId, Hash, Wei
 from mfdb.kernel.limits import UNIT_BYTES
 from mfdb.kernel.typed_data import word
 from mfdb.rules.evidence import Release
-from mfdb.rules.merkle import depth_of
-from mfdb.rules.units import check_unit
+from mfdb.rules.units import check_unit, path_length
 from mfdb.testing.sim_chain_deposits import promise_of
 from mfdb.testing.sim_chain_pay import signer_or_none
 from mfdb.testing.sim_chain_state import Table, fits_uint64, fits_uint256, require
@@ -149,7 +148,7 @@ class Court:
         require(call.receipt == case.receipt, "mfdb: other claim")
         units = case.receipt.units
         require(len(call.unit) == UNIT_BYTES, "mfdb: wrong unit length")
-        require(len(call.path) == depth_of(units), "mfdb: wrong path length")
+        require(len(call.path) == path_length(units), "mfdb: wrong path length")
         try:
             check_unit(case.receipt.root, call.unit, call.path, index=case.unit, count=units)
         except BadProof:

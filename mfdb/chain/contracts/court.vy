@@ -28,7 +28,7 @@ interface Beacon:
 
 interface Witness:
     def examine(claim: Bytes[1024]) -> evidence.Testimony: view
-    def refute(claim: Bytes[1024], index: uint256, proof: Bytes[2048]) -> bool: view
+    def refute(claim: Bytes[1024], index: uint256, proof: Bytes[2560]) -> bool: view
 
 FILED: constant(uint256) = 1
 GUILTY: constant(uint256) = 2
@@ -267,7 +267,7 @@ def open_case(kind: uint256, claim: Bytes[1024], epoch: uint256, draw: uint256) 
 
 @external
 @nonreentrant
-def answer(id: bytes32, claim: Bytes[1024], proof: Bytes[2048]):
+def answer(id: bytes32, claim: Bytes[1024], proof: Bytes[2560]):
     """@notice Show what a case asks for: acquits, and the bond is the provider's. By anyone."""
     case: Case = self._case(id)
     assert case.status == FILED, "mfdb: no open case"

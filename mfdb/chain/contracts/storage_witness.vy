@@ -2,23 +2,24 @@
 """
 @title Witness of storage trials
 @notice Pure. A claim is a store receipt with its signature; what refutes it is the unit that was
-        asked for, with its Merkle path. Trees are binary, BLAKE2b with digests of 32 bytes; a leaf
-        is the hash of a unit, 512 bytes, a node that of the two hashes below it, 64 bytes: what is
+        asked for, with its Merkle path. Trees are of BLAKE2b with digests of 32 bytes; a leaf is
+        the hash of a unit, 512 bytes, a node that of the four hashes below it, 128 bytes: what is
         hashed counts its bytes, so an inner node never passes for a leaf. The leaf level is padded
-        with zero hashes to a power of two, so the number of units fixes the depth.
+        with zero hashes to a power of four, so the number of units fixes the depth.
 """
 
 import evidence
 
 UNIT: constant(uint256) = 512
 BLOCK: constant(uint256) = 128
-MAX_DEPTH: constant(uint256) = 40
+MAX_DEPTH: constant(uint256) = 20
+MAX_PATH: constant(uint256) = 60
 # The compression function of BLAKE2b (EIP-152), and what it begins with: the initial vector, with
 # the parameters "digest of 32 bytes, no key, no tree" in its first word.
 BLAKE2F: constant(address) = 0x0000000000000000000000000000000000000009
 ROUNDS: constant(Bytes[4]) = x"0000000c"
 START: constant(Bytes[64]) = x"28c9bdf267e6096a3ba7ca8485ae67bb2bf894fe72f36e3cf1361d5f3af54fa5d182e6ad7f520e511f6c3e2b8c68059b6bbd41fbabd9831f79217e1319cde05b"
-OF_ZEROS: constant(bytes32) = 0x0eb923b0cbd24df54401d998531feead35a47a99f4deed205de4af81120f9761
+OF_ZEROS: constant(bytes32) = 0x378d0caaaa3855f1b38693c1d6ef004fd118691c95c959d4efa950d6d6fcf7c1
 
 DEPOSITS: immutable(address)
 
@@ -28,7 +29,7 @@ def __init__(deposits: address):
     """
     @notice Reverts where there is no BLAKE2b: a provider that kept its promise could not show it.
     """
-    assert self._node_hash(empty(bytes32), empty(bytes32)) == OF_ZEROS, "mfdb: no BLAKE2b here"
+    assert self._node_hash(empty(bytes32[4])) == OF_ZEROS, "mfdb: no BLAKE2b here"
     DEPOSITS = deposits
 
 
@@ -43,7 +44,7 @@ def examine(claim: Bytes[1024]) -> evidence.Testimony:
     signature: Bytes[65] = b""
     receipt, signature = abi_decode(claim, (evidence.StoreReceipt, Bytes[65]))
     units: uint256 = convert(receipt.units, uint256)
-    assert units > 0 and units <= 2**MAX_DEPTH, "mfdb: bad unit count"
+    assert units > 0 and units <= 4**MAX_DEPTH, "mfdb: bad unit count"
     return evidence.Testimony(
         agreement=receipt.agreement,
         segment=receipt.segment,
@@ -57,7 +58,7 @@ def examine(claim: Bytes[1024]) -> evidence.Testimony:
 
 @external
 @view
-def refute(claim: Bytes[1024], index: uint256, proof: Bytes[2048]) -> bool:
+def refute(claim: Bytes[1024], index: uint256, proof: Bytes[2560]) -> bool:
     """
     @notice True if the proof shows unit `index` of the claim's shard; reverts if it does not.
     @param proof ABI encoding of (bytes unit, bytes32[] path)
@@ -66,20 +67,16 @@ def refute(claim: Bytes[1024], index: uint256, proof: Bytes[2048]) -> bool:
     signature: Bytes[65] = b""
     receipt, signature = abi_decode(claim, (evidence.StoreReceipt, Bytes[65]))
     unit: Bytes[UNIT] = b""
-    path: DynArray[bytes32, MAX_DEPTH] = []
-    unit, path = abi_decode(proof, (Bytes[UNIT], DynArray[bytes32, MAX_DEPTH]))
+    path: DynArray[bytes32, MAX_PATH] = []
+    unit, path = abi_decode(proof, (Bytes[UNIT], DynArray[bytes32, MAX_PATH]))
     units: uint256 = convert(receipt.units, uint256)
     assert len(unit) == UNIT, "mfdb: wrong unit length"
     assert index < units, "mfdb: no such unit"
-    assert len(path) == self._depth(units), "mfdb: wrong path length"
+    depth: uint256 = self._depth(units)
+    assert len(path) == 3 * depth, "mfdb: wrong path length"
     at: bytes32 = self._unit_hash(unit)
-    side: uint256 = index
-    for sibling: bytes32 in path:
-        if side & 1 == 1:
-            at = self._node_hash(sibling, at)
-        else:
-            at = self._node_hash(at, sibling)
-        side >>= 1
+    for height: uint256 in range(depth, bound=MAX_DEPTH):
+        at = self._node_hash(self._children(at, (index >> (2 * height)) & 3, path, 3 * height))
     assert at == receipt.root, "mfdb: wrong unit or path"
     return True
 
@@ -89,7 +86,7 @@ def refute(claim: Bytes[1024], index: uint256, proof: Bytes[2048]) -> bool:
 def _depth(units: uint256) -> uint256:
     depth: uint256 = 0
     for _: uint256 in range(MAX_DEPTH):
-        if (units - 1) >> depth == 0:
+        if (units - 1) >> (2 * depth) == 0:
             break
         depth += 1
     return depth
@@ -106,10 +103,27 @@ def _unit_hash(unit: Bytes[UNIT]) -> bytes32:
 
 
 @internal
+@pure
+def _children(
+    own: bytes32, place: uint256, path: DynArray[bytes32, MAX_PATH], beside: uint256
+) -> bytes32[4]:
+    """@notice Four hashes in order: `own` at its place, the next three of the path around it."""
+    found: bytes32[4] = empty(bytes32[4])
+    taken: uint256 = beside
+    for child: uint256 in range(4):
+        if child == place:
+            found[child] = own
+        else:
+            found[child] = path[taken]
+            taken += 1
+    return found
+
+
+@internal
 @view
-def _node_hash(left: bytes32, right: bytes32) -> bytes32:
-    pair: Bytes[BLOCK] = concat(left, right, empty(bytes32), empty(bytes32))
-    return convert(slice(self._compress(START, pair, 64, True), 0, 32), bytes32)
+def _node_hash(children: bytes32[4]) -> bytes32:
+    message: Bytes[BLOCK] = concat(children[0], children[1], children[2], children[3])
+    return convert(slice(self._compress(START, message, BLOCK, True), 0, 32), bytes32)
 
 
 @internal

@@ -34,7 +34,7 @@ def test_an_empty_shard_has_one_unit() -> None:
 def test_a_proof_holds_for_its_unit_index_and_receipt_only() -> None:
     unit, path = prove(SHARD, 2)
     spoilt = bytes([unit[0] ^ 1]) + unit[1:]
-    other = msgspec.structs.replace(RECEIPT, units=9)
+    other = msgspec.structs.replace(RECEIPT, units=17)
     for receipt, index, shown, hashes in (
         (RECEIPT, 3, unit, path),
         (RECEIPT, 5, unit, path),

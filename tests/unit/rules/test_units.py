@@ -7,23 +7,22 @@ from hashlib import blake2b
 import pytest
 
 from mfdb.kernel.errors import BadProof
-from mfdb.rules.merkle import depth_of
-from mfdb.rules.units import UnitTree, check_unit, unit_count, unit_hash, unit_of
+from mfdb.rules.units import UnitTree, check_unit, path_length, unit_count, unit_hash, unit_of
 
-DATA = bytes(range(1, 256)) * 20
+DATA = bytes(range(1, 256)) * 40
 
 
 def naive_root(level: list[bytes]) -> bytes:
-    """Pad with 32 zero bytes to a power of two, then pair."""
-    while len(level) & (len(level) - 1):
+    """Pad with 32 zero bytes to a power of four, then take four by four."""
+    while len(level) not in (1, 4, 16, 64):
         level = [*level, bytes(32)]
     while len(level) > 1:
-        pairs = [level[at] + level[at + 1] for at in range(0, len(level), 2)]
-        level = [blake2b(pair, digest_size=32).digest() for pair in pairs]
+        fours = [b"".join(level[at : at + 4]) for at in range(0, len(level), 4)]
+        level = [blake2b(four, digest_size=32).digest() for four in fours]
     return level[0]
 
 
-@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 4097, 5100])
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 2049, 4097, 5100, 8193, 10_000])
 def test_units_cover_the_data_and_are_filled_up_with_zeros(size: int) -> None:
     data = DATA[:size]
     units = [unit_of(data, at) for at in range(unit_count(size))]
@@ -38,7 +37,7 @@ def test_trailing_zeros_are_told_apart_only_by_the_length_beside_the_root() -> N
     assert UnitTree(bytes(512)).root != UnitTree(bytes(513)).root
 
 
-@pytest.mark.parametrize("count", range(1, 10))
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 16, 17, 19])
 def test_every_unit_has_a_path_that_fits_nowhere_else(count: int) -> None:
     data = DATA[: 512 * count]
     tree = UnitTree(data)
@@ -50,7 +49,7 @@ def test_every_unit_has_a_path_that_fits_nowhere_else(count: int) -> None:
                 with pytest.raises(BadProof):
                     check_unit(tree.root, unit, path, index=other, count=count)
         for other in {0, 1, 2 * count, 4 * count, 2**50}:
-            if depth_of(max(other, 1)) != depth_of(count) or other <= index:
+            if path_length(max(other, 1)) != path_length(count) or other <= index:
                 with pytest.raises(BadProof):
                     check_unit(tree.root, unit, path, index=index, count=other)
 
@@ -70,11 +69,11 @@ def test_another_unit_or_path_is_refused() -> None:
 
 
 def test_a_node_never_passes_for_a_unit() -> None:
-    data = DATA[: 512 * 4]
+    data = DATA[: 512 * 8]
     tree = UnitTree(data)
-    below = unit_hash(unit_of(data, 0)) + unit_hash(unit_of(data, 1))
-    node, path = unit_hash(below), tree.path(0)[1:]
-    assert unit_hash(node + path[0]) == tree.root
+    below = b"".join(unit_hash(unit_of(data, at)) for at in range(4))
+    node, path = unit_hash(below), tree.path(0)[3:]
+    assert unit_hash(node + b"".join(path)) == tree.root
     for unit in (below, below.ljust(512, b"\x00")):
         with pytest.raises(BadProof):
             check_unit(tree.root, unit, path, index=0, count=2)
