@@ -272,7 +272,7 @@ def test_a_huge_number_is_refused(digits: int) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("SELECT ARRAY[1]", "JSON holds lists"),
+        ("SELECT ARRAY[[1]]", "JSON holds lists of lists"),
         ("SELECT `a`", '"name"'),
         ("SELECT \u2018a\u2019", "plain quotes"),
         ("SELECT 1 WHERE 1 = %s", "?, $1 or :name"),
