@@ -176,7 +176,7 @@ class NodeRemote:
         if name is not None and manifest.name != name:
             raise UnknownDataset(
                 f"0x{owner.hex()} has no dataset {name} that is open to others",
-                hint=f"its mailbox is called {manifest.name}",
+                hint=f"others find its first mailbox only, which is called {manifest.name}",
             )
         return found.manifests[-1]
 
