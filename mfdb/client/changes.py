@@ -6,21 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.client.bulk import BulkInsert
 from mfdb.client.bulk_change import BulkChange
-from mfdb.client.pending_table import note
+from mfdb.client.noting import Noting
 from mfdb.client.plans import make_room
 from mfdb.client.quick_insert import quick_insert
-from mfdb.client.results import Column, Result, columns_of
+from mfdb.client.results import Result, columns_of
 from mfdb.client.state import Batch
-from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import DuplicateRow, NetworkError, ProgrammingError, StaleWrite
 from mfdb.rules.evidence import EMBEDDED
-from mfdb.rules.manifest import Action
 from mfdb.sql import statement as st
 from mfdb.sql.bind import bind
-from mfdb.sql.bound import BoundInsert, Parameters, query_of
-from mfdb.sql.dml import CompiledChange
-from mfdb.sql.foreign import ForeignKeys
-from mfdb.sql.parameters import environment
+from mfdb.sql.bound import queries_of, query_of
+from mfdb.sql.dml import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,16 +26,12 @@ if TYPE_CHECKING:
     from mfdb.client.plans import Plans
     from mfdb.client.quick_insert import QuickInsert
     from mfdb.dataset.catalogue import Known
-    from mfdb.dataset.reading import Reading
     from mfdb.dataset.writer import RowInsert
-    from mfdb.kernel.ids import DatasetId
-    from mfdb.sql.parameters import Given
-    from mfdb.sql.tables import Mutation
+    from mfdb.sql.parameters import ExecutionContext, Given
+    from mfdb.sql.tables import Mutation, Tables
 
 ATTEMPTS = 5
 """How often a statement is planned anew when another thread changed its rows meanwhile."""
-_ACTION = {st.Insert: Action.INSERT, st.Update: Action.UPDATE, st.Delete: Action.DELETE}
-_CHANGE = st.Insert | st.Update | st.Delete
 
 
 class Changes:
@@ -107,72 +99,100 @@ class Changes:
             return None
         return bulk.changes(many)
 
-    def plan(self, statement: _CHANGE, many: Sequence[Given], text: str, batch: Batch) -> Result:
+    def plan(
+        self, statement: st.Statement, many: Sequence[Given], text: str, batch: Batch
+    ) -> Result:
         """Note what a statement changes in a batch, and return its result.
 
         Raises:
             MfdbError: it may not be.
         """
-        self.noted = count = 0
-        state = self._ground.state.replica.catalogue_state
-        name = type(statement).__name__.upper()
-        rows: list[tuple[object, ...]] = []
-        columns: tuple[Column, ...] = ()
+        self.noted = 0
         with self._ground.state.replica.reading() as reading:
-            catalogue = self._ground.catalogue(reading)
-            known = catalogue.known(statement.table)
-            fill: BulkQuery | None = None
-            compiled = self._plans.find(text, known)
-            if compiled is None:  # else the same rules were asked already
-                if known is not None:
-                    demand(known.manifest, _ACTION[type(statement)], self._ground.state.me)
-                bound: Any = bind(statement, catalogue)
-                compiled = CompiledChange(bound, self._ground.engine)
-                self._demand_more(bound, known)
-                query = query_of(bound)
-                if query is not None:
-                    self._ground.demand_all(query, reading)
-                    fill = self._filling(bound, known)
-                else:
-                    self._plans.remember(text, known, compiled)
-                    self._learn_bulk(text, bound, known, state)
-            assert known is not None, "the binder knows every dataset it lets pass"
-            pending = batch.table(known.manifest.dataset)
-            keyring = self._ground.state.replica.keyring
-            pending.begin(reading, known, keyring)
-            tied = compiled.table.foreign_keys or reading.referring(known.manifest.dataset)
-            bulk = self._bulks.get(text) if many else None
-            if tied and not isinstance(bulk, BulkInsert):
-                bulk = None  # rows that refer would have to be asked
-            if bulk is not None and bulk.known is known:
-                count = bulk.plan(many, reading, pending, keyring)
-                return Result(tag=f"{name} {count}", count=count)
-            tables = self._ground.tables(reading, catalogue, batch)
-            context = self._ground.context()
-            if fill is not None:
-                for self.noted, params in enumerate(many):
-                    count += fill.plan(params, tables, context, reading, pending, keyring)
-                    batch.noted += 1
-                return Result(tag=f"{name} {count}", count=count)
-            mutations = []
+            noting = Noting(self._ground, reading, batch)
+            if isinstance(statement, st.Chained):
+                return self._chained(statement, many, noting)
+            return self._planned(statement, many, text, noting)
+
+    def _chained(self, statement: st.Chained, many: Sequence[Given], noting: Noting) -> Result:
+        from mfdb.client.chained import plan_chained
+
+        count = 0
+        rows: list[tuple[object, ...]] = []
+        result = Result(tag="SELECT 0")
+        for self.noted, params in enumerate(many):
+            result = plan_chained(self._ground, noting, statement, params)
+            count += result.count
+            rows += result.rows
+        verb = result.tag.partition(" ")[0]
+        return Result(tag=f"{verb} {count}", columns=result.columns, rows=rows, count=count)
+
+    def _planned(self, statement: Any, many: Sequence[Given], text: str, noting: Noting) -> Result:
+        reading, batch = noting.reading, noting.batch
+        count, name = 0, type(statement).__name__.upper()
+        known = noting.catalogue.known(statement.table)
+        fill: BulkQuery | None = None
+        change = self._plans.find(text, known)
+        if change is None:  # else the same rules were asked already
+            change, fill = self._compiled(statement, known, text, noting)
+        assert known is not None, "the binder knows every dataset it lets pass"
+        pending = batch.table(known.manifest.dataset)
+        keyring = self._ground.state.replica.keyring
+        pending.begin(reading, known, keyring)
+        tied = change.table.foreign_keys or reading.referring(known.manifest.dataset)
+        bulk = self._bulks.get(text) if many else None
+        if tied and not isinstance(bulk, BulkInsert):
+            bulk = None  # rows that refer would have to be asked
+        if bulk is not None and bulk.known is known:
+            count = bulk.plan(many, reading, pending, keyring)
+            return Result(tag=f"{name} {count}", count=count)
+        tables = self._ground.tables(reading, noting.catalogue, batch)
+        context = self._ground.context()
+        if fill is not None:
             for self.noted, params in enumerate(many):
-                mutation = compiled.plan(tables, params, context)
-                self._note(mutation, reading, batch)
-                mutations.append(mutation)
-                count += mutation.count
-                rows += mutation.rows
-                columns = columns_of(mutation.columns)
-            if tied:
-                about = environment(Parameters("", 0, ()), (), context)
-                keys = ForeignKeys(
-                    catalogue,
-                    tables,
-                    lambda one: self._note(one, reading, batch),
-                    lambda dataset: self._watch(dataset, reading, batch),
-                    about,
-                )
-                keys.enforce(mutations)
-        return Result(tag=f"{name} {count}", columns=columns, rows=rows, count=count)
+                count += fill.plan(params, tables, context, reading, pending, keyring)
+                batch.noted += 1
+            return Result(tag=f"{name} {count}", count=count)
+        return self._each(change, many, tables, context, noting)
+
+    def _compiled(
+        self, statement: Any, known: Known | None, text: str, noting: Noting
+    ) -> tuple[Any, BulkQuery | None]:
+        """Return a change that may be, bound and compiled, and its bulk form if it has one."""
+        state = self._ground.state.replica.catalogue_state
+        noting.demand(statement)
+        bound: Any = bind(statement, noting.catalogue)
+        change = compiled(bound, self._ground.engine)
+        noting.demand_rest(bound)
+        fill = None
+        if query_of(bound) is not None:
+            fill = self._filling(bound, known)
+        elif not queries_of(bound):
+            self._plans.remember(text, known, change)
+            self._learn_bulk(text, bound, known, state)
+        return change, fill
+
+    def _each(
+        self,
+        change: Any,
+        many: Sequence[Given],
+        tables: Tables,
+        context: ExecutionContext,
+        noting: Noting,
+    ) -> Result:
+        """Plan and note a change for each set of parameters."""
+        mutations: list[Mutation] = []
+        rows: list[tuple[object, ...]] = []
+        for self.noted, params in enumerate(many):
+            mutation = change.plan(tables, params, context)
+            noting.note(mutation)
+            mutations.append(mutation)
+            rows += mutation.rows
+        if noting.is_tied(mutations[:1]):
+            noting.enforce(mutations, tables, context)
+        count = sum(mutation.count for mutation in mutations)
+        columns = columns_of(mutations[-1].columns) if mutations else ()
+        return Result(tag=f"{change.verb} {count}", columns=columns, rows=rows, count=count)
 
     def _filling(self, bound: Any, known: Known | None) -> BulkQuery | None:
         """Return the bulk form of an INSERT ... SELECT, if it has one."""
@@ -182,26 +202,6 @@ class Changes:
             return None
         keyring = self._ground.state.replica.keyring
         return BulkQuery.of(bound, known, keyring, self._ground.engine)
-
-    def _demand_more(self, bound: Any, known: Known | None) -> None:
-        """DO UPDATE changes rows, and INSERT OR REPLACE takes some away."""
-        conflict = bound.on_conflict if isinstance(bound, BoundInsert) else None
-        if conflict is None or known is None or conflict.action == "nothing":
-            return
-        demand(known.manifest, Action.UPDATE, self._ground.state.me)
-        if conflict.action == "replace":
-            demand(known.manifest, Action.DELETE, self._ground.state.me)
-
-    def _note(self, mutation: Mutation, reading: Reading, batch: Batch) -> None:
-        known = reading.known(mutation.table.dataset)
-        pending = batch.table(known.manifest.dataset)
-        pending.begin(reading, known, self._ground.state.replica.keyring)
-        batch.noted += 1
-        note(mutation, pending)
-
-    def _watch(self, dataset: DatasetId, reading: Reading, batch: Batch) -> None:
-        keyring = self._ground.state.replica.keyring
-        batch.table(dataset).watch(reading, reading.known(dataset), keyring)
 
     def commit(self, batch: Batch) -> None:
         """Make the changes of a batch durable: all or none.

@@ -156,7 +156,7 @@ class Local:
                 self.queries.verify(query)
                 # Under a key of its own: the text without the check is another statement.
                 return self.queries.select(query, params, f"{text}\x00")
-            case st.Insert() | st.Update() | st.Delete():
+            case _ if isinstance(statement, st.CHANGES):
                 return self.changes.run_many(statement, [params], text)
             case st.CopyFrom() | st.CopyTo():
                 return self.copies.run(statement, params, text)

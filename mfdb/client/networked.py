@@ -38,6 +38,7 @@ from mfdb.rules.manifest import Action, Manifest, Ordering
 from mfdb.sql import money as mo
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
+from mfdb.sql.changed import changes_in
 from mfdb.sql.query import tables_named
 
 if TYPE_CHECKING:
@@ -52,12 +53,6 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import CaseId, DatasetId, Hash
     from mfdb.sql.parameters import Given
 
-_ACTION = {
-    st.Select: Action.SELECT,
-    st.Insert: Action.INSERT,
-    st.Update: Action.UPDATE,
-    st.Delete: Action.DELETE,
-}
 _ATTEMPTS = 3
 
 
@@ -121,8 +116,9 @@ class Networked:
                 verifies = isinstance(statement, qu.Verified)
                 look = self._is_reached if verifies else self._is_to_sync
                 return any(map(look, self._local.ground.behind(statement)))
-            case st.CopyFrom() | st.Insert() | st.Update() | st.Delete():
-                return self._is_reached(statement.table) or any(
+            case _ if isinstance(statement, (st.CopyFrom, *st.CHANGES)):
+                changed = (name for name, _ in changes_in(statement))
+                return any(map(self._is_reached, changed)) or any(
                     map(self._is_to_sync, _read_by(statement))
                 )
             case st.Explain(analyse=analyse):
@@ -245,7 +241,8 @@ class Networked:
             if not isinstance(statement, st.CHANGES):
                 return self._local.changes.run_many(statement, many, text)
             if self._plain_dataset(statement) is None:
-                await self._prepare(statement.table, _ACTION[type(statement)])
+                for name, verb in changes_in(statement):
+                    await self._prepare(name, Action[verb])
                 read = list(_read_by(statement))
                 for name in read:
                     await self._prepare(name, Action.SELECT)
@@ -260,10 +257,9 @@ class Networked:
                 return await KnownRows(self._outbox, known.manifest.dataset, rows).write()
             return await self._change(statement, many, text)
 
-    async def _change(
-        self, statement: st.Insert | st.Update | st.Delete, many: Sequence[Given], text: str
-    ) -> Result:
+    async def _change(self, statement: st.Statement, many: Sequence[Given], text: str) -> Result:
         """Plan a change by what is known here and write it; again if that has become old."""
+        changed = list({str(name): name for name, _ in changes_in(statement)}.values())
         for attempt in range(_ATTEMPTS):
             batch = Batch()
             result = self._local.changes.plan(statement, many, text, batch)
@@ -272,10 +268,11 @@ class Networked:
             except StaleWrite:
                 if attempt + 1 == _ATTEMPTS:
                     raise
-                await self._refresh(statement.table)
+                for name in changed:
+                    await self._refresh(name)
             except (AccessDenied, SchemaViolation):
-                known = self._local.ground.known(statement.table)
-                if attempt or not await self._has_new_rules(known.manifest):
+                found = [self._local.ground.known(name).manifest for name in changed]
+                if attempt or not [one for one in found if await self._has_new_rules(one)]:
                     raise
             else:
                 return result
@@ -546,8 +543,7 @@ class Networked:
         return await self._ruling.run(statement, known.manifest)
 
 
-def _read_by(
-    change: st.CopyFrom | st.Insert | st.Update | st.Delete,
-) -> Iterator[st.TableName]:
-    """Yield the datasets that a change reads besides the one it changes."""
-    return (name for name in tables_named(change) if name is not change.table)
+def _read_by(change: st.Statement) -> Iterator[st.TableName]:
+    """Yield the datasets that a change reads besides those it changes."""
+    changed = {id(name) for name, _ in changes_in(change)}
+    return (name for name in tables_named(change) if id(name) not in changed)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mfdb.client.ground import Ground
     from mfdb.sql.parameters import Given
 
-Preparable = st.Select | qu.Query | st.Insert | st.Update | st.Delete
+Preparable = st.Select | qu.Query | st.Insert | st.Update | st.Delete | st.Merge
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from mfdb.sql import statement as st
 if TYPE_CHECKING:
     from mfdb.sql.statement import Statement
 
-_OPENERS = (st.Insert, st.Update, st.Delete, st.CopyFrom, st.Execute, st.Savepoint, st.Notify)
+_OPENERS = (*st.CHANGES, st.CopyFrom, st.Execute, st.Savepoint, st.Notify)
 """What EXECUTE carries out is known when it runs only; a query does not mind an open batch."""
 _APART = (
     st.Select,

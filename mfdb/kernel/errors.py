@@ -93,6 +93,12 @@ class UngroupedColumn(ProgrammingError):
     sqlstate = "42803"
 
 
+class InvalidWindow(ProgrammingError):
+    """A window cannot be made of the window that it goes on from."""
+
+    sqlstate = "42P20"
+
+
 class InvalidDefinition(ProgrammingError):
     """A definition, option or grant contradicts itself or the rules of its dataset."""
 

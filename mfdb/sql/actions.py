@@ -16,7 +16,9 @@ from mfdb.sql.expression_actions import listed, unquote, word
 from mfdb.sql.function_actions import ACTIONS as FUNCTION_ACTIONS
 from mfdb.sql.money_actions import ACTIONS as MONEY_ACTIONS
 from mfdb.sql.query_actions import ACTIONS as QUERY_ACTIONS
+from mfdb.sql.query_actions import WithTies
 from mfdb.sql.session_actions import ACTIONS as SESSION_ACTIONS
+from mfdb.sql.source_actions import ACTIONS as SOURCE_ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +76,15 @@ def _offset_limit(children: Children, _position: int) -> Children:
 
 def _default_values(_children: Children, _position: int) -> None:
     return None
+
+
+def _start(children: Children, position: int) -> Any:
+    """A statement whose WITH changes rows is of a kind of its own."""
+    statement = children[0]
+    ctes = getattr(statement, "ctes", ())
+    if any(isinstance(cte.query, st.ROW_CHANGES) for cte in ctes):
+        return st.Chained(position=position, statement=statement)
+    return statement
 
 
 # ---- definitions
@@ -377,12 +388,13 @@ def _describe(children: Children, position: int) -> st.Describe:
     return st.Describe(position=position, table=children[0])
 
 
-def _fetch(children: Children, position: int) -> st.Expression:
+def _fetch(children: Children, position: int) -> st.Expression | WithTies:
     """FETCH FIRST ROW ONLY is LIMIT 1."""
-    first, count = children
+    first, count, ties = children
     if first.text.upper() not in ("FIRST", "NEXT"):
         raise SqlSyntax("FETCH is followed by FIRST or NEXT", position=first.position)
-    return count or st.Constant(position=position, kind="integer", value=1)
+    count = count or st.Constant(position=position, kind="integer", value=1)
+    return WithTies(position=position, count=count) if ties else count
 
 
 def _set(children: Children, position: int) -> st.SetOption:
@@ -421,12 +433,13 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     **EXPRESSION_ACTIONS,
     **FUNCTION_ACTIONS,
     **QUERY_ACTIONS,
+    **SOURCE_ACTIONS,
     **ALTER_ACTIONS,
     **ARRAY_ACTIONS,
     **CHANGE_ACTIONS,
     **SESSION_ACTIONS,
     **MONEY_ACTIONS,
-    "start": _pass_value,
+    "start": _start,
     "pass_value": _pass_value,
     "text_value": _text_value,
     "truth": _truth,

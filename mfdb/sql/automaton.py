@@ -43,9 +43,10 @@ class RuleShape(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Tables(msgspec.Struct, frozen=True, array_like=True):
-    """The shipped file. States: symbol -> next state, or ~rule for a reduction."""
+    """The shipped file. States: number of a symbol -> next state, or ~rule for a reduction."""
 
     rules: list[RuleShape]
+    symbols: list[str]
     states: list[msgspec.Raw]
     defaults: list[int]
     end_state: int
@@ -58,12 +59,14 @@ class States(dict[int, dict[str, int]]):
     A session comes to few of the hundreds of states, and decoding all costs 6 ms.
     """
 
-    def __init__(self, encoded: Sequence[msgspec.Raw]) -> None:
+    def __init__(self, encoded: Sequence[msgspec.Raw], symbols: Sequence[str]) -> None:
         super().__init__()
         self._encoded = encoded
+        self._symbols = symbols
 
     def __missing__(self, state: int) -> dict[str, int]:
-        row = self[state] = msgspec.msgpack.decode(self._encoded[state], type=dict[str, int])
+        numbered = msgspec.msgpack.decode(self._encoded[state], type=dict[int, int])
+        row = self[state] = {self._symbols[number]: step for number, step in numbered.items()}
         return row
 
 
@@ -101,7 +104,7 @@ def automaton() -> Automaton:
     tables = msgspec.msgpack.decode(data, type=Tables)
     return Automaton(
         tables.rules,
-        States(tables.states),
+        States(tables.states, tables.symbols),
         tables.defaults,
         tables.end_state,
         frozenset(tables.terminals),

@@ -235,6 +235,8 @@ _WRITING = frozenset(
         st.Insert,
         st.Update,
         st.Delete,
+        st.Merge,
+        st.Chained,
         st.Grant,
         st.Revoke,
         st.CreateDataset,

@@ -24,7 +24,7 @@ from mfdb.sql.bind_conflict import bind_conflict
 from mfdb.sql.bind_expression import Scope, bind_condition, unknown_column
 from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bind_items import items_of, outputs_of, parameters_of
-from mfdb.sql.bound import Bound, BoundDelete, BoundInsert, BoundUpdate, Field, Source
+from mfdb.sql.bound import Asked, Bound, BoundDelete, BoundInsert, BoundUpdate, Field, Source
 from mfdb.sql.coerce import coerce
 from mfdb.sql.convert import placed
 from mfdb.sql.names import table_of
@@ -60,14 +60,14 @@ def bind_insert(node: st.Insert, catalogue: Catalogue) -> BoundInsert:
     """
     table = changed_table(node.table, catalogue)
     scope = Scope(table, node.alias)
-    places = _target_places(node.columns, table)
+    places = target_places(node.columns, table)
     fill = _values if node.query is None else _rows_of
     query, rows = fill(node, places, table, scope, catalogue)
     conflict = None
     if node.on_conflict is not None:
         named = None if node.columns is None else places
-        conflict = bind_conflict(node.on_conflict, table, scope, named)
-    names, returning = items_of(node.returning, scope)
+        conflict = bind_conflict(node, table, scope, named, catalogue)
+    names, returning, asked = _returned(node, table, scope, catalogue)
     return BoundInsert(
         table=table,
         rows=rows,
@@ -75,8 +75,27 @@ def bind_insert(node: st.Insert, catalogue: Catalogue) -> BoundInsert:
         on_conflict=conflict,
         outputs=outputs_of(names, returning),
         returning=tuple(returning),
+        asked=asked,
         parameters=parameters_of(scope),
     )
+
+
+def _returned(
+    node: st.Insert | st.Update | st.Delete,
+    table: TableSchema,
+    scope: Scope,
+    catalogue: Catalogue,
+) -> tuple[list[str], list[Bound], Asked | None]:
+    """Return what RETURNING names, of the changed row or of a query that is asked about it."""
+    try:
+        return (*items_of(node.returning, scope), None)
+    except NotSupportedError:
+        if not scope.needs_relational:
+            raise
+    from mfdb.sql.relational.bind_asked import Asking, ask_returning, of_table
+
+    row = of_table(table, node.alias or table.name, node.table.owner)
+    return ask_returning(node, Asking("returning", [row], catalogue, scope.parameters))
 
 
 def _rows_of(
@@ -186,7 +205,12 @@ def _row(
     return tuple(values)
 
 
-def _target_places(columns: tuple[st.Name, ...] | None, table: TableSchema) -> list[int]:
+def target_places(columns: tuple[st.Name, ...] | None, table: TableSchema) -> list[int]:
+    """Return the places of the columns that an INSERT gives values for.
+
+    Raises:
+        UnknownColumn, DuplicateColumn: with position.
+    """
     if columns is None:
         return list(range(len(table.columns)))
     places: list[int] = []
@@ -294,7 +318,7 @@ def bind_update(node: st.Update, catalogue: Catalogue) -> BoundUpdate:
     scope = Scope(table, node.alias)
     if not node.sources and not node.ctes:
         try:
-            return _plain_update(node, table, scope)
+            return _plain_update(node, table, scope, catalogue)
         except NotSupportedError:
             if not scope.needs_relational:
                 raise
@@ -303,15 +327,18 @@ def bind_update(node: st.Update, catalogue: Catalogue) -> BoundUpdate:
     return bind_joined_update(node, table, catalogue)
 
 
-def _plain_update(node: st.Update, table: TableSchema, scope: Scope) -> BoundUpdate:
+def _plain_update(
+    node: st.Update, table: TableSchema, scope: Scope, catalogue: Catalogue
+) -> BoundUpdate:
     assignments = assignments_of(node.assignments, table, scope)
     source = _source(table, node.where, scope)
-    names, returning = items_of(node.returning, scope)
+    names, returning, asked = _returned(node, table, scope, catalogue)
     return BoundUpdate(
         source=source,
         assignments=assignments,
         outputs=outputs_of(names, returning),
         returning=tuple(returning),
+        asked=asked,
         parameters=parameters_of(scope),
     )
 
@@ -326,7 +353,7 @@ def bind_delete(node: st.Delete, catalogue: Catalogue) -> BoundDelete:
     scope = Scope(table, node.alias)
     if not node.sources and not node.ctes:
         try:
-            return _plain_delete(node, table, scope)
+            return _plain_delete(node, table, scope, catalogue)
         except NotSupportedError:
             if not scope.needs_relational:
                 raise
@@ -335,12 +362,15 @@ def bind_delete(node: st.Delete, catalogue: Catalogue) -> BoundDelete:
     return bind_joined_delete(node, table, catalogue)
 
 
-def _plain_delete(node: st.Delete, table: TableSchema, scope: Scope) -> BoundDelete:
+def _plain_delete(
+    node: st.Delete, table: TableSchema, scope: Scope, catalogue: Catalogue
+) -> BoundDelete:
     source = _source(table, node.where, scope)
-    names, returning = items_of(node.returning, scope)
+    names, returning, asked = _returned(node, table, scope, catalogue)
     return BoundDelete(
         source=source,
         outputs=outputs_of(names, returning),
         returning=tuple(returning),
+        asked=asked,
         parameters=parameters_of(scope),
     )

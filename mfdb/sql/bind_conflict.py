@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import AmbiguousColumn, UnknownConstraint
+from mfdb.kernel.errors import AmbiguousColumn, NotSupportedError, UnknownConstraint
 from mfdb.sql.bind_expression import Scope, bind_condition, unknown_column
-from mfdb.sql.bound import Bound, BoundConflict, Field
+from mfdb.sql.bound import Bound, BoundConflict, Field, Value
+from mfdb.sql.statement import DefaultValue
+from mfdb.sql.types import BOOLEAN
 from mfdb.sql.unique import unique_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfdb.sql import statement as st
-    from mfdb.sql.catalogue import TableSchema
+    from mfdb.sql.catalogue import Catalogue, TableSchema
+    from mfdb.sql.relational.scope import QueryScope
     from mfdb.sql.unique import UniqueKey
 
 EXCLUDED = "excluded"
@@ -58,7 +61,11 @@ def _excluded(table: TableSchema, place: int, position: int) -> Field:
 
 
 def bind_conflict(
-    node: st.OnConflict, table: TableSchema, scope: Scope, named: Sequence[int] | None
+    insert: st.Insert,
+    table: TableSchema,
+    scope: Scope,
+    named: Sequence[int] | None,
+    catalogue: Catalogue,
 ) -> BoundConflict | None:
     """Return what happens to rows whose key is taken; `named` are the columns of the INSERT.
 
@@ -66,20 +73,80 @@ def bind_conflict(
         UnknownConstraint: no rule makes these columns unique.
         ProgrammingError, DataError: with position.
     """
-    from mfdb.sql.bind_change import assignments_of
-
+    node = insert.on_conflict
+    assert node is not None, "whoever asks has one"
     if node.action == "upsert":
         return _upsert(node, table, named)
     keys = _keys(node, table)
     if node.action != "update":
         return BoundConflict(action=node.action, keys=keys)
     both = ConflictScope(table, scope)
+    try:
+        return _updating(node, keys, table, both)
+    except NotSupportedError:
+        if not both.needs_relational:
+            raise
+    return _asking(insert, keys, table, scope, catalogue)
+
+
+def _updating(
+    node: st.OnConflict, keys: tuple[UniqueKey, ...], table: TableSchema, both: ConflictScope
+) -> BoundConflict:
+    from mfdb.sql.bind_change import assignments_of
+
     return BoundConflict(
         action="update",
         keys=keys,
         assignments=assignments_of(node.assignments, table, both),
         where=bind_condition(node.where, both, "WHERE"),
     )
+
+
+def _asking(
+    insert: st.Insert,
+    keys: tuple[UniqueKey, ...],
+    table: TableSchema,
+    scope: Scope,
+    catalogue: Catalogue,
+) -> BoundConflict:
+    """Return an update whose values a query computes of the pairs of rows that meet."""
+    from mfdb.sql.relational.bind_asked import Asking, of_table
+
+    node = insert.on_conflict
+    assert node is not None, "whoever asks has one"
+    width = len(table.columns)
+    there = of_table(table, insert.alias or table.name, insert.table.owner)
+    new = of_table(table, EXCLUDED, first=width)
+    asking = Asking("conflict", [there, new], catalogue, scope.parameters)
+    asking.with_queries(insert.ctes, recursive=insert.recursive)
+    where = bind_condition(node.where, asking.scope, "WHERE")
+    true = Value(type=BOOLEAN, position=node.position, value=True)
+    items = [true if where is None else where]
+    assignments, items = _asked_values(node, table, asking.scope, items)
+    return BoundConflict(
+        action="update",
+        keys=keys,
+        assignments=assignments,
+        where=Field(type=BOOLEAN, position=node.position, index=0, name=""),
+        asked=asking.asked(items),
+    )
+
+
+def _asked_values(
+    node: st.OnConflict, table: TableSchema, scope: QueryScope, items: list[Bound]
+) -> tuple[tuple[tuple[int, Bound | None], ...], list[Bound]]:
+    from mfdb.sql.bind_change import set_places
+    from mfdb.sql.relational.bind_joined import asked_value
+
+    found: list[tuple[int, Bound | None]] = []
+    for place, one in zip(set_places(node.assignments, table), node.assignments, strict=True):
+        if isinstance(one.value, DefaultValue):
+            found.append((place, None))
+            continue
+        value, taken = asked_value(one.value, table.columns[place], scope, len(items))
+        items.append(value)
+        found.append((place, taken))
+    return tuple(found), items
 
 
 def _upsert(

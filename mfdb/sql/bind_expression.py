@@ -148,6 +148,14 @@ class Scope:
         """
         raise self.refusal(node, "a window function")
 
+    def group_expression(self, node: st.Call) -> Bound:
+        """Return `grouping(...)` or an aggregate WITHIN GROUP; neither suits one dataset.
+
+        Raises:
+            NotSupportedError: always; `needs_relational` says that another route could do it.
+        """
+        raise self.refusal(node, node.name)
+
     def series_expression(self, node: st.Call) -> Bound:
         """Return a function that gives rows; none may stand in a statement of one dataset.
 
@@ -374,7 +382,7 @@ def _in_list(node: st.InList, scope: Scope) -> Bound:
 def _row(node: st.Row, _scope: Scope) -> Bound:
     raise NotSupportedError(
         "a row of values is only compared with another one",
-        hint="(a, b) = (1, 2), (a, b) IN ((1, 2), (3, 4)), (a, b) > (1, 2)",
+        hint="(a, b) = (1, 2), (a, b) IN (SELECT c, d FROM t), (a, b) > (1, 2)",
         position=node.position,
     )
 
@@ -445,6 +453,8 @@ def _case(node: st.Case, scope: Scope) -> Bound:
 
 
 def _call(node: st.Call, scope: Scope) -> Bound:
+    if node.within or node.name == "grouping":
+        return scope.group_expression(node)
     if is_aggregate(node.name):
         return _aggregate(node, scope)
     if node.filter is not None:
@@ -550,6 +560,7 @@ _BINDERS: dict[type, Callable[[Any, Scope], Bound]] = {
     st.Call: _call,
     qu.Subquery: _query_expression,
     qu.Exists: _query_expression,
+    qu.RowQuery: _query_expression,
     qu.InQuery: _query_expression,
     qu.Quantified: _query_expression,
     qu.WindowCall: _window,

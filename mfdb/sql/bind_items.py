@@ -55,12 +55,19 @@ def name_of(node: st.Expression) -> str:
         case st.Call():
             return node.name
         case st.Case():
-            return "case"
+            return _named_by(node.otherwise) or "case"
         case st.Cast():
             inner = name_of(node.operand)
             return node.type.name if inner == "?column?" else inner
         case _:
             return "?column?"
+
+
+def _named_by(node: st.Expression | None) -> str | None:
+    """A CASE is called like the column or the function behind its ELSE."""
+    if isinstance(node, st.ColumnRef | st.Call | qu.WindowCall):
+        return name_of(node)
+    return None
 
 
 def _first_name(query: qu.Query) -> str:

@@ -35,10 +35,24 @@ def _policy(node: st.CreatePolicy, catalogue: Catalogue) -> Any:
     return bind_policy(node, writable(table_of(node.table, catalogue), node.table))
 
 
+def _merge(node: st.Merge, catalogue: Catalogue) -> Any:
+    from mfdb.sql.relational.bind_merge import bind_merge
+
+    return bind_merge(node, catalogue)
+
+
+def _chained(node: st.Chained, catalogue: Catalogue) -> Any:
+    from mfdb.sql.bind_chained import bind_chained
+
+    return bind_chained(node, catalogue)
+
+
 BINDERS: dict[type, Callable[[Any, Catalogue], Any]] = {
     st.Insert: bind_insert,
     st.Update: bind_update,
     st.Delete: bind_delete,
+    st.Merge: _merge,
+    st.Chained: _chained,
     st.Grant: _grant,
     st.Revoke: _revoke,
     st.CreateDataset: bind_create,

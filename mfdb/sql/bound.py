@@ -172,22 +172,32 @@ class Joined(msgspec.Struct, frozen=True):
     own: int
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A query over rows of the change itself, which stand in `table` meanwhile, numbered last."""
+
+    table: TableSchema
+    query: BoundRelational
+
+
 class BoundConflict(msgspec.Struct, frozen=True, kw_only=True):
     """What an INSERT does where one of these keys is taken.
 
-    Expressions see the columns of the row there, then those of the row that was to be inserted.
+    Expressions see the columns of the row there, then those of the row that was to be inserted;
+    or, if a query is `asked` about such pairs of rows, what it answers.
     """
 
     action: Literal["nothing", "update", "replace"]
     keys: tuple[UniqueKey, ...]
     assignments: tuple[tuple[int, Bound | None], ...] = ()
     where: Bound | None = None
+    asked: Asked | None = None
 
 
 class BoundInsert(msgspec.Struct, frozen=True, kw_only=True):
     """Rows to insert: one expression per column of the dataset, None for its default.
 
-    With a `query` the rows are made anew of each row that the query gives.
+    With a `query` the rows are made anew of each row that the query gives. If a query is `asked`
+    about the new rows (and those of UPDATE and DELETE), RETURNING sees its answers.
     """
 
     table: TableSchema
@@ -196,6 +206,7 @@ class BoundInsert(msgspec.Struct, frozen=True, kw_only=True):
     on_conflict: BoundConflict | None = None
     outputs: tuple[Output, ...]
     returning: tuple[Bound, ...]
+    asked: Asked | None = None
     parameters: Parameters
 
 
@@ -210,6 +221,7 @@ class BoundUpdate(msgspec.Struct, frozen=True, kw_only=True):
     joined: Joined | None = None
     outputs: tuple[Output, ...]
     returning: tuple[Bound, ...]
+    asked: Asked | None = None
     parameters: Parameters
 
 
@@ -220,7 +232,40 @@ class BoundDelete(msgspec.Struct, frozen=True, kw_only=True):
     joined: Joined | None = None
     outputs: tuple[Output, ...]
     returning: tuple[Bound, ...]
+    asked: Asked | None = None
     parameters: Parameters
+
+
+class BoundWhen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a WHEN of MERGE does; values (None: the default) are of the query's row."""
+
+    action: Literal["update", "delete", "insert", "nothing"]
+    assignments: tuple[tuple[int, Bound | None], ...] = ()
+
+
+class BoundMerge(msgspec.Struct, frozen=True, kw_only=True):
+    """A MERGE: its query gives row id, key, the number of a WHEN at `which`, and values."""
+
+    table: TableSchema
+    query: BoundRelational
+    which: int
+    whens: tuple[BoundWhen, ...]
+    parameters: Parameters
+    outputs: tuple[Output, ...] = ()
+
+
+class BoundStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A change in WITH; what it returns stands in `table` for what comes after."""
+
+    change: BoundInsert | BoundUpdate | BoundDelete
+    table: TableSchema | None
+
+
+class BoundChained(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes, and the statement that they stand before."""
+
+    steps: tuple[BoundStep, ...]
+    last: BoundSelect | BoundRelational | BoundInsert | BoundUpdate | BoundDelete | BoundMerge
 
 
 class BoundCreate(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,19 +336,35 @@ class BoundDescribe(msgspec.Struct, frozen=True, kw_only=True):
 class BoundExplain(msgspec.Struct, frozen=True, kw_only=True):
     """A statement to explain."""
 
-    statement: BoundSelect | BoundRelational | BoundInsert | BoundUpdate | BoundDelete
+    statement: BoundSelect | BoundRelational | BoundInsert | BoundUpdate | BoundDelete | BoundMerge
 
 
-def query_of(bound: BoundInsert | BoundUpdate | BoundDelete) -> BoundRelational | None:
+def query_of(
+    bound: BoundInsert | BoundUpdate | BoundDelete | BoundMerge,
+) -> BoundRelational | None:
     """Return the query of the relational route that a change begins with, if any."""
-    if isinstance(bound, BoundInsert):
+    if isinstance(bound, BoundInsert | BoundMerge):
         return bound.query
     return None if bound.joined is None else bound.joined.query
 
 
-Query = BoundSelect | BoundInsert | BoundUpdate | BoundDelete
+def queries_of(
+    bound: BoundInsert | BoundUpdate | BoundDelete | BoundMerge,
+) -> list[BoundRelational]:
+    """Return all queries of the relational route that are a part of a change."""
+    if isinstance(bound, BoundMerge):
+        return [bound.query]
+    first, asked = query_of(bound), [bound.asked]
+    if isinstance(bound, BoundInsert) and bound.on_conflict is not None:
+        asked.append(bound.on_conflict.asked)
+    found = [] if first is None else [first]
+    return [*found, *(one.query for one in asked if one is not None)]
+
+
+Query = BoundSelect | BoundInsert | BoundUpdate | BoundDelete | BoundMerge
 BoundStatement: TypeAlias = (
-    "Query | BoundRelational | BoundCreate | BoundGrant | BoundRevoke | BoundSubscribe | "
+    "Query | BoundRelational | BoundChained | BoundCreate | BoundGrant | BoundRevoke | "
+    "BoundSubscribe | "
     "BoundNotify | "
     "BoundDescribe | BoundExplain | st.CreateIdentity | st.DropDataset | st.SealDataset | "
     "st.AlterOptions | st.Show | st.SetOption | st.Begin | st.Commit | st.Rollback | "

@@ -8,7 +8,7 @@ is what its file says, with no silent preference.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from lark.parsers.lalr_analysis import LALR_Analyzer, Shift
 from mfdb.sql.automaton import SPLICED, RuleShape, Tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lark.grammar import Rule
 
 HERE = Path(__file__).parent
@@ -66,13 +68,25 @@ def _renumber(rows: dict[Any, dict[str, Any]], start: Any, end: Any) -> Tables:
     place = {text: index for index, (text, _) in enumerate(shapes)}
     number = {rule: place[repr(_shape(rule))] for rule in used}
     states = [_encode(rows[state], order, number) for state in order]
+    symbols = _symbols(row for row, _ in states)
+    at = {symbol: index for index, symbol in enumerate(symbols)}
     return Tables(
         rules=[shape for _, shape in shapes],
-        states=[msgspec.Raw(msgspec.msgpack.encode(row)) for row, _ in states],
+        symbols=symbols,
+        states=[
+            msgspec.Raw(msgspec.msgpack.encode({at[word]: step for word, step in row.items()}))
+            for row, _ in states
+        ],
         defaults=[default for _, default in states],
         end_state=order[end],
         terminals=sorted({word for row, _ in states for word in row if not word.islower()}),
     )
+
+
+def _symbols(rows: Iterable[dict[str, int]]) -> list[str]:
+    """Return all symbols, the most frequent first: their numbers take one byte."""
+    counts = Counter(symbol for row in rows for symbol in row)
+    return sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
 
 
 def _encode(

@@ -121,22 +121,50 @@ def _columns_of(query: qu.Query, count: int) -> list[qu.Query]:
     body = query.body
     if count == 1:
         return [query]
-    if not isinstance(body, qu.SelectCore) or body.distinct or query.ctes:
+    width = _width(body)
+    if width is None:
         raise NotSupportedError(
-            "several columns are set from a plain SELECT only",
-            hint="write UPDATE ... SET a = s.x, b = s.y FROM (...) AS s",
+            "several columns are set from a query whose columns are written out",
+            hint="write their names instead of *",
             position=query.position,
         )
-    if len(body.items) != count or any(isinstance(item, st.Star) for item in body.items):
+    if width != count:
         raise SqlSyntax(
-            f"{len(body.items)} values for {count} columns",
+            f"{width} values for {count} columns",
             hint="name one column for each column that is set",
             position=query.position,
         )
+    if not isinstance(body, qu.SelectCore) or body.distinct or query.ctes:
+        return [_column_of(query, place, count) for place in range(count)]
     return [
         msgspec.structs.replace(query, body=msgspec.structs.replace(body, items=(item,)))
         for item in body.items
     ]
+
+
+def _width(body: qu.Body) -> int | None:
+    """Return how many columns a query has, None if only the catalogue tells."""
+    if isinstance(body, qu.Values):
+        return len(body.rows[0])
+    if isinstance(body, qu.SetOperation):
+        return _width(body.first)
+    if isinstance(body, qu.Query):
+        return _width(body.body)
+    return None if any(isinstance(item, st.Star) for item in body.items) else len(body.items)
+
+
+def _column_of(query: qu.Query, place: int, count: int) -> qu.Query:
+    """Return a query of one column of another."""
+    at = query.position
+    names = tuple(st.Name(position=at, text=f"column{number}") for number in range(count))
+    alias = qu.Alias(position=at, name=st.Name(position=at, text="given"), columns=names)
+    column = st.ColumnRef(position=at, name=names[place].text, table="given")
+    core = qu.SelectCore(
+        position=at,
+        items=(st.Item(position=at, expression=column),),
+        sources=(qu.QuerySource(position=at, query=query, alias=alias),),
+    )
+    return qu.Query(position=at, body=core, depth=query.depth + 1)
 
 
 def _assignments(children: Children, _position: int) -> list[st.Assignment]:
@@ -178,6 +206,57 @@ def _default_value(_children: Children, position: int) -> st.DefaultValue:
     return st.DefaultValue(position=position)
 
 
+# ---- MERGE
+
+
+def _merge(children: Children, position: int) -> st.Merge:
+    with_clause, table, alias, source, condition, *whens = children
+    recursive, ctes = with_clause or (False, ())
+    return st.Merge(
+        position=position,
+        table=table,
+        alias=alias.text if alias is not None else None,
+        source=source,
+        condition=condition,
+        whens=tuple(whens),
+        ctes=ctes,
+        recursive=recursive,
+    )
+
+
+def _merge_when(children: Children, position: int) -> st.MergeWhen:
+    negated, matched, condition, (action, given) = children
+    if matched.text.upper() != "MATCHED":
+        raise SqlSyntax(
+            f'syntax error at "{matched.text}"',
+            hint="WHEN MATCHED THEN ..., WHEN NOT MATCHED THEN ...",
+            position=matched.position,
+        )
+    if action != "nothing" and (action == "insert") is (negated is None):
+        raise SqlSyntax(
+            "INSERT suits rows that match none, UPDATE and DELETE those that match",
+            hint="WHEN MATCHED THEN UPDATE ..., WHEN NOT MATCHED THEN INSERT ...",
+            position=position,
+        )
+    return st.MergeWhen(
+        position=position, matched=negated is None, condition=condition, action=action, **given
+    )
+
+
+def _merge_update(children: Children, _position: int) -> tuple[str, dict[str, Any]]:
+    return "update", {"assignments": tuple(children[0])}
+
+
+def _merge_insert(children: Children, _position: int) -> tuple[str, dict[str, Any]]:
+    columns, values = children
+    named = tuple(columns) if columns is not None else None
+    return "insert", {"columns": named, "values": tuple(values)}
+
+
+def _merge_plain(action: str) -> Callable[[Children, int], tuple[str, dict[str, Any]]]:
+    return lambda _children, _position: (action, {})
+
+
 ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "rows": listed,
     "row": listed,
@@ -194,4 +273,11 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "assigned_query": _assigned_query,
     "update": _update,
     "delete": _delete,
+    "merge": _merge,
+    "merge_when": _merge_when,
+    "merge_update": _merge_update,
+    "merge_insert": _merge_insert,
+    "merge_delete": _merge_plain("delete"),
+    "merge_default": _merge_plain("insert"),
+    "merge_nothing": _merge_plain("nothing"),
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mfdb.sql.tables import Change, Key, StoredRow, Tables, Values
     from mfdb.sql.unique import UniqueKey
 
+    Ask = Callable[[list[tuple[StoredRow, Values]], Environment], list[Values]]
     Changed = Callable[[StoredRow, list[tuple[int, Compiled | None]], Values, Environment], Values]
 
 
@@ -57,14 +58,19 @@ class CompiledConflict:
         ]
         self._where = None if bound.where is None else compile_expression(bound.where)
 
-    def resolve(self, new: list[Values], tables: Tables, about: Environment) -> Resolved:
+    def resolve(
+        self, new: list[Values], tables: Tables, about: Environment, ask: Ask | None = None
+    ) -> Resolved:
         """Return what becomes of new rows.
+
+        `ask` computes what updates say, of all pairs of a row there and one that was to come.
 
         Raises:
             TooManyRows: two of them would update the same row.
             NotNullViolation, SchemaViolation, DataError: an update may not be.
         """
         there = [self._rows_there(key, new, tables) for key in self._bound.keys]
+        met: list[tuple[StoredRow, Values]] = []
         if self._bound.action == "replace":
             return self._replaced(new, there)
         found = Resolved()
@@ -82,7 +88,13 @@ class CompiledConflict:
                         hint="give each key once in a statement",
                     )
                 updated.add(row.row_id)
-                self._update(row, values, found, about)
+                met.append((row, values))
+                if ask is None:
+                    self._update(row, (*row.values, *values), found, about)
+        if ask is not None and met:
+            answers = ask(met, about)
+            for (row, _), answer in zip(met, answers, strict=True):
+                self._update(row, answer, found, about)
         return found
 
     def _rows_there(
@@ -113,9 +125,8 @@ class CompiledConflict:
             if value is not None:
                 rows[value] = None
 
-    def _update(self, row: StoredRow, values: Values, found: Resolved, about: Environment) -> None:
+    def _update(self, row: StoredRow, both: Values, found: Resolved, about: Environment) -> None:
         about.row = row
-        both = (*row.values, *values)
         if self._where is not None and self._where(both, about) is not True:
             return
         after = self._change(row, self._assignments, both, about)

@@ -12,7 +12,7 @@ import msgspec
 from mfdb.kernel.clock import hlc_at
 from mfdb.kernel.errors import DuplicateRow, NotNullViolation, SchemaViolation
 from mfdb.rules.expression import evaluate
-from mfdb.sql.bound import BoundDelete, BoundInsert, BoundUpdate
+from mfdb.sql.bound import BoundDelete, BoundInsert, BoundMerge, BoundUpdate
 from mfdb.sql.compile import compile_expression
 from mfdb.sql.conflict import CompiledConflict, changes_of
 from mfdb.sql.convert import to_text
@@ -20,6 +20,7 @@ from mfdb.sql.execute import CompiledSource, finisher
 from mfdb.sql.functions import random_uuid
 from mfdb.sql.lower import NOW, UUID
 from mfdb.sql.parameters import environment
+from mfdb.sql.scratch import ScratchTables, scratch_rows
 from mfdb.sql.show_expression import show_expression
 from mfdb.sql.tables import (
     Change,
@@ -35,11 +36,14 @@ from mfdb.sql.tables import (
 from mfdb.sql.types import Scalar, fit, from_storage, to_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from mfdb.sql.bound import Bound
+    from mfdb.kernel.ids import RowId
+    from mfdb.sql.bound import Asked, Bound
     from mfdb.sql.catalogue import ColumnSchema, IndexSchema, TableSchema
     from mfdb.sql.compile import Compiled, Environment
+    from mfdb.sql.conflict import Ask
+    from mfdb.sql.merge import CompiledMerge
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.relational.engine import Engine
     from mfdb.sql.relational.tree import BoundRelational
@@ -49,15 +53,30 @@ if TYPE_CHECKING:
 BoundChange = BoundInsert | BoundUpdate | BoundDelete
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """What the other parts of a statement have done: rows as they are `now`, and who was touched.
+
+    A part sees what was there before all of them, but no two rows may share a key afterwards.
+    """
+
+    now: Tables
+    touched: Collection[RowId]
+
+
 class CompiledChange:
     """A bound INSERT, UPDATE or DELETE with its closures: make it once, plan it often."""
 
-    def __init__(self, bound: BoundChange, engine: Engine | None = None) -> None:
+    def __init__(
+        self, bound: BoundChange, engine: Engine | None = None, *, finished: bool = True
+    ) -> None:
+        """Unless `finished`, what is returned stays in working form."""
         self._bound = bound
+        self.verb = type(bound).__name__.removeprefix("Bound").upper()
         self._engine = engine
         self.table = bound.table if isinstance(bound, BoundInsert) else bound.source.table
         self._returning = [compile_expression(item) for item in bound.returning]
-        self._finish = finisher([item.type for item in bound.returning])
+        kinds = [item.type for item in bound.returning] if finished else []
+        self._finish = finisher(kinds)
         self._source = None if isinstance(bound, BoundInsert) else CompiledSource(bound.source)
         self._rows: list[list[Compiled | None]] = []
         self._assignments: list[tuple[int, Compiled | None]] = []
@@ -69,40 +88,66 @@ class CompiledChange:
         elif isinstance(bound, BoundUpdate):
             self._assignments = [(place, _compiled(value)) for place, value in bound.assignments]
 
-    def plan(self, tables: Tables, given: Given, context: ExecutionContext) -> Mutation:
-        """Return what the statement changes.
+    def plan(
+        self,
+        tables: Tables,
+        given: Given,
+        context: ExecutionContext,
+        beside: Beside | None = None,
+    ) -> Mutation:
+        """Return what the statement changes; `beside` is what other parts of it have done.
 
         Raises:
             NotNullViolation, SchemaViolation, DuplicateRow: a rule of the dataset forbids it.
             WrongParameters, DataError: a value does not fit.
         """
         about = environment(self._bound.parameters, given, context)
+        now = tables if beside is None else beside.now
         if isinstance(self._bound, BoundInsert):
-            return self._inserted(self._bound, tables, about)
+            return self._inserted(self._bound, tables, now, about)
         found = self._found(self._bound, tables, about)
+        if beside is not None:
+            found = [one for one in found if one[0].row_id not in beside.touched]
         old = [row for row, _ in found]
         extra = [beside for _, beside in found]
         if isinstance(self._bound, BoundDelete):
             changes: list[Change] = [RowDelete(row.row_id, row) for row in old]
-            return self._mutation(changes, [(row.values, row) for row in old], about, extra)
+            touched = [(row.values, row) for row in old]
+            return self._mutation(changes, touched, tables, about, extra)
         pairs = [(self._update(row, beside, about), row) for row, beside in found]
-        check_unique(self.table, [values for values, _ in pairs], old, tables)
-        return self._mutation(updates(self.table, pairs), pairs, about, extra)
+        check_unique(self.table, [values for values, _ in pairs], old, now)
+        return self._mutation(updates(self.table, pairs), pairs, tables, about, extra)
 
-    def _inserted(self, bound: BoundInsert, tables: Tables, about: Environment) -> Mutation:
+    def _inserted(
+        self, bound: BoundInsert, tables: Tables, now: Tables, about: Environment
+    ) -> Mutation:
         given_rows = self._given_rows(bound.query, tables, about)
-        numbers = Numbers(self.table, tables)
+        numbers = Numbers(self.table, now)
         new = [
             self._insert(row, values, about, numbers) for values in given_rows for row in self._rows
         ]
         if self._conflict is None:
-            check_unique(self.table, new, (), tables)
+            check_unique(self.table, new, (), now)
             changes: list[Change] = [RowInsert(values) for values in new]
-            return self._mutation(changes, [(values, None) for values in new], about)
-        found = self._conflict.resolve(new, tables, about)
+            return self._mutation(changes, [(values, None) for values in new], tables, about)
+        found = self._conflict.resolve(new, now, about, self._asking(tables))
         after = [*found.inserted, *(values for values, _ in found.updated)]
-        check_unique(self.table, after, found.replaced, tables)
-        return self._mutation(changes_of(found, self.table, updates), found.touched, about)
+        check_unique(self.table, after, found.replaced, now)
+        changes = changes_of(found, self.table, updates)
+        return self._mutation(changes, found.touched, tables, about)
+
+    def _asking(self, tables: Tables) -> Ask | None:
+        """Return what computes the values of DO UPDATE by a query, if one does."""
+        conflict = self._bound.on_conflict if isinstance(self._bound, BoundInsert) else None
+        asked = conflict.asked if conflict is not None else None
+        if asked is None:
+            return None
+
+        def ask(met: list[tuple[StoredRow, Values]], about: Environment) -> list[Values]:
+            pairs = [(*row.values, *values) for row, values in met]
+            return self._answers(asked, scratch_rows(_numbered(pairs)), tables, about)
+
+        return ask
 
     def _found(
         self, bound: BoundUpdate | BoundDelete, tables: Tables, about: Environment
@@ -125,16 +170,13 @@ class CompiledChange:
         self,
         changes: list[Change],
         touched: Sequence[tuple[Values, StoredRow | None]],
+        tables: Tables,
         about: Environment,
         extra: Sequence[Values] = (),
     ) -> Mutation:
         rows: tuple[tuple[object, ...], ...] = ()
         if self._returning:
-            beside = extra or [()] * len(touched)
-            returned = (
-                self._return(values, row, about, more)
-                for (values, row), more in zip(touched, beside, strict=True)
-            )
+            returned = self._returned(touched, tables, about, extra or [()] * len(touched))
             rows = tuple(about.allowance.gather(returned))
         mutation = Mutation(self.table, tuple(changes), len(touched), self._bound.outputs, rows)
         if not any(isinstance(change, RowInsert) for change in changes):
@@ -142,17 +184,44 @@ class CompiledChange:
         moved = tuple((row.values, values) for values, row in touched if row is not None)
         return msgspec.structs.replace(mutation, moved=moved) if moved else mutation
 
-    def _return(
-        self, values: Values, row: StoredRow | None, about: Environment, beside: Values
-    ) -> tuple[object, ...]:
-        about.row = row
-        if row is not None and not isinstance(self._bound, BoundDelete):
-            stamp = hlc_at(about.now_us / 1_000_000)
-            about.row = msgspec.structs.replace(row, values=values, author=about.caller, hlc=stamp)
+    def _returned(
+        self,
+        touched: Sequence[tuple[Values, StoredRow | None]],
+        tables: Tables,
+        about: Environment,
+        extra: Sequence[Values],
+    ) -> Iterator[tuple[object, ...]]:
+        """Yield what RETURNING says of each changed row, with the rows that found it beside."""
         joined = None if isinstance(self._bound, BoundInsert) else self._bound.joined
-        if joined is not None:
-            values = (*values, *beside[joined.own :])
-        return self._finish([item(values, about) for item in self._returning])
+        shown: list[tuple[Values, StoredRow | None]] = []
+        for (values, row), beside in zip(touched, extra, strict=True):
+            more = beside[joined.own :] if joined is not None else ()
+            shown.append(((*values, *more), self._after(values, row, about)))
+        if self._bound.asked is not None:
+            asked = scratch_rows(_numbered([values for values, _ in shown]))
+            stamped = [
+                one if row is None else msgspec.structs.replace(one, author=row.author, hlc=row.hlc)
+                for one, (_, row) in zip(asked, shown, strict=True)
+            ]
+            answers = self._answers(self._bound.asked, stamped, tables, about)
+            shown = [(answer, None) for answer in answers]
+        for values, row in shown:
+            about.row = row
+            yield self._finish([item(values, about) for item in self._returning])
+
+    def _after(self, values: Values, row: StoredRow | None, about: Environment) -> StoredRow | None:
+        """Return a row as it will be, with its author and time."""
+        if row is None or isinstance(self._bound, BoundDelete):
+            return row
+        stamp = hlc_at(about.now_us / 1_000_000)
+        return msgspec.structs.replace(row, values=values, author=about.caller, hlc=stamp)
+
+    def _answers(
+        self, asked: Asked, rows: list[StoredRow], tables: Tables, about: Environment
+    ) -> list[Values]:
+        """Return what a query says of rows of the change itself."""
+        seen: Tables = ScratchTables(tables, {asked.table.dataset: rows})
+        return self._given_rows(asked.query, seen, about)
 
     def _given_rows(
         self, query: BoundRelational | None, tables: Tables, about: Environment
@@ -160,13 +229,11 @@ class CompiledChange:
         """Return the rows of a statement's query; one empty row where it has none."""
         if query is None:
             return [()]
-        from mfdb.sql.relational.engine import Engine
-        from mfdb.sql.relational.run import CompiledRelational
-
         if self._engine is None:
+            from mfdb.sql.relational.engine import Engine
+
             self._engine = Engine()
-        rows = CompiledRelational(query, self._engine).working(tables, about)
-        return [tuple(to_storage(value) for value in row) for row in rows]
+        return answers(query, self._engine, tables, about)
 
     def _insert(
         self, row: list[Compiled | None], given: Values, about: Environment, numbers: Numbers
@@ -200,6 +267,20 @@ class CompiledChange:
         return check_row(self.table, tuple(values), about)
 
 
+def _numbered(rows: Sequence[Values]) -> Iterator[Values]:
+    return ((*values, number) for number, values in enumerate(rows))
+
+
+def answers(
+    query: BoundRelational, engine: Engine, tables: Tables, about: Environment
+) -> list[Values]:
+    """Return the rows of a query that is a part of a change, as stored values."""
+    from mfdb.sql.relational.run import CompiledRelational
+
+    rows = CompiledRelational(query, engine).working(tables, about)
+    return [tuple(to_storage(value) for value in row) for row in rows]
+
+
 class Numbers:
     """Numbers for the identity columns of the rows that one statement inserts."""
 
@@ -226,11 +307,22 @@ class Numbers:
         return to_storage(fit(last + 1, self._table.columns[place].type))
 
 
+def compiled(bound: BoundChange | BoundMerge, engine: Engine) -> CompiledChange | CompiledMerge:
+    """Return any bound change, ready to be planned."""
+    if isinstance(bound, BoundMerge):
+        from mfdb.sql.merge import CompiledMerge
+
+        return CompiledMerge(bound, engine)
+    return CompiledChange(bound, engine)
+
+
 def plan_dml(
-    bound: BoundChange, tables: Tables, given: Given, context: ExecutionContext
+    bound: BoundChange | BoundMerge, tables: Tables, given: Given, context: ExecutionContext
 ) -> Mutation:
-    """Return what a bound change does; keep a `CompiledChange` to plan it more than once."""
-    return CompiledChange(bound).plan(tables, given, context)
+    """Return what a bound change does; keep what `compiled` gives to plan it more than once."""
+    from mfdb.sql.relational.engine import Engine
+
+    return compiled(bound, Engine()).plan(tables, given, context)
 
 
 def _compiled(bound: Bound | None) -> Compiled | None:

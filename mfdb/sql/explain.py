@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.sql.bound import BoundDelete, BoundInsert, BoundSelect, BoundUpdate
+from mfdb.sql.bound import BoundDelete, BoundInsert, BoundMerge, BoundSelect, BoundUpdate
 from mfdb.sql.relational.tree import BoundRelational
 
 if TYPE_CHECKING:
@@ -21,20 +21,29 @@ def explain(query: Query | BoundRelational) -> list[str]:
         case BoundSelect():
             lines += _select(query)
         case BoundInsert():
-            rows = _rows(len(query.rows)) if query.query is None else "the rows of a query"
-            if query.query is not None and len(query.rows) > 1:
-                rows = _rows(len(query.rows))
-            lines += [f"insert into {query.table.name}: {rows}"]
-            if query.on_conflict is not None:
-                lines.append(_conflict(query.on_conflict, query.table))
-            if query.query is not None:
-                lines += ["route of the query: relational", *_relational(query.query)]
-            if query.table.key:
-                lines.append("check: primary key by look-up")
+            lines += _inserted(query)
         case BoundUpdate():
             lines += _changed("update", query.source, query.joined)
+        case BoundMerge():
+            doing = ", ".join(dict.fromkeys(when.action for when in query.whens))
+            lines += [f"merge into {query.table.name}: {doing}"]
+            lines += ["route of the query: relational", *_relational(query.query)]
         case BoundDelete():
             lines += _changed("delete from", query.source, query.joined)
+    return lines
+
+
+def _inserted(query: BoundInsert) -> list[str]:
+    rows = _rows(len(query.rows)) if query.query is None else "the rows of a query"
+    if query.query is not None and len(query.rows) > 1:
+        rows = _rows(len(query.rows))
+    lines = [f"insert into {query.table.name}: {rows}"]
+    if query.on_conflict is not None:
+        lines.append(_conflict(query.on_conflict, query.table))
+    if query.query is not None:
+        lines += ["route of the query: relational", *_relational(query.query)]
+    if query.table.key:
+        lines.append("check: primary key by look-up")
     return lines
 
 

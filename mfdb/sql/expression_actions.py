@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.kernel.errors import SqlSyntax
 from mfdb.sql import statement as st
 from mfdb.sql import text_literals
-from mfdb.sql.row_actions import among_rows, compared_rows
+from mfdb.sql.row_actions import among_rows, compared_rows, distinct_rows, null_rows
 from mfdb.sql.scanner import fold
 from mfdb.sql.similar import regular
 
@@ -145,15 +145,21 @@ def _test(operand: st.Expression, position: int, truth: Any, *, negated: bool) -
     return st.Test(position=position, operand=operand, truth=truth, negated=negated, depth=depth)
 
 
-def is_null(children: Children, position: int) -> st.Test:
+def _null(operand: st.Expression, position: int, *, negated: bool) -> st.Expression:
+    if isinstance(operand, st.Row):
+        return _bounded_depth(null_rows(operand, position, negated=negated))
+    return _test(operand, position, "NULL", negated=negated)
+
+
+def is_null(children: Children, position: int) -> st.Expression:
     """X IS [NOT] NULL, x ISNULL."""
     negated = len(children) > 1 and children[1] is not None
-    return _test(children[0], position, "NULL", negated=negated)
+    return _null(children[0], position, negated=negated)
 
 
-def not_null_test(children: Children, position: int) -> st.Test:
+def not_null_test(children: Children, position: int) -> st.Expression:
     """X NOTNULL."""
-    return _test(children[0], position, "NULL", negated=True)
+    return _null(children[0], position, negated=True)
 
 
 def is_truth(children: Children, position: int) -> st.Test:
@@ -162,9 +168,12 @@ def is_truth(children: Children, position: int) -> st.Test:
     return _test(operand, position, truth.text.upper(), negated=negated is not None)
 
 
-def is_distinct(children: Children, position: int) -> st.Distinct:
+def is_distinct(children: Children, position: int) -> st.Expression:
     """A IS [NOT] DISTINCT FROM b."""
     left, negated, right = (child for child in children if not _is_word(child, "DISTINCT"))
+    if isinstance(left, st.Row) or isinstance(right, st.Row):
+        made = distinct_rows(left, right, position, negated=negated is not None)
+        return _bounded_depth(made)
     depth = deeper(position, (left, right))
     return st.Distinct(
         position=position, left=left, right=right, negated=negated is not None, depth=depth
@@ -191,8 +200,15 @@ def between_word(children: Children, _position: int) -> str:
     return found
 
 
-def _between(children: Children, position: int) -> st.Between:
+def _between(children: Children, position: int) -> st.Expression:
     operand, negated, low, high = children
+    if any(isinstance(one, st.Row) for one in (operand, low, high)):
+        ends = [
+            _bounded_depth(compared_rows(mark, operand, end, position))
+            for mark, end in ((">=", low), ("<=", high))
+        ]
+        both = _logical("AND")(ends, position)
+        return both if negated is None else negation([both], position)
     depth = deeper(position, (operand, low, high))
     return st.Between(
         position=position,
@@ -260,10 +276,12 @@ def in_list(children: Children, position: int) -> st.Expression:
     )
 
 
-def call(children: Children, position: int) -> st.Call:
-    """A function over arguments."""
+def call(children: Children, position: int) -> st.Expression:
+    """A function over arguments; ROW(a, b) is the row (a, b)."""
     named, arguments = children
     given = tuple(arguments or ())
+    if given and named.text == "row" and not named.quoted:
+        return st.Row(position=position, items=given, depth=deeper(position, given))
     return st.Call(
         position=position, name=named.text, arguments=given, depth=deeper(position, given)
     )

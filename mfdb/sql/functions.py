@@ -405,6 +405,8 @@ SPREADS = frozenset({"stddev", "stddev_samp", "stddev_pop", "variance", "var_sam
 JSON_CALLS = frozenset(
     f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("build_object", "build_array")
 ) | {"to_json", "to_jsonb", "array_to_json"}
+WITHIN = frozenset({"percentile_cont", "percentile_disc", "mode"})
+"""Aggregates of values in an order."""
 JSON_AGGREGATES = frozenset(
     f"{kind}_{name}" for kind in ("json", "jsonb") for name in ("agg", "object_agg")
 )

@@ -185,7 +185,8 @@ class InList(Expression, frozen=True, kw_only=True):
 class Call(Expression, frozen=True, kw_only=True):
     """A function or aggregate; `star` for `count(*)`, `filter` for FILTER (WHERE ...).
 
-    `order_by` holds the `OrderItem`s inside the parentheses of an aggregate.
+    `order_by` holds the `OrderItem`s inside the parentheses of an aggregate, `within` those of
+    WITHIN GROUP.
     """
 
     name: str
@@ -194,6 +195,7 @@ class Call(Expression, frozen=True, kw_only=True):
     distinct: bool = False
     filter: Expression | None = None
     order_by: tuple[Any, ...] = ()
+    within: tuple[Any, ...] = ()
 
 
 class Cast(Expression, frozen=True, kw_only=True):

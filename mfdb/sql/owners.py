@@ -22,7 +22,7 @@ def of_owner(node: _T, owner: str, hidden: frozenset[str] = _NOTHING) -> _T:
     if isinstance(node, st.TableName):
         if node.owner is None and node.name not in hidden:
             found = msgspec.structs.replace(node, owner=owner)
-    elif isinstance(node, qu.Query | st.Insert | st.Update | st.Delete) and node.ctes:
+    elif isinstance(node, qu.Query | st.Insert | st.Update | st.Delete | st.Merge) and node.ctes:
         found = _below_with(node, owner, hidden)
     elif isinstance(node, msgspec.Struct):
         found = _inside(node, owner, hidden, node.__struct_fields__)

@@ -44,20 +44,26 @@ class QuerySource(st.Node, frozen=True, kw_only=True):
 
 
 class FunctionSource(st.Node, frozen=True, kw_only=True):
-    """A function in FROM that gives rows."""
+    """A function in FROM that gives rows, perhaps numbered from 1."""
 
     call: st.Call
     alias: Alias | None = None
+    ordinality: bool = False
 
 
 class Join(st.Node, frozen=True, kw_only=True):
-    """Two sources; `using` None means ON, and an empty one NATURAL."""
+    """Two sources; `using` None means ON, and an empty one NATURAL.
+
+    `alias` names all of the join and hides what is in it, `shared` only the columns of USING.
+    """
 
     kind: JoinKind
     left: FromItem
     right: FromItem
     condition: st.Expression | None = None
     using: tuple[st.Name, ...] | None = None
+    alias: Alias | None = None
+    shared: st.Name | None = None
 
 
 FromItem = TableSource | QuerySource | FunctionSource | Join
@@ -80,11 +86,13 @@ class Frame(st.Node, frozen=True, kw_only=True):
     unit: Literal["ROWS", "RANGE", "GROUPS"]
     start: FrameBound
     end: FrameBound | None = None
+    exclude: str = ""
 
 
 class Window(st.Node, frozen=True, kw_only=True):
-    """What stands in the parentheses of OVER."""
+    """What stands in the parentheses of OVER; `base` is a window of WINDOW that it goes on from."""
 
+    base: st.Name | None = None
     partition: tuple[st.Expression, ...] = ()
     order_by: tuple[st.OrderItem, ...] = ()
     frame: Frame | None = None
@@ -125,6 +133,14 @@ class Exists(st.Expression, frozen=True, kw_only=True):
     query: Query
 
 
+class RowQuery(st.Expression, frozen=True, kw_only=True):
+    """`(a, b) = (query)`: a row of values beside the one row of a query."""
+
+    sign: str
+    row: st.Row
+    query: Query
+
+
 class InQuery(st.Expression, frozen=True, kw_only=True):
     """`x [NOT] IN (query)`."""
 
@@ -142,6 +158,19 @@ class Quantified(st.Expression, frozen=True, kw_only=True):
     query: Query
 
 
+# ---- grouping
+
+
+class Grouping(st.Node, frozen=True, kw_only=True):
+    """`ROLLUP (...)`, `CUBE (...)`, `GROUPING SETS (...)`, and `()`, which is SETS of nothing."""
+
+    kind: Literal["ROLLUP", "CUBE", "SETS"]
+    parts: tuple[GroupItem, ...] = ()
+
+
+GroupItem = st.Expression | Grouping
+
+
 # ---- queries
 
 
@@ -153,7 +182,8 @@ class SelectCore(st.Node, frozen=True, kw_only=True):
     distinct_on: tuple[st.Expression, ...] = ()
     sources: tuple[FromItem, ...] = ()
     where: st.Expression | None = None
-    group_by: tuple[st.Expression, ...] | None = None
+    group_by: tuple[GroupItem, ...] | None = None
+    group_distinct: bool = False
     having: st.Expression | None = None
     windows: tuple[NamedWindow, ...] = ()
 
@@ -180,15 +210,16 @@ class SetOperation(st.Node, frozen=True, kw_only=True):
 
 
 class Cte(st.Node, frozen=True, kw_only=True):
-    """A query that WITH names."""
+    """A query that WITH names, or a change whose RETURNING gives its rows."""
 
     name: st.Name
     columns: tuple[st.Name, ...]
-    query: Query
+    query: Query | st.Insert | st.Update | st.Delete
+    materialised: bool | None = None
 
 
 class Query(st.Node, frozen=True, kw_only=True):
-    """Anything that gives rows; `depth` counts the levels below it."""
+    """Anything that gives rows; `ties` keeps those equal to the last, `depth` counts levels."""
 
     body: Body
     ctes: tuple[Cte, ...] = ()
@@ -196,6 +227,7 @@ class Query(st.Node, frozen=True, kw_only=True):
     order_by: tuple[st.OrderItem, ...] = ()
     limit: st.Expression | None = None
     offset: st.Expression | None = None
+    ties: bool = False
     depth: int = 0
 
 
@@ -246,7 +278,7 @@ def tables_named(node: object, hidden: frozenset[str] = frozenset()) -> Iterator
         if node.owner is not None or node.name not in hidden:
             yield node
         return
-    if isinstance(node, Query | st.Insert | st.Update | st.Delete) and node.ctes:
+    if isinstance(node, Query | st.Insert | st.Update | st.Delete | st.Merge) and node.ctes:
         visible = hidden | {cte.name.text for cte in node.ctes} if node.recursive else hidden
         for cte in node.ctes:
             yield from tables_named(cte.query, visible)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from mfdb.kernel.errors import SqlSyntax
+from mfdb.kernel.errors import NotSupportedError, SqlSyntax
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
-from mfdb.sql.expression_actions import DEPTH_LIMIT, deeper, in_list, listed, word
+from mfdb.sql.expression_actions import DEPTH_LIMIT, binary, deeper, in_list, listed, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,59 +20,9 @@ _LOCK = re.compile(
     r"(?:(?:NO KEY )?UPDATE|(?:KEY )?SHARE)(?: OF \S+(?: , \S+)*)?(?: NOWAIT| SKIP LOCKED)?\Z",
     re.IGNORECASE,
 )
+_EXCLUSIONS = ("CURRENT ROW", "GROUP", "TIES", "NO OTHERS")
 LEVEL = 5
 """What one query inside another costs of the depth that expressions may have."""
-
-
-def _alias(children: Children, position: int) -> qu.Alias:
-    name, columns = children
-    return qu.Alias(position=position, name=name, columns=tuple(columns or ()))
-
-
-def _table_source(children: Children, position: int) -> qu.TableSource:
-    return qu.TableSource(position=position, table=children[0], alias=children[1])
-
-
-def _query_source(children: Children, position: int) -> qu.QuerySource:
-    return qu.QuerySource(position=position, query=qu.as_query(children[0]), alias=children[1])
-
-
-def _lateral_source(children: Children, position: int) -> qu.QuerySource:
-    query = qu.as_query(children[0])
-    return qu.QuerySource(position=position, query=query, alias=children[1], lateral=True)
-
-
-def _function_source(children: Children, position: int) -> qu.FunctionSource:
-    named, arguments, alias = children
-    given = tuple(arguments or ())
-    call = st.Call(
-        position=position, name=named.text, arguments=given, depth=deeper(position, given)
-    )
-    return qu.FunctionSource(position=position, call=call, alias=alias)
-
-
-def _join_on(children: Children, position: int) -> qu.Join:
-    left, kind, right, condition = children
-    return qu.Join(position=position, kind=_kind(kind), left=left, right=right, condition=condition)
-
-
-def _join_using(children: Children, position: int) -> qu.Join:
-    left, kind, right, using = children
-    return qu.Join(position=position, kind=_kind(kind), left=left, right=right, using=tuple(using))
-
-
-def _join_natural(children: Children, position: int) -> qu.Join:
-    left, kind, right = children
-    return qu.Join(position=position, kind=_kind(kind), left=left, right=right, using=())
-
-
-def _join_cross(children: Children, position: int) -> qu.Join:
-    left, right = children
-    return qu.Join(position=position, kind="CROSS", left=left, right=right)
-
-
-def _kind(token: Any) -> Any:
-    return "INNER" if token is None else token.text.upper()
 
 
 def _core(children: Children, position: int) -> qu.SelectCore:
@@ -83,7 +33,8 @@ def _core(children: Children, position: int) -> qu.SelectCore:
         distinct=keep_all is False,
         sources=tuple(sources or ()),
         where=where,
-        group_by=tuple(group_by) if group_by is not None else None,
+        group_by=group_by[1] if group_by is not None else None,
+        group_distinct=group_by is not None and group_by[0],
         having=having,
         windows=tuple(windows or ()),
     )
@@ -142,10 +93,45 @@ def _body(node: Any) -> Any:
 
 
 def _cte(children: Children, position: int) -> qu.Cte:
-    name, columns, query = children
+    name, columns, materialised, query, *_ = children
     return qu.Cte(
-        position=position, name=name, columns=tuple(columns or ()), query=qu.as_query(query)
+        position=position,
+        name=name,
+        columns=tuple(columns or ()),
+        query=query if isinstance(query, st.ROW_CHANGES) else qu.as_query(query),
+        materialised=materialised,
     )
+
+
+def _materialised(children: Children, _position: int) -> bool:
+    negated, word_ = children
+    if word_.text.upper() != "MATERIALIZED":
+        raise SqlSyntax(
+            f'syntax error at "{word_.text}"',
+            hint="AS MATERIALIZED (...), AS NOT MATERIALIZED (...), AS (...)",
+            position=word_.position,
+        )
+    return negated is None
+
+
+def _walk(children: Children, position: int) -> NoReturn:
+    """SEARCH and CYCLE number and watch paths of rows, for which there is no type here."""
+    token = children[0]
+    if token.text.upper() not in ("SEARCH", "CYCLE"):
+        raise SqlSyntax(f'syntax error at "{token.text}"', position=position)
+    raise NotSupportedError(
+        f"{token.text.upper()} is not there: its paths are lists of rows, which no type holds",
+        hint="keep the path in a text column of the query: path || '/' || id, and look into it",
+        position=position,
+    )
+
+
+def _with_ties(children: Children, position: int) -> bool:
+    if children[0].text.upper() != "TIES":
+        raise SqlSyntax(
+            f'syntax error at "{children[0].text}"', hint="WITH TIES", position=position
+        )
+    return True
 
 
 def _with_clause(children: Children, _position: int) -> tuple[bool, tuple[qu.Cte, ...]]:
@@ -161,7 +147,14 @@ def _query(children: Children, position: int) -> st.Select | qu.Query:
     recursive, ctes = with_clause or (False, ())
     count, offset = limit or (None, None)
     order_by = tuple(order_by or ())
-    if not ctes and isinstance(body, qu.SelectCore) and _is_plain(body):
+    ties = isinstance(count, WithTies)
+    if isinstance(count, WithTies):
+        count = count.count
+        if not order_by:
+            raise SqlSyntax(
+                "WITH TIES needs ORDER BY", hint="say what makes rows equal", position=position
+            )
+    if not ctes and not ties and isinstance(body, qu.SelectCore) and _is_plain(body):
         source = body.sources[0] if body.sources else None
         assert source is None or isinstance(source, qu.TableSource)
         alias = source.alias if source is not None else None
@@ -183,6 +176,7 @@ def _query(children: Children, position: int) -> st.Select | qu.Query:
         order_by=order_by,
         limit=count,
         offset=offset,
+        ties=ties,
     )
     return msgspec.structs.replace(query, depth=_depth(query))
 
@@ -229,6 +223,12 @@ def _depths(node: object) -> Iterator[int]:
             yield from _depths(getattr(node, name))
 
 
+class WithTies(st.Node, frozen=True, kw_only=True):
+    """FETCH FIRST ... WITH TIES, on its way to the query."""
+
+    count: st.Expression
+
+
 # ---- expressions
 
 
@@ -261,6 +261,26 @@ def _in_query(children: Children, position: int) -> qu.InQuery:
     )
 
 
+def _binary(children: Children, position: int) -> st.Expression:
+    """A row beside a query is compared with the query's row, anything else with a value."""
+    left, mark, right = children
+    if not (isinstance(left, st.Row) and isinstance(right, qu.Subquery)):
+        return binary(children, position)
+    if mark.text not in ("=", "<>", "!=", "<", "<=", ">", ">="):
+        raise SqlSyntax(
+            f"{mark.text} takes no rows of values",
+            hint="=, <>, <, <=, >, >= do",
+            position=mark.position,
+        )
+    return qu.RowQuery(
+        position=mark.position,
+        sign="<>" if mark.text == "!=" else mark.text,
+        row=left,
+        query=right.query,
+        depth=deeper(mark.position, (left, right)),
+    )
+
+
 def _in_list(children: Children, position: int) -> st.Expression:
     """`x IN ((SELECT ...))` means the rows of the query, as in PostgreSQL."""
     operand, negated, choices = children
@@ -283,7 +303,11 @@ def _quantified(children: Children, _position: int) -> qu.Quantified:
 
 
 def _function(children: Children, position: int) -> st.Expression:
-    call, condition, over = children
+    call, within, condition, over = children
+    if isinstance(call, st.Row) and (condition is not None or over is not None):
+        raise SqlSyntax("ROW is no aggregate", position=position)
+    if within is not None:
+        call = _ordered_set(call, within, position)
     if condition is not None:
         depth = deeper(position, (call, condition))
         call = msgspec.structs.replace(call, filter=condition, depth=depth)
@@ -295,10 +319,22 @@ def _function(children: Children, position: int) -> st.Expression:
     return qu.WindowCall(position=position, call=call, over=over, depth=deeper(position, parts))
 
 
+def _ordered_set(call: st.Call, within: Children, position: int) -> st.Call:
+    if call.order_by or call.distinct or call.star:
+        raise SqlSyntax(
+            "WITHIN GROUP says the order already",
+            hint="take DISTINCT, * and ORDER BY out of the parentheses",
+            position=position,
+        )
+    depth = deeper(position, (call, *(item.expression for item in within)))
+    return msgspec.structs.replace(call, within=tuple(within), depth=depth)
+
+
 def _window_spec(children: Children, position: int) -> qu.Window:
-    partition, order_by, frame = children
+    base, partition, order_by, frame = children
     return qu.Window(
         position=position,
+        base=base,
         partition=tuple(partition or ()),
         order_by=tuple(order_by or ()),
         frame=frame,
@@ -306,10 +342,30 @@ def _window_spec(children: Children, position: int) -> qu.Window:
 
 
 def _frame(children: Children, position: int) -> qu.Frame:
-    unit, start, *end = children
+    unit, start, *end, exclude = children
     return qu.Frame(
-        position=position, unit=unit.text.upper(), start=start, end=end[0] if end else None
+        position=position,
+        unit=unit.text.upper(),
+        start=start,
+        end=end[0] if end else None,
+        exclude=exclude or "",
     )
+
+
+def _excluded(children: Children, position: int) -> str:
+    """EXCLUDE CURRENT ROW, GROUP, TIES or NO OTHERS; the last of them excludes nothing."""
+    mark, what = children
+    if mark.text.upper() != "EXCLUDE" or what not in _EXCLUSIONS:
+        raise SqlSyntax(
+            f'syntax error at "{mark.text}"',
+            hint="EXCLUDE CURRENT ROW, EXCLUDE GROUP, EXCLUDE TIES or EXCLUDE NO OTHERS",
+            position=position,
+        )
+    return "" if what == "NO OTHERS" else what
+
+
+def _exclusion(children: Children, _position: int) -> str:
+    return " ".join(child.text.upper() for child in children)
 
 
 def _unbounded(children: Children, position: int) -> qu.FrameBound:
@@ -352,19 +408,9 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "ending": _ending,
     "windows": listed,
     "window": _named_window,
-    "from_clause": listed,
-    "join_on": _join_on,
-    "join_using": _join_using,
-    "join_natural": _join_natural,
-    "join_cross": _join_cross,
-    "join_kind": word,
-    "table_source": _table_source,
-    "query_source": _query_source,
-    "lateral_source": _lateral_source,
-    "function_source": _function_source,
-    "alias": _alias,
     "quantifier": word,
     "quantified": _quantified,
+    "binary": _binary,
     "in_list": _in_list,
     "in_query": _in_query,
     "exists": _exists,
@@ -373,6 +419,12 @@ ACTIONS: dict[str, Callable[[Children, int], Any]] = {
     "over_name": _first,
     "window_spec": _window_spec,
     "frame": _frame,
+    "frame_between": _frame,
+    "excluded": _excluded,
+    "exclusion": _exclusion,
+    "materialized": _materialised,
+    "walk": _walk,
+    "with_ties": _with_ties,
     "frame_unit": word,
     "unbounded": _unbounded,
     "current_row": _current_row,

@@ -48,12 +48,42 @@ def among_rows(operand: st.Row, choices: Sequence[Any], position: int) -> st.Exp
     )
 
 
+def null_rows(row: st.Row, position: int, *, negated: bool) -> st.Expression:
+    """Return whether all values of a row are NULL; negated, whether none is, as in PostgreSQL."""
+    tests = [
+        st.Test(
+            position=position, operand=item, truth="NULL", negated=negated, depth=item.depth + 1
+        )
+        for item in row.items
+    ]
+    return _logical("AND", tests, position)
+
+
+def distinct_rows(left: Any, right: Any, position: int, *, negated: bool) -> st.Expression:
+    """Return whether two rows differ, where NULL is a value like others.
+
+    Raises:
+        SqlSyntax: one of them is no row, or they differ in length.
+    """
+    tests = [
+        st.Distinct(
+            position=position,
+            left=one,
+            right=other,
+            negated=negated,
+            depth=1 + max(one.depth, other.depth),
+        )
+        for one, other in _pairs(left, right, position)
+    ]
+    return _logical("AND" if negated else "OR", tests, position)
+
+
 def _pairs(left: Any, right: Any, position: int) -> list[tuple[st.Expression, st.Expression]]:
     rows = [one.items for one in (left, right) if isinstance(one, st.Row)]
     if len(rows) < 2 or len(rows[0]) != len(rows[1]):
         raise SqlSyntax(
             "a row of values is compared with a row of as many",
-            hint="(a, b) = (1, 2); for a query: EXISTS (SELECT 1 FROM t WHERE t.a = a AND t.b = b)",
+            hint="(a, b) = (1, 2), (a, b) = (SELECT c, d FROM t), (a, b) IN (SELECT c, d FROM t)",
             position=position,
         )
     return list(zip(*rows, strict=True))

@@ -121,7 +121,9 @@ def tokenise(text: str) -> list[Token]:
         if kind == "NAME":
             add(Token(words.get(word.upper(), "NAME"), word, place))
             if tokens[-1].kind == "TIME":
-                _join_zone(tokens)
+                _join_with(tokens, "TIMESTAMP", "TIME")
+            elif tokens[-1].kind == "NAME" and word.upper() == "ORDINALITY":
+                _join_with(tokens, ")", "ORDINALITY")
         elif kind == "MARK":
             add(Token(word, word, place))
         elif kind in ("TAGGED", "ESCAPED"):
@@ -140,14 +142,15 @@ def tokenise(text: str) -> list[Token]:
     return tokens
 
 
-def _join_zone(tokens: list[Token]) -> None:
+def _join_with(tokens: list[Token], before: str, word: str) -> None:
     """Make one token of `WITH TIME` behind TIMESTAMP: one word ahead does not tell it apart.
 
     `SUBSCRIBE TO SELECT d::TIMESTAMP WITH (...)` goes on otherwise (PostgreSQL's scanner does so).
+    So it is with `WITH ORDINALITY` behind the parentheses of a function.
     """
-    if len(tokens) > 2 and tokens[-2].kind == "WITH" and tokens[-3].kind == "TIMESTAMP":
-        time, start = tokens.pop(), tokens.pop()
-        tokens.append(Token("WITH TIME", f"{start.text} {time.text}", start.position))
+    if len(tokens) > 2 and tokens[-2].kind == "WITH" and tokens[-3].kind == before:
+        last, start = tokens.pop(), tokens.pop()
+        tokens.append(Token(f"WITH {word}", f"{start.text} {last.text}", start.position))
 
 
 def _refuse_tail(text: str, end: int, kind: str | None) -> None:

@@ -183,6 +183,38 @@ class Delete(Node, frozen=True, kw_only=True):
     recursive: bool = False
 
 
+class MergeWhen(Node, frozen=True, kw_only=True):
+    """What MERGE does with pairs of rows (`matched`), or with rows that match none.
+
+    `values` None means DEFAULT VALUES.
+    """
+
+    matched: bool
+    condition: Expression | None
+    action: Literal["update", "delete", "insert", "nothing"]
+    assignments: tuple[Assignment, ...] = ()
+    columns: tuple[Name, ...] | None = None
+    values: tuple[Expression | DefaultValue, ...] | None = None
+
+
+class Merge(Node, frozen=True, kw_only=True):
+    """`MERGE INTO table USING source ON condition WHEN ...`."""
+
+    table: TableName
+    source: FromItem
+    condition: Expression
+    whens: tuple[MergeWhen, ...]
+    alias: str | None = None
+    ctes: tuple[Cte, ...] = ()
+    recursive: bool = False
+
+
+class Chained(Node, frozen=True, kw_only=True):
+    """A statement whose WITH changes rows; all of it sees what there was before it."""
+
+    statement: Select | Query | Insert | Update | Delete | Merge
+
+
 class Subscribe(Node, frozen=True, kw_only=True):
     """A standing query; `since` is a cursor. Without a name the session gives it one."""
 
@@ -258,7 +290,7 @@ class Describe(Node, frozen=True, kw_only=True):
 class Explain(Node, frozen=True, kw_only=True):
     """How a statement would be carried out; `analyse` carries it out and measures."""
 
-    statement: Select | Query | Insert | Update | Delete | Execute
+    statement: Select | Query | Insert | Update | Delete | Merge | Execute
     analyse: bool = False
     json: bool = False
 
@@ -268,7 +300,7 @@ class Prepare(Node, frozen=True, kw_only=True):
 
     name: Name
     types: tuple[TypeName, ...]
-    statement: Select | Query | Insert | Update | Delete
+    statement: Select | Query | Insert | Update | Delete | Merge
 
 
 class Execute(Node, frozen=True, kw_only=True):
@@ -342,11 +374,14 @@ class Release(Node, frozen=True, kw_only=True):
     name: Name
 
 
-CHANGES = (Insert, Update, Delete)
-"""What changes the rows of one dataset."""
+ROW_CHANGES = (Insert, Update, Delete)
+"""What changes the rows of one dataset, and may stand in WITH."""
+CHANGES = (*ROW_CHANGES, Merge, Chained)
+"""What changes rows."""
 
 Statement: TypeAlias = (
-    "Select | Query | Verified | Insert | Update | Delete | CreateDataset | CreateIdentity | "
+    "Select | Query | Verified | Insert | Update | Delete | Merge | Chained | CreateDataset | "
+    "CreateIdentity | "
     "DropDataset | "
     "SealDataset | AlterOptions | Grant | Revoke | Subscribe | Show | Describe | Explain | "
     "SetOption | Begin | Commit | Rollback | Savepoint | RollbackTo | Release | Prepare | "
@@ -357,6 +392,7 @@ Statement: TypeAlias = (
 
 __all__ = [
     "CHANGES",
+    "ROW_CHANGES",
     "AddColumn",
     "AddConstraint",
     "Alter",
@@ -372,6 +408,7 @@ __all__ = [
     "Call",
     "Case",
     "Cast",
+    "Chained",
     "CheckConstraint",
     "CheckDatabase",
     "ColumnDef",
@@ -412,6 +449,8 @@ __all__ = [
     "Like",
     "Listen",
     "Logical",
+    "Merge",
+    "MergeWhen",
     "Name",
     "Node",
     "Notify",

@@ -15,7 +15,7 @@ BLOCKS = re.findall(r"```sql( network)?\n(.*?)```", PAPER, re.DOTALL)
 _NAMES = """Select Query Insert Update Delete CreateDataset CreateIdentity DropDataset SealDataset
     AlterOptions Grant Revoke Subscribe Show Describe Explain SetOption Begin Commit Rollback
     Savepoint RollbackTo Release Prepare Execute Deallocate CopyFrom CopyTo
-    CreateIndex DropIndex Vacuum CheckDatabase CreateAs CreateView Truncate Alter
+    Merge Chained CreateIndex DropIndex Vacuum CheckDatabase CreateAs CreateView Truncate Alter
     CreatePolicy DropPolicy Use UseIdentity Unsubscribe Listen Unlisten Notify Stake Unstake
     OfferService RevokeOffer FundDataset FundChequebook Withdraw Transfer Challenge"""
 KINDS = frozenset(_NAMES.split())

@@ -84,7 +84,7 @@ class Session:
             case BoundRelational():
                 answer = CompiledRelational(bound, self.engine).run(self.tables, (), self.context)
                 return _table(answer.columns, list(answer.rows))
-            case bd.BoundInsert() | bd.BoundUpdate() | bd.BoundDelete():
+            case bd.BoundInsert() | bd.BoundUpdate() | bd.BoundDelete() | bd.BoundMerge():
                 mutation = plan_dml(bound, self.tables, (), self.context)
                 self.tables.apply(mutation, ALICE)
                 word = type(bound).__name__.removeprefix("Bound").upper()

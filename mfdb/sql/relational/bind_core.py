@@ -20,9 +20,12 @@ from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bind_expression import bind_condition
 from mfdb.sql.bound import Aggregate, Bound, Output
 from mfdb.sql.coerce import boolean, settle
+from mfdb.sql.functions import WITHIN
+from mfdb.sql.relational.bind_group import groups_of, has_sets
 from mfdb.sql.relational.bind_source import bind_source
 from mfdb.sql.relational.tree import (
     BoundCore,
+    GroupingValue,
     RelationalQuery,
     RelationField,
     SortKey,
@@ -52,7 +55,7 @@ class CoreBinder:
         self._settled = settled
         self._names: list[str] = []
         self._items: list[Bound] = []
-        self._groups: tuple[Bound, ...] | None = None
+        self._sets: list[tuple[int, ...]] | None = None
 
     def query(self) -> RelationalQuery:
         """Return the SELECT, bound.
@@ -74,7 +77,8 @@ class CoreBinder:
         scope.windows_allowed = True
         order_by = tuple(self._sort(item) for item in self._query.order_by)
         distinct_on = self._distinct_on(order_by)
-        if groups is not None or having is not None or scope.aggregates:
+        grouped = groups is not None or having is not None
+        if grouped or scope.aggregates or scope.grouping_seen:
             groups = self._checked(groups or (), having, order_by, distinct_on)
         self._check_distinct(order_by)
         core = BoundCore(
@@ -83,6 +87,7 @@ class CoreBinder:
             sources=sources,
             where=where,
             group_by=groups,
+            grouping_sets=None if self._sets is None else tuple(self._sets),
             having=having,
             distinct_on=distinct_on,
         )
@@ -118,9 +123,24 @@ class CoreBinder:
     # ---- GROUP BY
 
     def _group_by(self) -> tuple[Bound, ...] | None:
-        if self._node.group_by is None:
+        items = self._node.group_by
+        if items is None:
             return None
-        return tuple(self._group(node) for node in self._node.group_by)
+        if not has_sets(items):
+            return tuple(self._group(item) for item in items if isinstance(item, st.Expression))
+        found = groups_of(items)
+        bound = [self._group(node) for node in found.nodes]
+        places: dict[Any, int] = {}
+        for one in bound:
+            places.setdefault(shape(one), len(places))
+        first = {places[shape(one)]: one for one in reversed(bound)}
+        sets = [
+            tuple(dict.fromkeys(places[shape(bound[place])] for place in one)) for one in found.sets
+        ]
+        if self._node.group_distinct:
+            sets = list({frozenset(one): one for one in sets}.values())
+        self._sets = sets
+        return tuple(first[place] for place in range(len(first)))
 
     def _group(self, node: st.Expression) -> Bound:
         place = self._place(node, "GROUP BY")
@@ -173,7 +193,7 @@ class CoreBinder:
             UngroupedColumn: a column is neither grouped nor inside an aggregate.
         """
         shapes = {shape(group) for group in groups}
-        keys = self._grouped_keys(shapes)
+        keys = self._grouped_keys({shape(groups[place]) for place in self._always(groups)})
         extra: dict[Any, Bound] = {}
         parts = [*self._items, *([having] if having is not None else [])]
         parts += [key.expression for key in order_by if key.expression is not None]
@@ -196,7 +216,15 @@ class CoreBinder:
                         position=field.position,
                     )
                 extra[shape(field)] = field
+        if self._sets is not None and extra:
+            added = range(len(groups), len(groups) + len(extra))
+            self._sets = [(*one, *added) for one in self._sets]
         return (*groups, *extra.values())
+
+    def _always(self, groups: tuple[Bound, ...]) -> set[int]:
+        """Return the places of the groups that every way of grouping has."""
+        found = set(range(len(groups)))
+        return found.intersection(*self._sets) if self._sets is not None else found
 
     def _grouped_keys(self, shapes: set[Any]) -> set[int]:
         """Return the datasets whose whole primary key is grouped by."""
@@ -294,7 +322,7 @@ def _key(item: st.OrderItem, place: int, bound: Bound) -> SortKey:
 
 
 def _has_aggregate(node: Any) -> bool:
-    if isinstance(node, Aggregate | WindowValue):
+    if isinstance(node, Aggregate | WindowValue | GroupingValue):
         return True
     return any(_has_aggregate(operand) for operand in getattr(node, "operands", ()))
 
@@ -304,12 +332,17 @@ def _ungrouped(node: Any, shapes: set[Any]) -> list[RelationField]:
     if isinstance(node, Bound) and shape(node) in shapes:
         return []
     if isinstance(node, Aggregate):
+        return _ungrouped(node.more, shapes) if node.kind in WITHIN else []
+    if isinstance(node, GroupingValue):
+        if any(shape(operand) not in shapes for operand in node.operands):
+            raise UngroupedColumn(
+                "the arguments of grouping are what GROUP BY groups by", position=node.position
+            )
         return []
     if isinstance(node, RelationField):
         return [node]
     if isinstance(node, SubqueryValue):
-        inside = [] if node.operand is None else _ungrouped(node.operand, shapes)
-        return [*inside, *fields_of(node.query)]
+        return [*_ungrouped(node.operands, shapes), *fields_of(node.query)]
     if isinstance(node, tuple):
         return [field for part in node for field in _ungrouped(part, shapes)]
     if isinstance(node, msgspec.Struct) and not isinstance(node, SqlType):

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.kernel.errors import AmbiguousColumn, UnknownColumn, UnknownDataset
+from mfdb.kernel.errors import (
+    AmbiguousColumn,
+    NotSupportedError,
+    UnknownColumn,
+    UnknownDataset,
+)
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_change import assigned_to, set_places
@@ -21,6 +26,7 @@ from mfdb.sql.bind_expression import Scope, bind_condition
 from mfdb.sql.bind_expression import bind as bind_expression
 from mfdb.sql.bind_items import items_of, outputs_of
 from mfdb.sql.bound import (
+    Asked,
     Bound,
     BoundDelete,
     BoundUpdate,
@@ -30,8 +36,10 @@ from mfdb.sql.bound import (
     Source,
 )
 from mfdb.sql.coerce import ParameterList, settle
-from mfdb.sql.relational.bind_query import bind_ctes, bind_subquery
+from mfdb.sql.relational.bind_asked import Asking, Named, ask_returning, of_table
+from mfdb.sql.relational.bind_query import bind_ctes
 from mfdb.sql.relational.bind_source import bind_source
+from mfdb.sql.relational.bind_subquery import bind_subquery
 from mfdb.sql.relational.scope import QueryScope, Whole
 from mfdb.sql.relational.tree import (
     ROW_ID,
@@ -44,7 +52,7 @@ from mfdb.sql.relational.tree import (
 from mfdb.sql.types import BYTEA
 
 if TYPE_CHECKING:
-    from mfdb.sql.catalogue import Catalogue, TableSchema
+    from mfdb.sql.catalogue import Catalogue, ColumnSchema, TableSchema
     from mfdb.sql.relational.scope import Column
     from mfdb.sql.types import SqlType
 
@@ -107,6 +115,24 @@ class ReturningScope(Scope):
         return [*own, *self._star] if star.table is None else own
 
 
+def target_of(node: st.Update | st.Delete | st.Merge, scope: QueryScope) -> TableRef:
+    """Return the dataset that a change is about, added to the scope.
+
+    Raises:
+        UnknownDataset: the name means a query of WITH.
+    """
+    alias = None
+    at = node.table.position
+    if node.alias is not None:
+        alias = qu.Alias(position=at, name=st.Name(position=at, text=node.alias))
+    found = bind_source(qu.TableSource(position=at, table=node.table, alias=alias), scope)
+    if not isinstance(found, TableRef):
+        raise UnknownDataset(
+            f"{node.table.name} is a query of WITH here, and cannot be changed", position=at
+        )
+    return found
+
+
 class _Joining:
     """One statement that is bound: its sources, and the query's columns as they come."""
 
@@ -118,7 +144,7 @@ class _Joining:
         self.whole = Whole(catalogue, ParameterList())
         self.scope = QueryScope(self.whole, None)
         self.ctes = bind_ctes(node.ctes, recursive=node.recursive, scope=self.scope)
-        self.target = self._target()
+        self.target = target_of(node, self.scope)
         self.sources = tuple(bind_source(source, self.scope) for source in node.sources)
         self.names: list[str] = ["row_id"]
         self.items: list[Bound] = [self._of_target(ROW_ID, "row_id", Bound(type=BYTEA, position=0))]
@@ -128,21 +154,6 @@ class _Joining:
                 self._of_target(place, column.name, Bound(type=column.type, position=0))
             )
             self.names.append(column.name)
-
-    def _target(self) -> TableRef:
-        alias = None
-        at = self.node.table.position
-        if self.node.alias is not None:
-            name = st.Name(position=at, text=self.node.alias)
-            alias = qu.Alias(position=at, name=name)
-        source = qu.TableSource(position=at, table=self.node.table, alias=alias)
-        found = bind_source(source, self.scope)
-        if not isinstance(found, TableRef):
-            raise UnknownDataset(
-                f"{self.node.table.name} is a query of WITH here, and cannot be changed",
-                position=at,
-            )
-        return found
 
     def _of_target(self, place: int, name: str, like: Bound) -> RelationField:
         return RelationField(
@@ -172,10 +183,10 @@ class _Joining:
                 found.append(_Extra(source.name, source.owner, name, placed))
         return found
 
-    def returning(self, extras: list[_Extra]) -> tuple[list[str], list[Bound]]:
+    def returning(self, extras: list[_Extra]) -> tuple[list[str], list[Bound], Asked | None]:
         """Return what RETURNING names, over the row's columns and the extra ones."""
         if not self.node.returning:
-            return [], []
+            return [], [], None
         own = len(self.table.columns)
         star: list[Column] = []
         left = list(extras)
@@ -185,19 +196,30 @@ class _Joining:
             star.append((name, extra.field))
         scope = ReturningScope(self.table, self.node.alias, extras, star)
         scope.parameters = self.whole.parameters
-        return items_of(self.node.returning, scope)
+        try:
+            return (*items_of(self.node.returning, scope), None)
+        except NotSupportedError:
+            if not scope.needs_relational:
+                raise
+        return ask_returning(self.node, self._asking(extras, star))
+
+    def _asking(self, extras: list[_Extra], star: list[Column]) -> Asking:
+        """Return a query over the changed rows with the columns of the other sources."""
+        row = of_table(self.table, self.node.alias or self.table.name, self.node.table.owner)
+        sources = [row]
+        for extra in extras:
+            if (extra.source, extra.owner) != sources[-1][:2] or sources[-1] is row:
+                sources.append(Named(extra.source, extra.owner, []))
+            sources[-1].columns.append((extra.name, extra.field.type, extra.field.index))
+        beside = [(name, bound.type, bound.index) for name, bound in star if type(bound) is Field]
+        whole = self.whole
+        every = [*row.columns, *beside]
+        return Asking("returning", sources, whole.catalogue, whole.parameters, every)
 
     def joined(self, extra_count: int) -> Joined:
         """Return the query, with where its columns lie."""
         where = bind_condition(self.node.where, self.scope, "WHERE")
-        core = BoundCore(
-            items=tuple(self.items),
-            distinct=False,
-            sources=(self.target, *self.sources),
-            where=where,
-            group_by=None,
-            having=None,
-        )
+        core = BoundCore(items=tuple(self.items), sources=(self.target, *self.sources), where=where)
         query = RelationalQuery(
             outputs=outputs_of(self.names, self.items), body=core, ctes=self.ctes
         )
@@ -227,24 +249,38 @@ def bind_joined_update(node: st.Update, table: TableSchema, catalogue: Catalogue
         if isinstance(assignment.value, st.DefaultValue):
             assignments.append((place, None))
             continue
-        column = table.columns[place]
-        bound = _value(assignment.value, column.type, joining.scope)
-        if bound.type.family == "unknown":
-            bound = assigned_to(column, bound, joining.whole.parameters)
-        field = joining.add(column.name, settle(bound, joining.whole.parameters))
-        value = assigned_to(column, field, joining.whole.parameters)
+        column, at = table.columns[place], len(joining.items)
+        bound, value = asked_value(assignment.value, column, joining.scope, at)
+        joining.add(column.name, bound)
         assignments.append((place, value))
     extras = joining.extras()
     joined = joining.joined(len(extras))
-    names, returning = joining.returning(extras)
+    names, returning, asked = joining.returning(extras)
     return BoundUpdate(
         source=Source(table=table, where=None, access=None),
         assignments=tuple(assignments),
         joined=joined,
         outputs=outputs_of(names, returning),
         returning=tuple(returning),
+        asked=asked,
         parameters=joining.parameters(),
     )
+
+
+def asked_value(
+    node: st.Expression, column: ColumnSchema, scope: QueryScope, at: int
+) -> tuple[Bound, Bound]:
+    """Return a value that a query computes, and what the column takes of place `at` of its rows.
+
+    Raises:
+        ProgrammingError, DataError: the column does not take it; with position.
+    """
+    bound = _value(node, column.type, scope)
+    if bound.type.family == "unknown":
+        bound = assigned_to(column, bound, scope.parameters)
+    bound = settle(bound, scope.parameters)
+    field = Field(type=bound.type, position=bound.position, index=at, name=column.name)
+    return bound, assigned_to(column, field, scope.parameters)
 
 
 def _value(node: st.Expression, wanted: SqlType, scope: QueryScope) -> Bound:
@@ -262,11 +298,12 @@ def bind_joined_delete(node: st.Delete, table: TableSchema, catalogue: Catalogue
     joining = _Joining(node, table, catalogue)
     extras = joining.extras()
     joined = joining.joined(len(extras))
-    names, returning = joining.returning(extras)
+    names, returning, asked = joining.returning(extras)
     return BoundDelete(
         source=Source(table=table, where=None, access=None),
         joined=joined,
         outputs=outputs_of(names, returning),
         returning=tuple(returning),
+        asked=asked,
         parameters=joining.parameters(),
     )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mfdb.kernel.errors import (
     BadType,
-    DataError,
     NotSupportedError,
     ProgrammingError,
     SqlSyntax,
 )
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
-from mfdb.sql.bind_expression import Scope, compare, is_free_of_rows, negated
+from mfdb.sql.bind_expression import Scope, is_free_of_rows
 from mfdb.sql.bind_expression import bind as bind_expression
-from mfdb.sql.bound import Bound, Lazy, Output, Parameters, Value
-from mfdb.sql.coerce import ParameterList, coerce, common_type, strict, unify
+from mfdb.sql.bound import Bound, Output, Parameters
+from mfdb.sql.coerce import ParameterList, coerce, common_type, unify
 from mfdb.sql.relational.bind_core import CoreBinder, outputs_of
 from mfdb.sql.relational.scope import CteShape, QueryScope, Whole
 from mfdb.sql.relational.tree import (
@@ -30,11 +29,10 @@ from mfdb.sql.relational.tree import (
     BoundValues,
     QueryRef,
     RelationalQuery,
-    RelationField,
     SortKey,
-    SubqueryValue,
+    columns_as_fields,
 )
-from mfdb.sql.types import BIGINT, BOOLEAN, TEXT, SqlType
+from mfdb.sql.types import BIGINT, TEXT, SqlType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +58,7 @@ def bind_relational(
     scope = QueryScope(whole, None)
     query = bind_query(qu.as_query(node), scope, settled=not wanted)
     if wanted:
-        query = _given_types(query, wanted, scope)
+        query = given_types(query, wanted, scope)
     found = whole.parameters
     return BoundRelational(
         query=query,
@@ -69,7 +67,7 @@ def bind_relational(
     )
 
 
-def _given_types(
+def given_types(
     query: RelationalQuery, wanted: Sequence[SqlType], scope: QueryScope
 ) -> RelationalQuery:
     """Return a query whose columns without a type have the one that is wanted of them, or TEXT."""
@@ -98,6 +96,7 @@ def bind_query(node: qu.Query, outer: QueryScope, *, settled: bool = True) -> Re
         ctes=ctes,
         limit=_count(node.limit, scope, "LIMIT"),
         offset=_count(node.offset, scope, "OFFSET"),
+        ties=node.ties,
     )
 
 
@@ -197,20 +196,8 @@ def retyped(query: RelationalQuery, types: list[SqlType], scope: QueryScope) -> 
         rows = BoundValues(tuple(_cast(row, types, scope) for row in body.rows))
         return msgspec.structs.replace(query, body=rows, outputs=outputs)
     relation = scope.whole.relation()
-    fields = tuple(
-        RelationField(
-            type=output.type, position=0, index=place, name=output.name, relation=relation
-        )
-        for place, output in enumerate(query.outputs)
-    )
-    core = BoundCore(
-        items=_cast(fields, types, scope),
-        distinct=False,
-        sources=(QueryRef(relation, query),),
-        where=None,
-        group_by=None,
-        having=None,
-    )
+    fields = columns_as_fields(query.outputs, relation, 0)
+    core = BoundCore(items=_cast(fields, types, scope), sources=(QueryRef(relation, query),))
     return RelationalQuery(outputs=outputs, body=core)
 
 
@@ -252,21 +239,8 @@ def _ordered(query: RelationalQuery, node: qu.Query, scope: QueryScope) -> Relat
         query = RelationalQuery(
             outputs=query.outputs,
             body=BoundCore(
-                items=tuple(
-                    RelationField(
-                        type=output.type,
-                        position=node.position,
-                        index=place,
-                        name=output.name,
-                        relation=relation,
-                    )
-                    for place, output in enumerate(query.outputs)
-                ),
-                distinct=False,
+                items=columns_as_fields(query.outputs, relation, node.position),
                 sources=(QueryRef(relation, query),),
-                where=None,
-                group_by=None,
-                having=None,
             ),
         )
     names = [output.name for output in query.outputs]
@@ -313,21 +287,27 @@ def bind_ctes(
     found = []
     for cte in ctes:
         name = cte.name.text
+        if isinstance(cte.query, st.ROW_CHANGES):
+            raise NotSupportedError(
+                "a WITH that changes rows stands only before the whole statement",
+                hint="WITH name AS (DELETE ... RETURNING *) SELECT ... FROM name",
+                position=cte.position,
+            )
         if name in scope.ctes:
             raise ProgrammingError(f"WITH names {name} twice", position=cte.position)
         is_recursive = recursive and any(
             table.owner is None and table.name == name for table in qu.tables_named(cte.query)
         )
-        bound = _recursive(cte, scope) if is_recursive else _plain_cte(cte, scope)
-        found.append(bound)
+        bind_cte = _recursive if is_recursive else _plain_cte
+        found.append(bind_cte(cte, cte.query, scope))
     return tuple(found)
 
 
-def _plain_cte(cte: qu.Cte, scope: QueryScope) -> BoundCte:
-    query = bind_query(cte.query, scope)
+def _plain_cte(cte: qu.Cte, node: qu.Query, scope: QueryScope) -> BoundCte:
+    query = bind_query(node, scope)
     number = scope.whole.cte()
     scope.ctes[cte.name.text] = CteShape(number, _columns(cte, query.outputs))
-    return BoundCte(number, query, recursive=False)
+    return BoundCte(number, query, recursive=False, materialised=cte.materialised)
 
 
 def _columns(cte: qu.Cte, outputs: tuple[Output, ...]) -> list[tuple[str, SqlType]]:
@@ -341,9 +321,9 @@ def _columns(cte: qu.Cte, outputs: tuple[Output, ...]) -> list[tuple[str, SqlTyp
     return list(zip(names, (output.type for output in outputs), strict=True))
 
 
-def _recursive(cte: qu.Cte, scope: QueryScope) -> BoundCte:
+def _recursive(cte: qu.Cte, node: qu.Query, scope: QueryScope) -> BoundCte:
     """Bind `first UNION [ALL] again`: the first part gives the types, the second names the CTE."""
-    body = cte.query.body
+    body = node.body
     single = isinstance(body, qu.SetOperation) and len(body.parts) == 1
     if not (single and isinstance(body, qu.SetOperation) and body.parts[0].sign == "UNION"):
         raise NotSupportedError(
@@ -351,11 +331,10 @@ def _recursive(cte: qu.Cte, scope: QueryScope) -> BoundCte:
             hint="write: start UNION ALL step",
             position=cte.position,
         )
-    later = cte.query
-    if later.order_by or later.limit is not None or later.offset is not None or later.ctes:
+    if node.order_by or node.limit is not None or node.offset is not None or node.ctes:
         raise NotSupportedError(
             "ORDER BY, LIMIT and WITH may not stand in a recursive query",
-            position=cte.query.position,
+            position=node.position,
         )
     name, part = cte.name.text, body.parts[0]
     if any(table.name == name for table in qu.tables_named(body.first)):
@@ -391,89 +370,3 @@ def _recursive(cte: qu.Cte, scope: QueryScope) -> BoundCte:
         outputs=first.outputs, body=BoundSet(first, (BoundPart("UNION", part.all, step),))
     )
     return BoundCte(number, query, recursive=True)
-
-
-# ---- queries inside expressions
-
-
-def bind_query_expression(node: Any, scope: QueryScope) -> Any:
-    """Return EXISTS, IN, ANY, ALL or a scalar subquery, bound."""
-    if isinstance(node, qu.Exists):
-        query = bind_query(node.query, scope)
-        return SubqueryValue(type=BOOLEAN, position=node.position, kind="exists", query=query)
-    if isinstance(node, qu.Subquery):
-        return bind_subquery(node, scope, TEXT)
-    operand = bind_expression(node.operand, scope)
-    query = bind_query(node.query, scope, settled=False)
-    _one_column(query, node.position)
-    if isinstance(node, qu.InQuery):
-        return negated(_membership(operand, query, scope, node.position), when=node.negated)
-    sign = node.sign
-    operand, query = _comparable(sign, operand, query, scope, node.position)
-    return SubqueryValue(
-        type=BOOLEAN,
-        position=node.position,
-        kind="all" if node.every else "any",
-        query=query,
-        operand=operand,
-        sign=sign,
-    )
-
-
-def _membership(operand: Bound, query: RelationalQuery, scope: QueryScope, position: int) -> Bound:
-    """Return `x IN (query)`.
-
-    Nothing is in a query without rows, not even a constant that no row could be compared with:
-    that is an error only where there is a row. PostgreSQL looks at the types first.
-    """
-    try:
-        operand, query = _comparable("=", operand, query, scope, position)
-    except DataError as error:
-        if not isinstance(operand, Value):
-            raise
-        return _refused(query, error, scope, position)
-    return SubqueryValue(type=BOOLEAN, position=position, kind="in", query=query, operand=operand)
-
-
-def _refused(query: RelationalQuery, error: DataError, scope: QueryScope, position: int) -> Bound:
-    def refuse(_found: object) -> bool:
-        raise error
-
-    kinds = [TEXT if one.type.family == "unknown" else one.type for one in query.outputs]
-    query = retyped(query, kinds, scope)
-    exists = SubqueryValue(type=BOOLEAN, position=position, kind="exists", query=query)
-    refused = strict("refuse", (exists,), BOOLEAN, refuse, position)
-    false = Value(type=BOOLEAN, position=position, value=False)
-    return Lazy(type=BOOLEAN, position=position, operator="case", operands=(exists, refused, false))
-
-
-def bind_subquery(node: qu.Subquery, scope: QueryScope, wanted: SqlType) -> SubqueryValue:
-    """Return a query as a value; a bare literal that it gives is of the wanted type.
-
-    Raises:
-        ProgrammingError, DataError, NotSupportedError: it cannot mean anything here; with position.
-    """
-    query = bind_query(node.query, scope, settled=False)
-    _one_column(query, node.position)
-    query = _given_types(query, (wanted,), scope)
-    kind = query.outputs[0].type
-    return SubqueryValue(type=kind, position=node.position, kind="scalar", query=query)
-
-
-def _one_column(query: RelationalQuery, position: int) -> None:
-    if len(query.outputs) != 1:
-        raise SqlSyntax(
-            f"a subquery here gives one column, not {len(query.outputs)}", position=position
-        )
-
-
-def _comparable(
-    sign: str, operand: Bound, query: RelationalQuery, scope: QueryScope, position: int
-) -> tuple[Bound, RelationalQuery]:
-    """Return both sides of a comparison with a subquery in one type."""
-    column = RelationField(
-        type=query.outputs[0].type, position=position, index=0, name="", relation=0
-    )
-    (left, _), kind = unify((operand, column), scope.parameters, position, sign)
-    compare(sign, left, left, scope.parameters, position)
-    return left, retyped(query, [kind], scope)

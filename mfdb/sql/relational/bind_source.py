@@ -26,12 +26,13 @@ from mfdb.sql.relational.tree import (
     SeriesRef,
     TableRef,
 )
-from mfdb.sql.types import BOOLEAN, SqlType
+from mfdb.sql.types import BIGINT, BOOLEAN, SqlType
 from mfdb.sql.views import query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mfdb.sql import statement as st
     from mfdb.sql.catalogue import TableSchema
 
 
@@ -124,9 +125,10 @@ def _series(node: qu.FunctionSource, scope: QueryScope) -> Ref:
     series = bind_series(node.call, scope)
     name = node.call.name if node.alias is None else node.alias.name.text
     relation = scope.whole.relation()
-    columns = _fields(relation, [(name, series.type)], node.alias, node.position)
+    named = [(name, series.type), *([("ordinality", BIGINT)] if node.ordinality else [])]
+    columns = _fields(relation, named, node.alias, node.position)
     _add(scope, Source(name, columns), node.position)
-    return SeriesRef(relation, series)
+    return SeriesRef(relation, series, node.ordinality)
 
 
 def _fields(
@@ -138,10 +140,7 @@ def _fields(
     columns = list(named)
     given = alias.columns if alias is not None else ()
     if len(given) > len(columns):
-        raise SqlSyntax(
-            f"there are {len(columns)} columns, {len(given)} are named",
-            position=given[len(columns)].position,
-        )
+        raise _too_many(given, len(columns))
     names = [name.text for name in given] + [name for name, _ in columns[len(given) :]]
     return [
         (
@@ -187,11 +186,32 @@ def _join(node: qu.Join, scope: QueryScope) -> JoinRef:
         condition, scope.star = _using(node, left_star, right_star, scope)
     elif node.kind != "CROSS":
         condition = bind_condition(node.condition, scope, "ON")
-    joined = scope.sources
+    joined = _renamed(node, scope)
     scope.star, scope.sources = [*before, *scope.star], sources
     for source in joined:
         scope.add(source, node.position)
     return JoinRef(node.kind, left, right, condition)
+
+
+def _renamed(node: qu.Join, scope: QueryScope) -> list[Source]:
+    """Return the names of a join: a name of its own hides those inside it."""
+    if node.alias is not None:
+        given = node.alias.columns
+        if len(given) > len(scope.star):
+            raise _too_many(given, len(scope.star))
+        names = [name.text for name in given] + [name for name, _ in scope.star[len(given) :]]
+        scope.star = [(name, bound) for name, (_, bound) in zip(names, scope.star, strict=True)]
+        return [Source(node.alias.name.text, scope.star)]
+    if node.shared is not None:
+        merged = scope.star[: len(node.using or ())]
+        return [*scope.sources, Source(node.shared.text, merged)]
+    return scope.sources
+
+
+def _too_many(given: tuple[st.Name, ...], count: int) -> SqlSyntax:
+    return SqlSyntax(
+        f"there are {count} columns, {len(given)} are named", position=given[count].position
+    )
 
 
 def _sees_before(node: qu.FromItem) -> bool:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.errors import BadType, UngroupedColumn, UnknownDataset, UnknownFunction
+import msgspec
+
+from mfdb.kernel.errors import (
+    BadType,
+    InvalidWindow,
+    NotSupportedError,
+    UngroupedColumn,
+    UnknownDataset,
+    UnknownFunction,
+)
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
 from mfdb.sql.bind_aggregate import aggregate_type, is_aggregate
@@ -80,18 +89,54 @@ def bind_window(node: qu.WindowCall, scope: QueryScope) -> WindowValue:
 
 def _window_of(node: qu.WindowCall, scope: QueryScope) -> qu.Window:
     if isinstance(node.over, qu.Window):
-        return node.over
-    window = scope.windows.get(node.over.text)
+        return _based(node.over, scope)
+    return _based(_named(node.over, scope), scope)
+
+
+def _named(name: st.Name, scope: QueryScope) -> qu.Window:
+    window = scope.windows.get(name.text)
     if window is None:
         raise UnknownDataset(
-            f"there is no window {node.over.text}",
+            f"there is no window {name.text}",
             hint="name it: WINDOW w AS (...)",
-            position=node.over.position,
+            position=name.position,
         )
     return window
 
 
+def _based(window: qu.Window, scope: QueryScope) -> qu.Window:
+    """Return a window with what it takes from the one that it goes on from.
+
+    Raises:
+        ProgrammingError: it says again what that one says, or that one has a frame.
+    """
+    if window.base is None:
+        return window
+    base = _based(_named(window.base, scope), scope)
+    said = "PARTITION BY" if window.partition else "ORDER BY" if window.order_by else ""
+    if window.partition or (window.order_by and base.order_by):
+        raise InvalidWindow(
+            f"{said} of window {window.base.text} stands already", position=window.position
+        )
+    if base.frame is not None:
+        raise InvalidWindow(
+            f"window {window.base.text} has a frame, and no other window can go on from it",
+            hint=f"OVER {window.base.text}, without parentheses, takes it as it is",
+            position=window.base.position,
+        )
+    return msgspec.structs.replace(
+        window,
+        base=None,
+        partition=base.partition,
+        order_by=window.order_by or base.order_by,
+    )
+
+
 def _operands(call: st.Call, scope: QueryScope) -> tuple[tuple[Bound, ...], SqlType]:
+    if call.within:
+        raise NotSupportedError(
+            "OVER is not supported for ordered-set aggregates", position=call.position
+        )
     if is_aggregate(call.name):
         return _aggregate(call, scope)
     if call.name in RANKING:
@@ -150,7 +195,7 @@ def _frame(window: qu.Window, scope: QueryScope) -> FrameOf | None:
             raise UnknownFunction(
                 "RANGE with a distance needs one ORDER BY key", position=frame.position
             )
-    return FrameOf(frame.unit, ends[0], ends[1] if len(ends) > 1 else None)
+    return FrameOf(frame.unit, ends[0], ends[1] if len(ends) > 1 else None, frame.exclude)
 
 
 def _check_ends(frame: qu.Frame) -> None:

@@ -53,6 +53,7 @@ class ScalarEmitter:
         self.relations: dict[int, list[Phys]] = {}
         self.used: dict[int, set[int]] = {}
         self.groups: dict[Any, Piece] = {}
+        self.has_sets = False
 
     def emit(self, node: Bound) -> Piece:
         """Return the SQL of an expression."""

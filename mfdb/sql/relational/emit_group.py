@@ -8,7 +8,7 @@ from mfdb.kernel.errors import DataError, NotSupportedError
 from mfdb.sql.arrays import encode
 from mfdb.sql.bound import Aggregate, Bound, Context, Lazy, Slot, Strict, Value, WithNulls
 from mfdb.sql.compile import compile_expression
-from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, REGRESSIONS, SPREADS
+from mfdb.sql.functions import AGGREGATES, JSON_AGGREGATES, REGRESSIONS, SPREADS, WITHIN
 from mfdb.sql.interval_functions import mean, total
 from mfdb.sql.relational import physical as ph
 from mfdb.sql.relational.emit import ScalarEmitter
@@ -20,6 +20,7 @@ from mfdb.sql.relational.physical import (
 from mfdb.sql.relational.pieces import Piece, keyed, loose
 from mfdb.sql.relational.regression import REGRESSION
 from mfdb.sql.relational.tree import (
+    GroupingValue,
     RelationField,
     SeriesValue,
     SubqueryValue,
@@ -53,6 +54,8 @@ class ExpressionEmitter(ScalarEmitter):
         operands = (*((node.operand,) if node.operand is not None else ()), *node.more)
         after = f" FILTER (WHERE {self.sql(node.condition)})" if node.condition is not None else ""
         order = ", ".join(self.sort(sort) for sort in node.order_by)
+        if node.kind in WITHIN:
+            return self._within(node.kind, [self.emit(one) for one in operands], after, order)
         return self.aggregated(
             node, node.kind, operands, after, distinct=node.distinct, order=order
         )
@@ -114,6 +117,35 @@ class ExpressionEmitter(ScalarEmitter):
         order = f" ORDER BY {order}" if order else ""
         inside = f"string_agg({word}{one}, ', '{order}){after}"
         return Piece(f"('{opening}' || {inside} || '{closing}')", ph.VARCHAR)
+
+    def _within(self, kind: str, pieces: list[Piece], after: str, order: str) -> Piece:
+        """The mode of a group, or what stands at a fraction of its values in order."""
+        value = pieces[0]
+        if kind == "mode":
+            found = f"mode({keyed(value.sql, value.phys)} ORDER BY {order}){after}"
+            return Piece(found, value.phys)
+        known = f"{value.sql} IS NOT NULL"
+        inside = after.removeprefix(" FILTER (WHERE ").removesuffix(")")
+        after = f" FILTER (WHERE {known} AND {inside})" if after else f" FILTER (WHERE {known})"
+        listed = f"list({value.sql} ORDER BY {order}){after}"
+        fraction = pieces[1].sql
+        if kind == "percentile_disc":
+            at = f"{fraction} * len({listed})"
+            at = f"(CASE WHEN {at} < 1 THEN 1 ELSE ceil({at}) END)"
+            return Piece(f"list_extract({listed}, CAST({at} AS BIGINT))", value.phys)
+        at = f"({fraction} * (len({listed}) - 1))"
+        low, high = (
+            f"list_extract({listed}, CAST({side}({at}) AS BIGINT) + 1)"
+            for side in ("floor", "ceil")
+        )
+        between = f"{low} + ({at} - floor({at})) * ({high} - {low})"
+        return Piece(f"(CASE WHEN floor({at}) = {at} THEN {low} ELSE {between} END)", ph.DOUBLE)
+
+    def grouping(self, node: GroupingValue) -> Piece:
+        """Which of the operands a row is not grouped by."""
+        if not self.has_sets:
+            return Piece("CAST(0 AS BIGINT)", ph.BIGINT)
+        return Piece(f"GROUPING({', '.join(map(self.sql, node.operands))})", ph.BIGINT)
 
     def _sum(self, node: Bound, phys: Phys, over: str, after: str) -> Piece:
         if phys == ph.DTEXT:
@@ -217,9 +249,10 @@ class ExpressionEmitter(ScalarEmitter):
                     "RANGE with a distance needs a number to order by", position=node.position
                 )
         start = self._end(frame.start)
+        after = f" EXCLUDE {frame.exclude}" if frame.exclude else ""
         if frame.end is None:
-            return f"{frame.unit} {start}"
-        return f"{frame.unit} BETWEEN {start} AND {self._end(frame.end)}"
+            return f"{frame.unit} {start}{after}"
+        return f"{frame.unit} BETWEEN {start} AND {self._end(frame.end)}{after}"
 
     def _end(self, end: FrameEnd) -> str:
         if end.kind == "CURRENT":
@@ -239,19 +272,24 @@ class ExpressionEmitter(ScalarEmitter):
 
     def series(self, node: SeriesValue) -> Piece:
         """The values of a list, one in each row."""
+        values = self.listed(node)
+        return Piece(f"unnest({values.sql})", values.phys)
+
+    def listed(self, node: SeriesValue) -> Piece:
+        """The list of the values that a function gives as rows."""
         pieces = [self.emit(operand) for operand in node.operands]
         phys = physical(node.type)
         given = ", ".join(piece.sql for piece in pieces)
         if node.call is None:
-            return Piece(f"unnest({node.function}({given}))", phys)
+            return Piece(f"{node.function}({given})", phys)
         takes, phys, call = tuple(piece.phys.kind for piece in pieces), loose(node), node.call
         if phys in (ph.DTEXT, ph.DOUBLE):  # DuckDB takes a NaN in a list for NULL, too
             call = encoded(call)
         gives = "VARCHAR[]" if phys == ph.DOUBLE else f"{phys.sql}[]"
         name = self.functions.name_of(id(node.call), takes, gives, call, node.position)
         if phys == ph.DOUBLE:
-            return Piece(f"CAST(unnest({name}({given})) AS DOUBLE)", phys)
-        return Piece(f"unnest({name}({given}))", phys)
+            return Piece(f"CAST({name}({given}) AS DOUBLE[])", phys)
+        return Piece(f"{name}({given})", phys)
 
     # ---- queries
 
@@ -264,14 +302,25 @@ class ExpressionEmitter(ScalarEmitter):
             return Piece(f"({sql})", columns[0])
         if node.kind == "exists":
             return Piece(f"EXISTS ({sql})", ph.BOOLEAN)
-        assert node.operand is not None
-        operand = self.emit(node.operand)
-        phys = columns[0]
-        phys = shared(operand.phys, phys)
-        column = keyed(self.convert(Piece("x.c0", columns[0]), phys), phys)
-        if column != "x.c0":
-            sql = f"SELECT {column} FROM ({sql}) AS x"
-        left = keyed(self.convert(operand, phys), phys)
+        if node.kind in ("some_true", "every_true"):
+            decides, stop = (
+                ("bool_or", "TRUE") if node.kind == "some_true" else ("bool_and", "FALSE")
+            )
+            other = "FALSE" if stop == "TRUE" else "TRUE"
+            value = (
+                f"CASE WHEN {decides}(x.c0) IS {stop} THEN {stop} "
+                f"WHEN count(*) > count(x.c0) THEN NULL ELSE {other} END"
+            )
+            return Piece(f"(SELECT {value} FROM ({sql}) AS x)", ph.BOOLEAN)
+        lefts, rights = [], []
+        for place, operand in enumerate(map(self.emit, node.operands)):
+            phys = shared(operand.phys, columns[place])
+            lefts.append(keyed(self.convert(operand, phys), phys))
+            column = f"x.c{place}"
+            rights.append(keyed(self.convert(Piece(column, columns[place]), phys), phys))
+        if rights != [f"x.c{place}" for place in range(len(rights))]:
+            sql = f"SELECT {', '.join(rights)} FROM ({sql}) AS x"
+        left = lefts[0] if len(lefts) == 1 else f"({', '.join(lefts)})"
         if node.kind == "in":
             return Piece(f"({left} IN ({sql}))", ph.BOOLEAN)
         return Piece(f"({left} {node.sign} {node.kind.upper()} ({sql}))", ph.BOOLEAN)
@@ -289,5 +338,6 @@ _EMIT: dict[type, Callable[[Any, Any], Piece]] = {
     Aggregate: _E.aggregate,
     WindowValue: _E.window,
     SeriesValue: _E.series,
+    GroupingValue: _E.grouping,
     SubqueryValue: _E.subquery,
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.sql.bound import Bound, Lazy
 from mfdb.sql.relational.emit_group import ExpressionEmitter
-from mfdb.sql.relational.physical import DTEXT, Phys, physical, together
+from mfdb.sql.relational.physical import BIGINT, DTEXT, Phys, physical, together
 from mfdb.sql.relational.pieces import Piece, keyed
 from mfdb.sql.relational.risk import is_risky
 from mfdb.sql.relational.tree import (
@@ -42,21 +42,47 @@ class QueryEmitter(ExpressionEmitter):
     def query(self, query: RelationalQuery) -> tuple[str, list[Phys]]:
         """Return the SQL of a query, whose columns are c0, c1 ..., and how they travel."""
         groups, self.groups = self.groups, {}
+        had_sets, self.has_sets = self.has_sets, False
         head = self._with(query.ctes)
         if isinstance(query.body, BoundCore):
-            sql, columns = self._core(query.body)
+            beside = [key for key in query.order_by if key.place is None] if query.ties else []
+            sql, columns = self._core(query.body, beside)
         elif isinstance(query.body, BoundValues):
             sql, columns = self._values(query.body)
         else:
             sql, columns = self._set(query.body)
         if query.order_by:
             sql += " ORDER BY " + ", ".join(self._sort(key, columns) for key in query.order_by)
-        self.groups = groups
+            if query.ties and query.limit is not None:
+                sql = self._tied(query, sql, columns)
+        self.groups, self.has_sets = groups, had_sets
+        if query.ties:
+            return head + sql, columns
         if query.limit is not None and (count := self._count(query.limit)) is not None:
             sql += f" LIMIT {count}"
         if query.offset is not None and (count := self._count(query.offset)) is not None:
             sql += f" OFFSET {count}"
         return head + sql, columns
+
+    def _tied(self, query: RelationalQuery, sql: str, columns: list[Phys]) -> str:
+        """Return the rows that OFFSET and FETCH let pass, and those equal to the last of them."""
+        assert query.limit is not None
+        passed = 0 if query.offset is None else self._count(query.offset) or 0
+        wanted = self._count(query.limit)
+        keys, beside = [], 0
+        for key in query.order_by:
+            if key.place is None:
+                column, beside = f"y.s{beside}", beside + 1
+            else:
+                column = keyed(f"y.c{key.place}", columns[key.place])
+            keys.append(column + _direction(key))
+        order = f"(ORDER BY {', '.join(keys)})"
+        test = f"z.n > {passed}"
+        if wanted is not None:
+            test += f" AND z.k <= {passed + wanted}" if wanted else " AND FALSE"
+        names = _names(len(columns))
+        counted = f"SELECT y.*, row_number() OVER {order} AS n, rank() OVER {order} AS k"
+        return f"SELECT {names} FROM ({counted} FROM ({sql}) AS y) AS z WHERE {test} ORDER BY z.n"
 
     def _count(self, bound: Bound) -> int | None:
         from mfdb.sql.compile import compile_expression
@@ -73,8 +99,7 @@ class QueryEmitter(ExpressionEmitter):
             piece = self.emit(key.expression)
             sql = keyed(piece.sql, piece.phys)
         del columns
-        direction = " DESC" if key.descending else " ASC"
-        return sql + direction + (" NULLS FIRST" if key.nulls_first else " NULLS LAST")
+        return sql + _direction(key)
 
     # ---- WITH
 
@@ -88,7 +113,8 @@ class QueryEmitter(ExpressionEmitter):
     def _named(self, cte: BoundCte) -> str:
         sql, columns = self.query(cte.query)
         self._ctes[cte.number] = columns
-        return f"q{cte.number}({_names(len(columns))}) AS ({sql})"
+        kept = {None: "", True: "MATERIALIZED ", False: "NOT MATERIALIZED "}[cte.materialised]
+        return f"q{cte.number}({_names(len(columns))}) AS {kept}({sql})"
 
     def _recursive(self, cte: BoundCte) -> str:
         body = cte.query.body
@@ -105,7 +131,7 @@ class QueryEmitter(ExpressionEmitter):
 
     # ---- SELECT
 
-    def _core(self, core: BoundCore) -> tuple[str, list[Phys]]:
+    def _core(self, core: BoundCore, beside: Sequence[SortKey] = ()) -> tuple[str, list[Phys]]:
         # The last of the sources is what DuckDB builds a hash table of.
         ordered = sorted(core.sources, key=self._rows, reverse=True)
         sources = ", ".join(self._source(source) for source in ordered)
@@ -115,6 +141,10 @@ class QueryEmitter(ExpressionEmitter):
         shown = [keyed(piece.sql, piece.phys) if core.distinct else piece.sql for piece in pieces]
         sql = "SELECT " + ("DISTINCT " if core.distinct else self._distinct_on(core))
         sql += ", ".join(f"{item} AS c{place}" for place, item in enumerate(shown))
+        for place, key in enumerate(beside):
+            assert key.expression is not None, "it names no item"
+            piece = self.emit(key.expression)
+            sql += f", {keyed(piece.sql, piece.phys)} AS s{place}"
         if sources:
             sql += f" FROM {sources}"
         sql += where + groups
@@ -129,16 +159,20 @@ class QueryEmitter(ExpressionEmitter):
         return f"DISTINCT ON ({', '.join(keyed(piece.sql, piece.phys) for piece in pieces)}) "
 
     def _groups(self, core: BoundCore) -> str:
-        if not core.group_by:
+        if not core.group_by and core.grouping_sets is None:
             return ""
         keys = []
         found = {}
-        for group in core.group_by:
+        for group in core.group_by or ():
             piece = self.emit(group)
             sql = keyed(piece.sql, piece.phys)
             keys.append(sql)
             found[shape(group)] = Piece(sql, piece.phys)
         self.groups = found
+        if core.grouping_sets is not None:
+            self.has_sets = True
+            sets = (f"({', '.join(keys[place] for place in one)})" for one in core.grouping_sets)
+            return f" GROUP BY GROUPING SETS ({', '.join(sets)})"
         return " GROUP BY " + ", ".join(keys)
 
     def _where(self, core: BoundCore) -> str:
@@ -174,9 +208,14 @@ class QueryEmitter(ExpressionEmitter):
             word = "LATERAL " if ref.lateral else ""
             return f"{word}({sql}) AS r{ref.relation}({_names(len(columns))})"
         if isinstance(ref, SeriesRef):
-            values = self.emit(ref.series)
+            values = self.listed(ref.series)
+            if ref.ordinality:
+                self.relations[ref.relation] = [values.phys, BIGINT]
+                numbers = f"range(1, len({values.sql}) + 1)"
+                given = f"unnest({values.sql}) AS c0, unnest({numbers}) AS c1"
+                return f"(SELECT {given}) AS r{ref.relation}(c0, c1)"
             self.relations[ref.relation] = [values.phys]
-            return f"(SELECT {values.sql} AS c0) AS r{ref.relation}(c0)"
+            return f"(SELECT unnest({values.sql}) AS c0) AS r{ref.relation}(c0)"
         if isinstance(ref, CteRef):
             self.relations[ref.relation] = self._ctes[ref.cte]
             return f"q{ref.cte} AS r{ref.relation}"
@@ -231,6 +270,11 @@ class QueryEmitter(ExpressionEmitter):
             return sql
         items = ", ".join(f"{value} AS c{place}" for place, value in enumerate(shown))
         return f"SELECT {items} FROM ({sql}) AS x"
+
+
+def _direction(key: SortKey) -> str:
+    direction = " DESC" if key.descending else " ASC"
+    return direction + (" NULLS FIRST" if key.nulls_first else " NULLS LAST")
 
 
 def mark(relation: int) -> str:

@@ -84,6 +84,7 @@ class QueryScope(RelationalScope):
         self.windows: dict[str, qu.Window] = {}
         self.windows_allowed = False
         self.window_seen = False
+        self.grouping_seen = False
         self.series_allowed = False
 
     def cte(self, name: str) -> CteShape | None:
@@ -203,7 +204,7 @@ class QueryScope(RelationalScope):
 
     def query_expression(self, node: Any) -> Bound:
         """Return a query inside an expression, bound."""
-        from mfdb.sql.relational.bind_query import bind_query_expression
+        from mfdb.sql.relational.bind_subquery import bind_query_expression
 
         bound: Bound = bind_query_expression(node, self)
         return bound
@@ -213,6 +214,13 @@ class QueryScope(RelationalScope):
         from mfdb.sql.relational.bind_window import bind_window
 
         return bind_window(node, self)
+
+    def group_expression(self, node: st.Call) -> Bound:
+        """Return `grouping(...)`, or an aggregate WITHIN GROUP, bound."""
+        from mfdb.sql.relational.bind_group import bind_grouping
+        from mfdb.sql.relational.bind_within import bind_within
+
+        return bind_within(node, self) if node.within else bind_grouping(node, self)
 
     def series_expression(self, node: st.Call) -> Bound:
         """Return a function that gives rows, bound; only items of a SELECT may hold one."""

@@ -24,12 +24,21 @@ class RelationField(Field, frozen=True, kw_only=True):
 
 
 class SubqueryValue(Bound, frozen=True, kw_only=True):
-    """A query as a value: its one row, whether it has rows, or a comparison with its rows."""
+    """A query as a value: its one row, whether it has rows, or a comparison with its rows.
 
-    kind: Literal["scalar", "exists", "in", "any", "all"]
+    Of a query that gives truths, whether some are true, or all of them, as OR and AND would say.
+    """
+
+    kind: Literal["scalar", "exists", "in", "any", "all", "some_true", "every_true"]
     query: RelationalQuery
-    operand: Bound | None = None
+    operands: tuple[Bound, ...] = ()
     sign: str = "="
+
+
+class GroupingValue(Bound, frozen=True, kw_only=True):
+    """`grouping(a, b)`: a bit for each operand, 1 where the row is not grouped by it."""
+
+    operands: tuple[Bound, ...]
 
 
 class SeriesValue(Bound, frozen=True, kw_only=True):
@@ -54,6 +63,7 @@ class FrameOf(msgspec.Struct, frozen=True):
     unit: str
     start: FrameEnd
     end: FrameEnd | None
+    exclude: str = ""
 
 
 class WindowValue(Bound, frozen=True, kw_only=True):
@@ -90,10 +100,11 @@ class CteRef(msgspec.Struct, frozen=True):
 
 
 class SeriesRef(msgspec.Struct, frozen=True):
-    """A function that gives rows, in FROM."""
+    """A function that gives rows, in FROM; with ordinality a second column numbers them."""
 
     relation: int
     series: SeriesValue
+    ordinality: bool = False
 
 
 class JoinRef(msgspec.Struct, frozen=True):
@@ -109,14 +120,18 @@ Ref = TableRef | QueryRef | CteRef | SeriesRef | JoinRef
 
 
 class BoundCore(msgspec.Struct, frozen=True, kw_only=True):
-    """A SELECT; `group_by` None means that rows are not grouped."""
+    """A SELECT; `group_by` None means that rows are not grouped.
+
+    `grouping_sets` are places in `group_by`, None where rows are grouped in one way only.
+    """
 
     items: tuple[Bound, ...]
-    distinct: bool
+    distinct: bool = False
     sources: tuple[Ref, ...]
-    where: Bound | None
-    group_by: tuple[Bound, ...] | None
-    having: Bound | None
+    where: Bound | None = None
+    group_by: tuple[Bound, ...] | None = None
+    grouping_sets: tuple[tuple[int, ...], ...] | None = None
+    having: Bound | None = None
     distinct_on: tuple[Bound, ...] = ()
 
 
@@ -147,6 +162,7 @@ class BoundCte(msgspec.Struct, frozen=True):
     number: int
     query: RelationalQuery
     recursive: bool
+    materialised: bool | None = None
 
 
 class SortKey(msgspec.Struct, frozen=True):
@@ -159,7 +175,7 @@ class SortKey(msgspec.Struct, frozen=True):
 
 
 class RelationalQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything that gives rows."""
+    """Anything that gives rows; `ties` keeps those equal to the last that `limit` lets pass."""
 
     outputs: tuple[Output, ...]
     body: BoundCore | BoundValues | BoundSet
@@ -167,6 +183,7 @@ class RelationalQuery(msgspec.Struct, frozen=True, kw_only=True):
     order_by: tuple[SortKey, ...] = ()
     limit: Bound | None = None
     offset: Bound | None = None
+    ties: bool = False
 
 
 class BoundRelational(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +197,18 @@ class BoundRelational(msgspec.Struct, frozen=True, kw_only=True):
     def outputs(self) -> tuple[Output, ...]:
         """The columns of the answer."""
         return self.query.outputs
+
+
+def columns_as_fields(
+    outputs: tuple[Output, ...], relation: int, position: int
+) -> tuple[RelationField, ...]:
+    """Return the columns of a query in FROM."""
+    return tuple(
+        RelationField(
+            type=output.type, position=position, index=place, name=output.name, relation=relation
+        )
+        for place, output in enumerate(outputs)
+    )
 
 
 def fields_of(node: Any) -> Iterator[RelationField]:

@@ -81,4 +81,4 @@ def test_words_of_our_own_statements_stay_names(word: str) -> None:
 
 def test_the_automaton_is_small_enough_to_load_at_once() -> None:
     assert len(automaton().defaults) < 2_500
-    assert TABLES.stat().st_size < 650_000  # states are decoded one by one, as they are needed
+    assert TABLES.stat().st_size < 350_000  # states are decoded one by one, as they are needed
