@@ -196,6 +196,31 @@ def admit(changeset: Changeset, known: Knowledge) -> Accepted | Parked:
     return accepted
 
 
+def as_named(changeset: Changeset, known: Knowledge) -> Knowledge:
+    """Return what was known while the manifest that a changeset names was the newest.
+
+    By that a provider judges what others took when it was fresh. Had each the right to refuse what
+    a later manifest revokes, replicas would never be equal again: who took it first owes its bytes.
+    Whether it counts for readers is decided by all manifests, as ever.
+    """
+    named = known.manifest_of(changeset.header.manifest)
+    if named is None or named.number == known.manifests[-1].number:
+        return known
+    until = tuple(one for one in known.manifests if one.number <= named.number)
+    return msgspec.structs.replace(known, manifests=until)
+
+
+def check_frontier(changeset: Changeset, known: Knowledge) -> None:
+    """Return quietly unless a later manifest than the one it names leaves a changeset out.
+
+    Raises:
+        AccessDenied: its signer's rights were revoked before it was known.
+    """
+    named = known.manifest_of(changeset.header.manifest)
+    if named is not None:
+        _outside_frontier(changeset, named, known)
+
+
 def check_fresh(
     accepted: Accepted,
     known: Knowledge,

@@ -7,7 +7,7 @@ Providers, readers, feeds and exports all judge by it (DESIGN 5). A column is se
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -35,6 +35,9 @@ from mfdb.rules.clauses import (
 )
 from mfdb.rules.evidence import subject_of
 from mfdb.rules.signing import check_network, check_signature, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT = 2
 FORMATS = (1, 2)
@@ -353,6 +356,14 @@ def check_successor(current: Manifest, successor: Manifest) -> None:
         raise BadProof("the manifest does not follow the one that is in force")
     if successor.number != current.number + 1 or successor.acl_epoch < current.acl_epoch:
         raise BadProof("manifest numbers grow by one and access epochs never go back")
+
+
+def certifying_quorum(chain: Iterable[SignedManifest]) -> int:
+    """Return how many replicas must have certified a segment: the least that ever had to.
+
+    A certificate holds for ever: whoever asks for more signatures from now on keeps what he has.
+    """
+    return min(signed.manifest.profile.write_quorum for signed in chain)
 
 
 def _check_schema(manifest: Manifest) -> None:

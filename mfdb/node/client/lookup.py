@@ -13,6 +13,7 @@ from mfdb.kernel.errors import MfdbError, PeerUnreachable, ProtocolViolation, Un
 from mfdb.kernel.ids import DatasetId, Hash
 from mfdb.node.answers import DatasetState
 from mfdb.node.whereabouts import Whereabouts, check_on_chain, verify_state, whole_state
+from mfdb.rules.manifest import certifying_quorum
 from mfdb.rules.placement import Placement
 from replication.segment import verify_sealed
 
@@ -124,7 +125,7 @@ class Lookup:
         certifiers = sorted(found.placement.certifiers)
         records = [await self._context.directory.record(r) for r in certifiers]
         signers = {record.signer for record in records}
-        quorum = found.manifest.profile.write_quorum
+        quorum = certifying_quorum(found.manifests)
         try:
             verify_sealed(bundle, self._context.network, signers, quorum)
         except ProtocolViolation as error:

@@ -82,6 +82,7 @@ class NodeRemote:
         self._on_close = on_close
         self._pipes = Pipes(context)
         self._pushing: set[Push] = set()
+        self._doubted: set[DatasetId] = set()
 
     @property
     def network(self) -> Network:
@@ -277,14 +278,32 @@ class NodeRemote:
             QuorumNotReached: not in time; it is pushed on in the background.
             AccessDenied, StaleWrite: every replica refused it.
         """
-        found = await self._lookup.get(dataset)
+        found = await self._whereabouts(dataset)
         push = Push(self._context, self._pipes, found, changeset, entry)
         self._pushing.add(push)
         push.over.add_done_callback(lambda over: self._pushed(dataset, push, over))
         push.start()
-        outcome = await push.outcome()
+        try:
+            outcome = await push.outcome()
+        except MfdbError:
+            if push.was_refused:
+                self._doubted.add(dataset)
+            raise
         self._syncing.mending.saw(dataset, changeset.header.hlc)
         return outcome
+
+    async def _whereabouts(self, dataset: DatasetId) -> Whereabouts:
+        """Return where to write; asked for anew once somebody there refused a write.
+
+        Who only writes learns of no move otherwise: those who left refuse, and no quorum is left.
+        """
+        if dataset in self._doubted:
+            self._doubted.discard(dataset)
+            try:
+                return await self._lookup.look(dataset)
+            except MfdbError as error:
+                log.info("not looked up again dataset=0x%s %s", dataset.hex(), error)
+        return await self._lookup.get(dataset)
 
     def _pushed(self, dataset: DatasetId, push: Push, over: asyncio.Future[None]) -> None:
         self._pushing.discard(push)

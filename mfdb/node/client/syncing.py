@@ -29,6 +29,7 @@ from mfdb.node.client.mending import Mending
 from mfdb.node.client.shards import get_shards
 from mfdb.node.requests import Follow, GetKeys, ReadLog
 from mfdb.rules.changeset import open_changeset
+from mfdb.rules.manifest import certifying_quorum
 from replication.segment import read_segment, verify_sealed
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Syncing:
         certifiers = sorted(found.placement.certifiers)
         records = [await self._context.directory.record(r) for r in certifiers]
         signers = {record.signer for record in records}
-        quorum = found.manifest.profile.write_quorum
+        quorum = certifying_quorum(found.manifests)
         verify_sealed(bundle, self._context.network, signers, quorum)
 
     async def _keys(

@@ -78,6 +78,11 @@ class Push:
             deadline_s=now_s + self._context.settings.write_deadline_s,
         )
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether somebody whom it was sent to will not have it, because he keeps nothing, say."""
+        return bool(self._write.refused)
+
     async def outcome(self) -> WriteOutcome:
         """Return the receipts, once a write quorum has given them.
 

@@ -17,6 +17,7 @@ from mfdb.node.provider import hot_index, shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.requests import PutSealed, PutShard
 from mfdb.rules.evidence import StoreReceipt, check_signer
+from mfdb.rules.manifest import certifying_quorum
 from mfdb.rules.units import unit_count
 from replication.seal import may_release
 from replication.segment import (
@@ -171,11 +172,12 @@ class Bundles:
 
     async def _verify(self, dataset: DatasetId, bundle: SealedSegment) -> None:
         with self._context.store.snapshot() as view:
-            manifest = shelf.manifest(view, dataset)
-        if bundle.certificate.subject != manifest.subject:
+            subject = shelf.manifest(view, dataset).subject
+            quorum = certifying_quorum(shelf.manifests(view, dataset))
+        if bundle.certificate.subject != subject:
             raise BadProof("the segment is of another dataset")
         signers = await self.replica_signers(dataset)
-        verify_sealed(bundle, self._context.network, signers, manifest.profile.write_quorum)
+        verify_sealed(bundle, self._context.network, signers, quorum)
 
     async def _shard_signers(self, dataset: DatasetId) -> Mapping[AgreementId, Address]:
         placement = self._context.placement(dataset)

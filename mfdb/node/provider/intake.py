@@ -11,7 +11,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from mfdb.dataset.acceptance import Accepted, Knowledge, check_fresh, judge
+from mfdb.dataset.acceptance import (
+    Accepted,
+    Knowledge,
+    as_named,
+    check_fresh,
+    check_frontier,
+    judge,
+)
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import (
     AccessDenied,
@@ -195,11 +202,13 @@ class Intake:
         dataset, id_ = taking.entry.dataset, taking.entry.changeset
         receipt = shelf.receipt_of(transaction, dataset, id_, self._context.me)
         promised = receipt or self._acknowledger.waiting(dataset, id_)
-        if promised is not None:
-            _mend(transaction, taking)
-            return promised
         standing = self._standings.of(transaction, dataset)
         known = standing.knowledge(transaction, dataset)
+        if promised is not None:
+            _mend(transaction, taking)
+            if fresh:  # kept it is, as promised, but it would not count for anybody
+                check_frontier(taking.changeset, known)
+            return promised
         accepted = self._judge(transaction, taking.changeset, known, fresh=fresh)
         self.soundness.note(id_, taking.data)
         made = standing.agreement
@@ -232,6 +241,7 @@ class Intake:
         self, transaction: Transaction, changeset: Changeset, known: Knowledge, *, fresh: bool
     ) -> Accepted:
         dataset, now_s = changeset.header.dataset, self._context.clock.now_s()
+        known = known if fresh else as_named(changeset, known)
         verdict = judge(changeset, known, network=self._context.network.id, now_s=now_s)
         if not isinstance(verdict, Accepted):
             raise ReplicaBehind(

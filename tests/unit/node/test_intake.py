@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from mfdb.dataset.outcome import Incoming
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import (
     AccessDenied,
@@ -17,13 +18,13 @@ from mfdb.kernel.errors import (
     StoreFull,
     ValueTooLarge,
 )
-from mfdb.kernel.ids import ZERO_HASH, AgreementId
+from mfdb.kernel.ids import ZERO_HASH, AgreementId, Hash
 from mfdb.node.provider import intake as room
 from mfdb.node.provider import shelf
-from mfdb.node.requests import PutChangeset, PutReceipts, Shred
+from mfdb.node.requests import PutChangeset, PutManifest, PutReceipts, Shred
 from mfdb.rules import receipt as receipt_room
 from mfdb.rules.evidence import check_signer
-from mfdb.rules.manifest import Action, Grantee
+from mfdb.rules.manifest import Action, Grantee, Revocation
 from mfdb.rules.receipt import (
     Promised,
     acknowledge,
@@ -31,7 +32,7 @@ from mfdb.rules.receipt import (
     check_write_receipt,
     sign_batch,
 )
-from tests.fixtures.datasets import OWNER_ALL, grant
+from tests.fixtures.datasets import OWNER_ALL, grant, signed
 from tests.fixtures.node_town import Town, in_town, mailbox_town, writer_of
 
 if TYPE_CHECKING:
@@ -147,6 +148,57 @@ async def test_a_grant_that_has_expired_is_no_grant_for_a_new_write(town: Town) 
     stand = town.stands[1]
     data = encode(in_time.changeset)
     await stand.intake.take(in_time.changeset, data, in_time.entry, fresh=False)
+
+
+@in_town
+async def test_what_a_revocation_leaves_out_is_kept_by_all_and_acknowledged_by_none(
+    town: Town,
+) -> None:
+    """It came to one replica in time and to no quorum: were it not kept by all, none were equal."""
+    await town.open(6)
+    bob, alice = town.person("bob"), town.person("alice")
+    inserting = grant(Grantee.IDENTITY, int(Action.INSERT), alice.address)
+    before = town.mailbox(bob, grants=(OWNER_ALL, inserting))
+    await town.place(before, bob)
+    dataset = before.manifest.dataset
+    alice.replica.add_manifests([before])
+    told, late = alice.write(dataset, "in time"), alice.write(dataset, "too late for most")
+    first, other = town.stands[0], town.stands[1]
+    for stand in (first, other):
+        await stand.take(told)
+    receipt = await first.take(late)
+    after = signed(
+        msgspec.structs.replace(
+            before.manifest,
+            number=1,
+            previous=before.manifest.hash,
+            acl_epoch=1,
+            grants=(OWNER_ALL,),
+            revocations=(Revocation(alice.address, (Hash(told.changeset.id),)),),
+        ),
+        bob.keys,
+    )
+    for stand in town.stands:
+        await stand.duties.on_put_manifest(PutManifest(signed=after))
+    for stand in (first, other):
+        with pytest.raises(AccessDenied, match="revoked"):
+            await stand.take(late)
+        await stand.take(told)  # inside the frontier, it is acknowledged again
+    await other.healing.look()
+    with other.store.snapshot() as view:
+        assert shelf.changeset_data(view, dataset, late.changeset.id) is not None
+        assert kept_receipts(town, view, late)[-1].batch.provider in (first.me, other.me)
+    for stand in (first, other):
+        with pytest.raises(AccessDenied, match="revoked"):
+            await stand.take(late)
+    assert receipt.ack.changeset == late.changeset.id
+    bob.replica.add_manifests([before, after])
+    items = [Incoming(changeset=one.changeset, entry=one.entry) for one in (told, late)]
+    bob.replica.apply(dataset, items)
+    with bob.replica.reading() as reading:
+        rows = [row.values for row in reading.rows(reading.known(dataset))]
+    assert len(rows) == 1
+    assert "in time" in rows[0]
 
 
 @in_town

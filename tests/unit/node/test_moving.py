@@ -9,7 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from mfdb.chain.port import CaseStatus, OpenCase, Unstake
-from mfdb.kernel.errors import AccessDenied, DeadlineExceeded, NoProviders, StoreFull
+from mfdb.kernel.errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    NoProviders,
+    QuorumNotReached,
+    StoreFull,
+)
 from mfdb.kernel.ids import Wei
 from mfdb.node.answers import SealedReport, SealReport, Signed
 from mfdb.node.client import moving
@@ -111,6 +117,39 @@ async def test_rows_are_readable_and_writable_while_a_provider_leaves(town: Town
     draft = bob.write(dataset, "message 7")
     await remote.write(dataset, draft.changeset, draft.entry)
     replicas, _ = await placed(remote, dataset)
+    assert await letters(town, dataset, replicas) == [*ALL, "message 7"]
+
+
+@in_town
+async def test_what_fewer_replicas_certified_is_read_after_more_must(town: Town) -> None:
+    bob, dataset, remote = await moving_town(town, 8)
+    with town.stands[0].store.snapshot() as view:
+        (bundle,) = shelf.segments(view, dataset)
+    bare = replace(bundle, signatures=bundle.signatures[:2])  # as when one of three was away
+    for stand in town.stands[:6]:
+        await stand.committer.submit(
+            lambda transaction: shelf.put_segment(transaction, dataset, bare)
+        )
+    await recode(town, bob, remote, dataset, Profile(replicas=4, write_quorum=3))
+    replicas, _ = await placed(remote, dataset)
+    assert await letters(town, dataset, replicas) == ALL
+
+
+@in_town
+async def test_who_only_writes_finds_the_dataset_again_after_it_was_moved(town: Town) -> None:
+    _, dataset, remote = await moving_town(town, 8)
+    alice = town.person("alice")
+    writing = await alice.remote()
+    found = await writing._lookup.look(dataset, [stand.me for stand in town.stands[:6]])
+    alice.replica.add_manifests(found.manifests)
+    leaving = frozenset(stand.me for stand in town.stands[:2])
+    await remote.move(dataset, Change(profile=Profile(), leaving=leaving))
+    draft = alice.write(dataset, "message 7")
+    with pytest.raises(QuorumNotReached):
+        await writing.write(dataset, draft.changeset, draft.entry)
+    outcome = await writing.write(dataset, draft.changeset, draft.entry)
+    replicas, _ = await placed(remote, dataset)
+    assert {receipt.batch.provider for receipt in outcome.receipts} <= set(replicas)
     assert await letters(town, dataset, replicas) == [*ALL, "message 7"]
 
 
