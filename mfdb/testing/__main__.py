@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the seeds asked for; return 0 only if every checker held in all of them."""
     asked = _parser().parse_args(arguments)
-    options = Options(steps=asked.steps, plant=asked.plant)
+    options = Options(steps=asked.steps, plant=asked.plant, wide=asked.wide)
     reports = []
     with contextlib.closing(_reports(asked, options)) as running:
         for report in running:
@@ -65,8 +65,9 @@ def _reports(asked: argparse.Namespace, options: Options) -> Generator[Report, N
 def _note(regressions: Path, seed: int, options: Options) -> None:
     """Let a seed that failed be run with every test from now on."""
     steps = "" if options.steps == Options().steps else f" {options.steps}"
+    wide = " wide" if options.wide else ""
     with regressions.open("a", encoding="utf-8") as file:
-        file.write(f"{seed}{steps}\n")
+        file.write(f"{seed}{steps}{wide}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds")
     parser.add_argument("--first", type=int, default=0, metavar="S", help="the first seed")
     parser.add_argument("--steps", type=int, default=Options().steps, help="length of a schedule")
+    parser.add_argument("--wide", action="store_true",
+                        help="let people's disks, rules or places change in all seeds")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
                         help="how many processes (default: one for each core)")  # fmt: skip
     parser.add_argument("--regressions", type=Path, metavar="FILE",
@@ -91,6 +94,7 @@ def replay(report: Report, options: Options) -> str:
     command = f"python -m mfdb.testing --seeds 1 --first {report.seed}"
     if options.steps != Options().steps:
         command += f" --steps {options.steps}"
+    command += " --wide" if options.wide else ""
     return command + (f" --plant {options.plant}" if options.plant else "")
 
 

@@ -25,6 +25,7 @@ from mfdb.rules.receipt import check_write_receipt
 from mfdb.testing.memory_store import MemorySnapshot
 from mfdb.testing.sim_chain_state import SUPPLY
 from mfdb.testing.workload import SECRET, rows_of
+from replication.moving import is_other_code, to_recode
 from replication.segment import is_shard, stored_shards
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Scene:
     """Whose disk lost acknowledged bytes, or who lies: W - 1 at most; the court may convict it."""
     gone: Set[Address] = frozenset()
     """Who left with all that it held and will not come back."""
+    moves: bool = False
+    """Whether the owner brings the dataset to other providers, or into another code."""
     clock_error_s: float = 0.0
     """How far a provider's clock may be ahead."""
 
@@ -94,6 +97,16 @@ class Scene:
         network = self.chain.network
         found = [shelf.placement(view, self.dataset, network) for _, view in self.keepers()]
         return max(found, key=lambda placement: placement.number)
+
+    def agreements_of(self, provider: Address) -> frozenset[AgreementId]:
+        """Return every agreement that was ever placed of a provider."""
+        return frozenset(
+            made.agreement.id
+            for _, view in self.keepers()
+            for signed in shelf.placements(view, self.dataset)
+            for made in signed.entry.agreements
+            if made.agreement.provider == provider
+        )
 
     def bundles(self) -> dict[SegmentId, list[SealedSegment]]:
         """Return every bundle on any disk, by segment."""
@@ -183,7 +196,11 @@ class Checkers:
             gone = [id_ for id_ in taken if view.get(b"X" + scene.dataset + id_) is None]
             if not gone:
                 continue
-            if not self._promised(view).issuperset(gone):
+            promised = self._promised(view)
+            if self.scene.moves:  # it may be released from a segment before it hears of the next
+                others = (self._promised(other) for _, other in scene.keepers())
+                promised = promised.union(*others)
+            if not promised.issuperset(gone):
                 raise CheckFailed(
                     1,
                     f"{machine.name} released {len(gone)} changesets, some of which are in no "
@@ -224,6 +241,8 @@ class Checkers:
     def _secret(self) -> None:
         promises = self.scene.promises
         demand(2, not promises.leaks, lambda: "; ".join(promises.leaks))
+        intruded = not self.scene.damaged and promises.intrusions  # a lost disk may lose rules too
+        demand(2, not intruded, lambda: "; ".join(promises.intrusions))
         for machine, view in self.scene.disks():
             for key, value in view.scan(b""):
                 if SECRET in value or SECRET in key:
@@ -273,7 +292,7 @@ class Checkers:
         demand(4, not wrong, lambda: f"events do not explain the balance of 0x{wrong[0].hex()}")
 
     def _cheques_grow(self, machine: Machine) -> None:
-        if machine.address in self.scene.damaged:
+        if machine.address in self.scene.damaged or machine.lost_commits:
             return
         view = MemorySnapshot(machine.disk.state)
         for prefix in (b"Q", b"q"):
@@ -313,15 +332,15 @@ class Checkers:
         givers = {receipt.batch.provider for receipt in promise.receipts}
         demand(
             6,
-            len(givers & set(placement.replica_set)) >= quorum,
+            len(givers & placement.certifiers) >= quorum,
             lambda: f"a write was acknowledged by {len(givers)} replicas of {quorum}",
         )
         for receipt in promise.receipts:
             self._check_batch(receipt)
-            due = placement.agreement_of(receipt.batch.provider)
+            due = scene.agreements_of(receipt.batch.provider)
             demand(
                 6,
-                receipt.ack.agreement == due
+                receipt.ack.agreement in due
                 and ChangesetId(receipt.ack.changeset) == promise.changeset,
                 lambda: "a receipt names another agreement or changeset",
             )
@@ -349,6 +368,7 @@ class Checkers:
         return [
             *(f"{person.machine.name}'s outbox is not empty"
               for person in people if person.unsent),
+            *_undecided(scene),
             *_unequal(scene),
             *_unspread(scene),
             *_unread(scene),
@@ -398,9 +418,9 @@ def _holds(view: View, dataset: DatasetId, id_: ChangesetId) -> bool:
 
 
 def _write_quorum(scene: Scene) -> int:
-    return next(
-        shelf.manifest(view, scene.dataset).profile.write_quorum for _, view in scene.keepers()
-    )
+    """Return the least that any write was acknowledged by."""
+    rules = next(shelf.manifests(view, scene.dataset) for _, view in scene.keepers())
+    return min(signed.manifest.profile.write_quorum for signed in rules)
 
 
 def _signers(scene: Scene, placement: Placement) -> dict[AgreementId, Address]:
@@ -443,6 +463,22 @@ def _verdicts(scene: Scene) -> Iterator[tuple[Address, CaseStatus]]:
 # ---- what is missing after healing
 
 
+def _undecided(scene: Scene) -> Iterable[str]:
+    """What the owner has decided is done, and everybody who keeps the dataset has his rules."""
+    decisions = scene.owner.decisions
+    if decisions is None:
+        return
+    yield from (f"bob is not done: {what}" for what in decisions.open)
+    placed = scene.placement().providers
+    rules = {
+        m.name: shelf.manifest(view, scene.dataset).hash.hex()[:8]
+        for m, view in scene.keepers()
+        if m.address in placed
+    }
+    if len(set(rules.values())) > 1:
+        yield f"rules: {rules}"
+
+
 def _unequal(scene: Scene) -> Iterable[str]:
     """Every replica knows every changeset, holds the same unsealed, and the same rules."""
     replicas = set(scene.placement().replica_set) - scene.gone
@@ -462,7 +498,11 @@ def _unequal(scene: Scene) -> Iterable[str]:
     if len(set(numbers.values())) > 1:
         yield f"placement entries: {numbers}"
     for name, keys in taken.items():
-        acknowledged = {b"N" + scene.dataset + id_ for id_ in scene.promises.writes}
+        acknowledged = {
+            b"N" + scene.dataset + id_
+            for id_, promise in scene.promises.writes.items()
+            if scene.promises.is_due(promise)
+        }
         sealed = {b"N" + scene.dataset + id_ for id_ in _listed(scene)}
         if acknowledged - set(keys) - sealed:
             yield f"{name} lacks acknowledged changesets"
@@ -475,7 +515,12 @@ def _listed(scene: Scene) -> frozenset[ChangesetId]:
 def _unspread(scene: Scene) -> Iterable[str]:
     """Every segment has all n shards, at those who are placed and promised them."""
     placement = scene.placement()
-    for segment, bundles in scene.bundles().items():
+    found = scene.bundles()
+    covered = _covered(scene, [bundles[0] for bundles in found.values()])
+    for segment, bundles in found.items():
+        if segment in covered:
+            yield f"segment {segment.hex()[:8]} is kept though others have taken its place"
+            continue
         there = _shards_on_disk(scene, bundles[0])
         lacking = [
             slot
@@ -495,6 +540,15 @@ def _unspread(scene: Scene) -> Iterable[str]:
                 yield f"{machine.name} lacks store receipts of segment {segment.hex()[:8]}"
 
 
+def _covered(scene: Scene, bundles: Sequence[SealedSegment]) -> frozenset[SegmentId]:
+    """Return the segments of another code than the profile's all of which is in one of that."""
+    rules = [shelf.manifest(view, scene.dataset) for _, view in scene.keepers()]
+    profile = max(rules, key=lambda manifest: manifest.number).profile
+    others = [bundle for bundle in bundles if is_other_code(bundle, profile.k, profile.n)]
+    left = to_recode(bundles, profile.k, profile.n)
+    return frozenset(one.certificate.segment for one in others if one not in left)
+
+
 def _unread(scene: Scene) -> Iterable[str]:
     """Bob's application has heard of every acknowledged row."""
     due = scene.promises.acknowledged_rows()
@@ -508,12 +562,19 @@ def _unread(scene: Scene) -> Iterable[str]:
         yield "Bob's replica shows deleted rows"
 
 
+def _owes(scene: Scene, provider: Address, segment: SegmentId, slot: int) -> bool:
+    """Return whether a shard of a segment is still placed on a provider."""
+    return segment in scene.bundles() and scene.placement().shards.get(slot) == provider
+
+
 def _unrepaired(scene: Scene) -> Iterable[str]:
     """Who lost a shard that is promised was convicted, and the owner was paid for it."""
     guilty = {who for who, status in _verdicts(scene) if status is CaseStatus.GUILTY}
     paid = [s.event for s in scene.chain.seen(0) if isinstance(s.event, CompensationPaid)]
     for provider, (segment, slot) in scene.lost.items():
         if provider not in guilty:
+            if scene.moves and not _owes(scene, provider, segment, slot):
+                continue  # its owner moved on before anybody asked
             yield f"0x{provider.hex()[:8]} lost shard {slot} of {segment.hex()[:8]} unpunished"
         elif not any(p.owner == scene.owner.machine.address and p.to_owner > 0 for p in paid):
             yield "the owner was not paid"

@@ -21,6 +21,7 @@ from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import MFT, Wei
 from mfdb.node.settings import ClientSettings, NodeSettings, ProviderSettings
 from mfdb.testing.checkers import Checkers, CheckFailed, Scene, check_reader
+from mfdb.testing.decisions import Decisions
 from mfdb.testing.memory_transport import MemoryNetwork
 from mfdb.testing.sim_chain import REORG_S, SimChainWorld
 from mfdb.testing.sim_clock import SeededEntropy, SimClock
@@ -36,6 +37,7 @@ from mfdb.testing.simulator_machine import (
 from mfdb.testing.simulator_plants import planted
 from mfdb.testing.simulator_schedule import Schedule
 from mfdb.testing.simulator_trace import Trace
+from mfdb.testing.simulator_wide import Wide, wide_of
 from mfdb.testing.virtual_loop import VirtualLoop
 from mfdb.testing.workload import Owner, Promises, Writer, mailbox, rows_of
 from replication import reconcile
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from mfdb.testing.simulator_machine import Machine
 
 PROVIDERS = 7
+SPARES_FOR_MOVES = 2
 EPOCH_S = 30
 ANSWER_WINDOW_S = 100
 """Longer than any outage that a schedule brings about (DESIGN 13, rule 5)."""
@@ -65,6 +68,8 @@ class Options:
     """How hard a run is."""
 
     steps: int = 30
+    wide: bool = False
+    """Whether a seed has something of `simulator_wide` besides."""
     plant: str | None = None
     """A bug to plant, for the test of the checkers themselves; see `simulator_plants`."""
 
@@ -88,6 +93,7 @@ class Simulation:
         self.seed = seed
         self.options = options or Options()
         self.random = random.Random(f"mfdb simulation {seed}")
+        self.wide = wide_of(seed) if self.options.wide else frozenset[Wide]()
 
     def run(self) -> Report:
         """Run to the end, or to the first thing that does not hold."""
@@ -151,13 +157,17 @@ class Simulation:
         self.lost: dict[Address, tuple[SegmentId, int]] = {}
         self.damaged: set[Address] = set()
         self.gone: set[Address] = set()
-        self.providers = [self._provider(number) for number in range(PROVIDERS)]
-        self._providers_ever = PROVIDERS
+        self._providers_ever = PROVIDERS + SPARES_FOR_MOVES * (Wide.MOVES in self.wide)
+        self.providers = [self._provider(number) for number in range(self._providers_ever)]
         self.owner = Owner(self._client("bob"), self.promises, self.trace)
         self.writers = [
             Writer(self._client(name), self.owner.machine.address, self.promises, self.trace)
             for name in ("alice", "carol")
         ]
+        if self.wide & {Wide.RULES, Wide.MOVES}:
+            self.owner.decisions = Decisions(self.owner, self.promises, self.trace)
+        for writer in self.writers:
+            writer.rules_change = Wide.RULES in self.wide
         self.checkers = Checkers(self._scene())
 
     def _provider_settings(self) -> ProviderSettings:
@@ -188,6 +198,7 @@ class Simulation:
             lost=self.lost,
             damaged=self.damaged,
             gone=self.gone,
+            moves=Wide.MOVES in self.wide,
             clock_error_s=PROVIDER_JUMP_S,
         )
 
@@ -223,7 +234,8 @@ class Simulation:
         for machine in self.machines():
             self._fund(machine)
         await asyncio.gather(*(machine.start() for machine in self.providers))
-        self.manifest = mailbox(self.owner.machine.keys, self.world.chain.network.id)
+        writers = [writer.machine.address for writer in self.writers if writer.rules_change]
+        self.manifest = mailbox(self.owner.machine.keys, self.world.chain.network.id, writers)
         await self.owner.machine.start()
         await self.owner.machine.spawn("publishes", self.owner.publish(self.manifest))
         self.owner.begin(self.manifest)
@@ -292,11 +304,6 @@ class Simulation:
             await asyncio.sleep(1.0)
         self.trace.add(f"bob restored {len(rows)} rows on an empty machine")
         check_reader(self.checkers.scene, rows, due=due, deleted=deleted)
-        self.owner.begin(self.manifest)
-
-    async def start_owner(self) -> None:
-        """Start Bob's own machine again."""
-        await self.owner.machine.start()
         self.owner.begin(self.manifest)
 
 

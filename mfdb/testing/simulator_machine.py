@@ -150,6 +150,8 @@ class Machine:
         self.clock = SimClock(world.loop, skew_s=skew_s)
         self.life = Life(f"{name}#0", is_over=True)
         self.down_since_s = 0.0
+        self.lost_commits = 0
+        """What its disk had acknowledged and a crash has lost."""
         self.slow_s = 0.0
         """How much longer than usual a commit takes."""
         self.liar: Liar | None = None
@@ -214,6 +216,7 @@ class Machine:
         """
         self.life.is_over = True
         self.down_since_s = self._world.loop.time()
+        self.lost_commits += max(0, self.disk.unsynced - surviving)
         self.disk.crash(surviving=surviving)
         self._world.network.kill(self.key, power_loss=power_loss)
         for task in self._running():

@@ -15,6 +15,7 @@ from mfdb.kernel.errors import MfdbError
 from mfdb.node.provider import shelf
 from mfdb.testing.memory_store import MemorySnapshot
 from mfdb.testing.simulator_faults import Faults
+from mfdb.testing.simulator_wide import Wide, Widening, start_person
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +39,7 @@ class Schedule:
         self._random = simulation.random
         self._trace = simulation.trace
         self.faults = Faults(simulation)
+        self._widening = Widening(simulation)
         self._steps: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (30, self._write),
             (4, self._delete),
@@ -51,6 +53,7 @@ class Schedule:
             (2, self._join),
             (2, self._leave),
             *self.faults.steps,
+            *self._widening.steps,
         ]
 
     def _now_s(self) -> float:
@@ -70,6 +73,7 @@ class Schedule:
             if not machine.is_up and self._now_s() > machine.down_since_s + OUTAGE_S - 15:
                 self._start(machine)
         self.faults.end_overdue()
+        await self._widening.start_people()
 
     # ---- work
 
@@ -145,14 +149,13 @@ class Schedule:
         self._trace.add(f"{writer.machine.name} is killed and starts again")
         if writer.machine.is_up:
             writer.machine.kill()
-        await writer.machine.start()
-        writer.begin()
+        await start_person(self._simulation, writer)
 
     async def _restart_owner(self) -> None:
         self._trace.add("bob is killed and starts again")
         if self._simulation.owner.machine.is_up:
             self._simulation.owner.machine.kill()
-        await self._simulation.start_owner()
+        await start_person(self._simulation, self._simulation.owner)
 
     # ---- churn
 
@@ -165,8 +168,8 @@ class Schedule:
 
     async def _leave(self) -> None:
         """A provider that keeps nothing for anybody is never seen again; one spare stays."""
-        if self._simulation.lost or self._simulation.damaged:
-            return  # a spare may be about to take over
+        if self._simulation.lost or self._simulation.damaged or Wide.MOVES in self._simulation.wide:
+            return  # a spare may be about to take over, or to be moved onto
         placed = self._simulation.checkers.scene.placement().providers
         spare = [m for m in self._simulation.providers if m.address not in placed]
         if len(spare) > 1:
@@ -188,7 +191,15 @@ class Schedule:
         if not whole:
             return
         segment = whole[0].certificate.segment
-        holding = [(m, slot) for m in simulation.providers for slot in _slots(m, segment)]
+        shards = simulation.checkers.scene.placement().shards
+        holding = [
+            (m, slot)
+            for m in simulation.providers
+            for slot in _slots(m, segment)
+            if shards.get(slot) == m.address
+        ]
+        if not holding:
+            return
         machine, slot = self._random.choice(holding)
         key = shelf.shard_key(segment, slot)
         if self._random.random() < 0.3:
@@ -226,13 +237,15 @@ class Schedule:
         self._trace.add("all faults stop")
         self.faults.end()
         simulation = self._simulation
-        placed = simulation.checkers.scene.placement().providers
-        spares = sum(machine.address not in placed for machine in simulation.providers)
-        for _ in range(len(simulation.damaged | simulation.lost.keys()) + 1 - spares):
+        needed = len(simulation.damaged | simulation.lost.keys() | self._widening.draining) + 1
+        engaged = simulation.checkers.scene.placement().agreements
+        spares = sum(machine.address not in engaged for machine in simulation.providers)
+        for _ in range(needed + self._widening.wanted - spares):
             simulation.add_provider()
         for machine in self._simulation.providers:
             if not machine.is_up:
                 self._start(machine)
+        await self._widening.start_people()
 
 
 def _slots(machine: ProviderMachine, segment: SegmentId) -> tuple[int, ...]:

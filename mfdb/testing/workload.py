@@ -14,7 +14,7 @@ from mfdb.client.outbox import Outbox
 from mfdb.dataset.replica import Replica
 from mfdb.dataset.writer import RowDelete, RowInsert
 from mfdb.kernel.codec import Record, encode
-from mfdb.kernel.errors import AccessDenied, MfdbError
+from mfdb.kernel.errors import AccessDenied, MfdbError, StaleWrite
 from mfdb.kernel.ids import ZERO_HASH, DatasetId, Hash, Wei
 from mfdb.kernel.seed import MAILBOX_NONCE
 from mfdb.node.requests import GetCopies, GetKeys, ReadLog
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.receipt import WriteReceipt
+    from mfdb.testing.decisions import Decisions
     from mfdb.testing.simulator_machine import ClientMachine
     from mfdb.testing.simulator_trace import Trace
 
@@ -62,6 +63,8 @@ class Promise:
     data: bytes
     receipts: tuple[WriteReceipt, ...]
     author: str
+    epoch: int
+    """The access epoch that its header names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,19 +80,66 @@ class Promises:
     """Those whose deletion was acknowledged: they are gone, and never come back."""
     leaks: list[str] = field(default_factory=list)
     """What somebody saw who may not."""
+    intrusions: list[str] = field(default_factory=list)
+    """What was acknowledged to somebody who had lost the right to write before he wrote it."""
+    _frontiers: dict[tuple[str, int], frozenset[ChangesetId]] = field(default_factory=dict)
+    """By author and the access epoch that excludes him: what he was told before it began."""
+    _excluded: dict[str, int] = field(default_factory=dict)
+    """The access epoch that a write quorum of providers keeps an author out with."""
+    _late: set[ChangesetId] = field(default_factory=set)
+
+    def excludes(self, author: str, epoch: int, told: frozenset[ChangesetId]) -> None:
+        """Somebody is about to lose the right to write; what he was told of before is safe.
+
+        Who tries more than once may have succeeded the first time.
+        """
+        self._frontiers.setdefault((author, epoch), told)
+
+    def excluded(self, author: str, epoch: int) -> None:
+        """Nothing that an author writes from now on may be acknowledged."""
+        self._excluded[author] = epoch
+
+    def admitted(self, author: str) -> None:
+        """An author is about to get the right to write."""
+        self._excluded.pop(author, None)
+
+    def staged(self, author: str, changeset: Changeset, rows: dict[str, bytes]) -> None:
+        """Note a changeset before anybody can promise it."""
+        self.rows[changeset.id] = rows
+        if self._excluded.get(author, 0) > changeset.header.acl_epoch:
+            self._late.add(changeset.id)
+
+    def acknowledged(self, promise: Promise) -> None:
+        """Note what was promised."""
+        self.writes.setdefault(promise.changeset, promise)
+        if promise.changeset in self._late:
+            self.intrusions.append(f"{promise.author} wrote {promise.changeset.hex()[:12]}")
+
+    def is_due(self, promise: Promise) -> bool:
+        """Return whether an acknowledged write is valid for certain.
+
+        What its author was told of while the right to write was taken from him may be outside of
+        the frontier that his revocation names (DESIGN 5).
+        """
+        return all(
+            promise.changeset in told
+            for (author, epoch), told in self._frontiers.items()
+            if author == promise.author and epoch > promise.epoch
+        )
 
     def acknowledged_rows(self) -> dict[str, bytes]:
         """Return every row that must be readable."""
         return {
             subject: body
-            for changeset in self.writes
+            for changeset, promise in self.writes.items()
             for subject, body in self.rows.get(changeset, {}).items()
-            if subject not in self.deleting
+            if subject not in self.deleting and self.is_due(promise)
         }
 
 
-def mailbox(owner: IdentityKeys, network: Hash) -> SignedManifest:
-    """Return Bob's mailbox: anyone may insert, nobody but him may do anything else."""
+def mailbox(owner: IdentityKeys, network: Hash, writers: Sequence[Address] = ()) -> SignedManifest:
+    """Return Bob's mailbox: these or anyone may insert, nobody but him may do anything else."""
+    inserting = [(Grantee.IDENTITY, bytes(writer)) for writer in writers]
     rights = Action.SELECT | Action.UPDATE | Action.DELETE | Action.SUBSCRIBE
     manifest = Manifest(
         format=1,
@@ -108,7 +158,10 @@ def mailbox(owner: IdentityKeys, network: Hash) -> SignedManifest:
         ),
         clauses=(),
         grants=(
-            Grant(Grantee.PUBLIC, b"", int(Action.INSERT), (), None, 0),
+            *(
+                Grant(grantee, identity, int(Action.INSERT), (), None, 0)
+                for grantee, identity in inserting or [(Grantee.PUBLIC, b"")]
+            ),
             Grant(Grantee.OWNER, b"", int(rights), (), None, 0),
         ),
         acl_epoch=0,
@@ -146,8 +199,9 @@ class Recorded:
             data=encode(changeset),
             receipts=outcome.receipts,
             author=self._author,
+            epoch=changeset.header.acl_epoch,
         )
-        self._promises.writes.setdefault(changeset.id, promise)
+        self._promises.acknowledged(promise)
         count = len(outcome.receipts)
         self._trace.add(f"{self._author} has {count} receipts for {changeset.id.hex()[:12]}")
         return outcome
@@ -157,6 +211,7 @@ class PlantedReplica(Replica):
     """A writer's replica that writes down which rows it signs, before anybody can promise them."""
 
     promises: Promises
+    author: str
 
     def compose(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
@@ -165,7 +220,8 @@ class PlantedReplica(Replica):
         drafts = super().compose(dataset, changes, sealed_sender=sealed_sender)
         for draft in drafts:
             rows = [values for values in draft.values if values is not None]
-            self.promises.rows[draft.changeset.id] = {row["subject"]: row["body"] for row in rows}
+            planted = {row["subject"]: row["body"] for row in rows}
+            self.promises.staged(self.author, draft.changeset, planted)
         return drafts
 
 
@@ -181,12 +237,13 @@ class Writer:
         self._promises = promises
         self._trace = trace
         self._count = 0
+        self.rules_change = False
 
     def begin(self) -> None:
         """Find the mailbox, after every start, and send what the last process left unsent."""
         machine = self.machine
         self._replica = machine.make_replica(PlantedReplica)
-        self._replica.promises = self._promises
+        self._replica.promises, self._replica.author = self._promises, machine.name
         recorded = Recorded(machine.remote, self._promises, self._trace, machine.name)
         self._outbox = Outbox(self._replica, recorded)
         self._turn = asyncio.Lock()
@@ -219,8 +276,21 @@ class Writer:
         try:
             async with self._turn:
                 await self._outbox.write(self._dataset, rows, sealed_sender=False)
+        except (StaleWrite, AccessDenied) as error:
+            self._trace.add(f"{self.machine.name} has no word: {type(error).__name__}")
+            await self._ask_for_rules()
         except MfdbError as error:
             self._trace.add(f"{self.machine.name} has no word: {type(error).__name__}")
+
+    async def _ask_for_rules(self) -> None:
+        """Fetch the rules again, if they can have changed, as a session does that is refused."""
+        if not self.rules_change:
+            return
+        try:
+            found = await self.machine.remote.find(self._owner, "mailbox")
+            self._replica.add_manifests([found])
+        except MfdbError as error:
+            self._trace.add(f"{self.machine.name} hears of no rules: {type(error).__name__}")
 
     def _row(self, random: Random) -> RowInsert:
         self._count += 1
@@ -279,6 +349,8 @@ class Owner:
         """The subjects that the application was told of, by the version that names the change."""
         self.broken: list[str] = []
         """What was wrong with the feed."""
+        self.decisions: Decisions | None = None
+        """What he decides about his mailbox, if he does."""
 
     def begin(self, signed: SignedManifest) -> None:
         """Follow the mailbox, after every start, from where the application was."""
@@ -288,8 +360,12 @@ class Owner:
         recorded = Recorded(machine.remote, self._promises, self._trace, machine.name)
         self._outbox = Outbox(self.replica, recorded)
         self._turn = asyncio.Lock()
+        if machine.lost_commits:
+            self._read_anew()
         machine.spawn("follows", self._follow())
         machine.spawn("resumes", self._resume())
+        if self.decisions is not None:
+            machine.spawn("decides", self.decisions.work())
 
     @property
     def unsent(self) -> int:
@@ -299,10 +375,15 @@ class Owner:
     def replace(self, machine: ClientMachine) -> ClientMachine:
         """Go on with another machine; its changelog is another one, read from its beginning."""
         self.machine = machine
+        self._read_anew()
+        return machine
+
+    def _read_anew(self) -> None:
+        """Read a changelog from its beginning: of another machine, or of a disk that lost some."""
+        self.machine.lost_commits = 0
         self._feed_id = None
         self.cursor = self._passed_over = 0
         self.seen = {}
-        return machine
 
     async def publish(self, signed: SignedManifest) -> None:
         """Create the mailbox on the network."""

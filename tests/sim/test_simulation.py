@@ -13,21 +13,42 @@ import pytest
 from mfdb.testing import __main__ as command
 from mfdb.testing.simulator import Options, Simulation
 from mfdb.testing.simulator_plants import PLANTS
+from mfdb.testing.simulator_wide import Wide, wide_of
 from tests.fixtures.simulated import SEEDS, held
 
 HERE = Path(__file__).parent
 
 
-def regressions() -> list[tuple[int, int]]:
+def regressions() -> list[tuple[int, Options]]:
     lines = (HERE / "regressions.txt").read_text("utf-8").splitlines()
-    fields = [line.split() for line in lines if line and not line.startswith("#")]
-    return [(int(one[0]), int(one[1]) if len(one) > 1 else Options().steps) for one in fields]
+    return [noted(*line.split()) for line in lines if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize(("seed", "steps"), regressions())
-def test_a_seed_that_once_failed_holds(seed: int, steps: int) -> None:
-    if steps != Options().steps or seed >= SEEDS:  # the others have just been run
-        held(seed, Options(steps=steps))
+def noted(seed: str, *how: str) -> tuple[int, Options]:
+    steps = next((int(one) for one in how if one.isdigit()), Options().steps)
+    return int(seed), Options(steps=steps, wide="wide" in how)
+
+
+@pytest.mark.parametrize(("seed", "options"), regressions())
+def test_a_seed_that_once_failed_holds(seed: int, options: Options) -> None:
+    if options != Options() or seed >= SEEDS:  # the others have just been run
+        held(seed, options)
+
+
+def test_a_wide_seed_is_noted_and_replayed_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "regressions.txt"
+    asked = ["--seeds", "1", "--first", "1", "--wide", "--plant", "w-counting"]
+    assert command.main([*asked, "--regressions", str(file)]) == 1
+    assert "--first 1 --wide --plant w-counting" in capsys.readouterr().out
+    assert noted(*file.read_text("utf-8").split()) == (1, Options(wide=True))
+
+
+def test_wide_seeds_have_everything_by_turns() -> None:
+    drawn = [wide_of(seed) for seed in range(8)]
+    assert all(drawn)
+    assert set().union(*drawn) == set(Wide)
 
 
 RULES = {
