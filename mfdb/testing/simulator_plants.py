@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from unittest.mock import PropertyMock, patch
+from unittest.mock import patch
 
 from mfdb.dataset import acceptance
 from mfdb.kernel.errors import ProgrammingError
@@ -51,6 +51,16 @@ def _respond_but_the_last(items: Items, message: Message) -> Step:
     return replace(step, have=step.have[:-1], need=step.need[:-1])
 
 
+class _One:
+    """An attribute that is one, whatever it is set to."""
+
+    def __get__(self, *_: object) -> int:
+        return 1
+
+    def __set__(self, *_: object) -> None:
+        """Stay what it is."""
+
+
 _reconcile = Healing._pull  # noqa: SLF001,RUF100 - the very method that the plant replaces
 
 
@@ -78,7 +88,7 @@ def _place_beside(**fields: Any) -> PlacementEntry:
 
 
 PLANTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "w-counting": lambda: patch.object(Push, "_need", new_callable=PropertyMock, return_value=1),
+    "w-counting": lambda: patch.object(Push, "_need", _One(), create=True),
     "sealing-release": lambda: patch.object(bundles, "may_release", _release_without_all_shards),
     "reconciliation": lambda: patch.object(healing, "respond", _respond_but_the_last),
     "tombstone-grace": lambda: patch.object(Healing, "_pull", _collect_tombstones_first),

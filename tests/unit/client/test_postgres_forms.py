@@ -90,7 +90,6 @@ def test_parameters_may_be_lists(
         ("id = ANY (?)", "1", "take a list"),
         ("id = ANY (?)", ["x"], "parameter 1"),
         ("id = ANY (?)", [2**70], "out of the range"),
-        ("id < ANY (?)", [1], "takes a query"),
     ],
 )
 def test_what_is_no_list_is_said(database: Connection, text: str, given: object, said: str) -> None:
@@ -134,7 +133,7 @@ def test_rows_of_values_are_compared(database: Connection, text: str, ids: list[
 @pytest.mark.parametrize(
     "text",
     ["(1, 2)", "(1, 2) = 1", "(1, 2) < (1, 2, 3)", "(1, 2) || (3, 4)", "(1, 2) IN (1)",
-     "(1, 2) IN (SELECT 1, 2)", "(1, (2, 3)) = (1, 2)"],
+     "(1, (2, 3)) = (1, 2)"],
 )  # fmt: skip
 def test_rows_of_values_are_only_compared(database: Connection, text: str) -> None:
     with pytest.raises(MfdbError, match="row") as caught:

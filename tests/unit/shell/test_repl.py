@@ -237,12 +237,12 @@ def test_another_database_is_opened(tmp_path: Path, terminal: Terminal) -> None:
         interactive=True,
         target=Target(data=tmp_path / "one"),
         opener=opener,
-        aliases={"two": "x/2"},
+        aliases={"two": str(tmp_path / "two")},
     )
     session = Session(terminal.connection, Display(), clock=SystemClock(), around=around)
     terminal.session, terminal.repl = session, Repl(session)
     terminal.run("\\c two", ENTER, "SELECT 1;", ENTER, CTRL_D)
-    assert opener.target == Target(data=Path("x/2"))
+    assert opener.target == Target(data=tmp_path / "two")
     assert opener.connection is not None
     assert terminal.connection.closed
     assert "SELECT 1" in opener.connection.executed
