@@ -8,7 +8,6 @@ import signal
 import stat
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +28,7 @@ from tests.unit.shell.fake_database import FakeConnection, FakeNotification, Fak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CTRL_C = "\x03"
 CTRL_D = "\x04"
