@@ -7,9 +7,8 @@ oracle in the tests (reference/on-chain 3).
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
-from struct import Struct
-from struct import error as StructError  # noqa: N812 - an exception, though its module names it low
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -63,7 +62,7 @@ def words(signature: str, *fields: int | bytes) -> bytes:
     if layout is not None and [len(f) if type(f) is bytes else 0 for f in fields] == layout.sizes:
         try:
             return layout.form.pack(*fields)
-        except StructError:
+        except struct.error:
             pass  # what follows says which field does not fit
     both = zip(_field_types(signature), fields, strict=True)
     return b"".join([_typed_word(kind, value) for kind, value in both])
@@ -72,7 +71,7 @@ def words(signature: str, *fields: int | bytes) -> bytes:
 class _Layout(NamedTuple):
     """A struct whose numbers are all of 64 bits; their sizes are given as 0."""
 
-    form: Struct
+    form: struct.Struct
     sizes: list[int]
 
 
@@ -85,7 +84,7 @@ def _layout(signature: str) -> _Layout | None:
     kinds = _field_types(signature)
     if not _FORMS.keys() >= set(kinds):
         return None
-    form = Struct(">" + "".join(_FORMS[kind][0] for kind in kinds))
+    form = struct.Struct(">" + "".join(_FORMS[kind][0] for kind in kinds))
     return _Layout(form, [_FORMS[kind][1] for kind in kinds])
 
 
