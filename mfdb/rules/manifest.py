@@ -358,12 +358,12 @@ def check_successor(current: Manifest, successor: Manifest) -> None:
         raise BadProof("manifest numbers grow by one and access epochs never go back")
 
 
-def certifying_quorum(chain: Iterable[SignedManifest]) -> int:
+def certifying_quorum(chain: Iterable[Manifest]) -> int:
     """Return how many replicas must have certified a segment: the least that ever had to.
 
     A certificate holds for ever: whoever asks for more signatures from now on keeps what he has.
     """
-    return min(signed.manifest.profile.write_quorum for signed in chain)
+    return min(manifest.profile.write_quorum for manifest in chain)
 
 
 def _check_schema(manifest: Manifest) -> None:

@@ -232,7 +232,8 @@ class DatasetJudge:
         report.changesets = self._fold.number + kinds.count(b"c")
         report.segments, report.unsent = kinds.count(b"s"), kinds.count(b"o")
         report.receipts = self._evidence.checked
-        self._evidence.finish(stock, manifest)
+        chain = [self._manifests[number] for number in sorted(self._manifests)]
+        self._evidence.finish(stock, chain)
         gaps = sum(max(numbers) + 1 - len(numbers) for numbers in self._chains.values())
         waiting = len(self._parents - self._versions)
         lacking = manifest.number + 1 - report.manifests

@@ -13,6 +13,7 @@ from mfdb.kernel.account import recover
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import BadProof, MfdbError
 from mfdb.kernel.ids import Hash
+from mfdb.rules.manifest import certifying_quorum
 from mfdb.rules.placement import fold
 from mfdb.rules.receipt import Promised, check_promise
 from mfdb.rules.signing import check_network, check_signature
@@ -87,11 +88,11 @@ class EvidenceJudge:
             self.checked += 1
             self._strange += signer not in self._signers.get(receipt.batch.provider, ())
 
-    def finish(self, stock: Stock, manifest: Manifest) -> None:
-        """Hold placement and certificates against rules and inventory."""
+    def finish(self, stock: Stock, chain: Sequence[Manifest]) -> None:
+        """Hold placement and certificates against inventory and rules, of which the last hold."""
         for part in (self._placement, self._certificates):
             try:
-                part(stock, manifest)
+                part(stock, chain)
             except MfdbError as error:
                 self._say(str(error))
         if self._unchecked:
@@ -103,26 +104,28 @@ class EvidenceJudge:
                 f"{self._strange} signatures of providers are by keys that no record here names"
             )
 
-    def _placement(self, _: Stock, manifest: Manifest) -> None:
+    def _placement(self, _: Stock, chain: Sequence[Manifest]) -> None:
+        manifest = chain[-1]
         if self._network is not None and self._placements:
             entries = [self._placements[number] for number in sorted(self._placements)]
             fold(entries, owner=manifest.owner, subject=manifest.subject, network=self._network)
 
-    def _certificates(self, stock: Stock, manifest: Manifest) -> None:
+    def _certificates(self, stock: Stock, chain: Sequence[Manifest]) -> None:
+        subject, quorum = chain[-1].subject, certifying_quorum(chain)
         known = {signer for signers in self._signers.values() for signer in signers}
         for segment, bundle in self._segments.items():
             if b"s" + segment not in stock.items:
                 continue
             certificate = bundle.certificate
             check_certificate(certificate, bundle.changesets, bundle.shard_roots)
-            if certificate.subject != manifest.subject:
+            if certificate.subject != subject:
                 raise BadProof(f"segment {certificate.number} is of another dataset")
             for signed in bundle.receipts:
                 check_receipt(bundle, signed.receipt)
             if self._network is not None:
                 digest = self._network.digest(certificate)
                 signers = {recover(digest, signature) for signature in bundle.signatures}
-                if len(signers) < manifest.profile.write_quorum:
+                if len(signers) < quorum:
                     raise BadProof(f"segment {certificate.number} is certified by too few replicas")
                 self._strange += len(signers - known)
             lacking = sum(b"c" + one not in stock.items for one in bundle.changesets)

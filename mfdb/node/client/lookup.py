@@ -125,7 +125,7 @@ class Lookup:
         certifiers = sorted(found.placement.certifiers)
         records = [await self._context.directory.record(r) for r in certifiers]
         signers = {record.signer for record in records}
-        quorum = certifying_quorum(found.manifests)
+        quorum = certifying_quorum(signed.manifest for signed in found.manifests)
         try:
             verify_sealed(bundle, self._context.network, signers, quorum)
         except ProtocolViolation as error:

@@ -173,7 +173,7 @@ class Bundles:
     async def _verify(self, dataset: DatasetId, bundle: SealedSegment) -> None:
         with self._context.store.snapshot() as view:
             subject = shelf.manifest(view, dataset).subject
-            quorum = certifying_quorum(shelf.manifests(view, dataset))
+            quorum = certifying_quorum(signed.manifest for signed in shelf.manifests(view, dataset))
         if bundle.certificate.subject != subject:
             raise BadProof("the segment is of another dataset")
         signers = await self.replica_signers(dataset)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
 from mfdb.chain.port import CaseStatus, OpenCase, Unstake
+from mfdb.dataset.dump.chain import DumpFile
+from mfdb.dataset.dump.judging import judge_dumps
+from mfdb.dataset.dump.parts import SegmentPart
+from mfdb.dataset.dump.taking import take
 from mfdb.kernel.errors import (
     AccessDenied,
     DeadlineExceeded,
@@ -19,6 +25,7 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import Wei
 from mfdb.node.answers import SealedReport, SealReport, Signed
 from mfdb.node.client import moving
+from mfdb.node.client.dumped import DumpedNode
 from mfdb.node.client.moving import Change
 from mfdb.node.client.watching import SUSPECT_S
 from mfdb.node.provider import shelf
@@ -30,10 +37,13 @@ from tests.fixtures.datasets import signed
 from tests.fixtures.node_town import Person, Stand, Town, in_town, sealed_town
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from mfdb.dataset.dump.judging import DumpReport
+    from mfdb.dataset.dump.parts import Keyed
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.client.remote import NodeRemote
+    from mfdb.store.port import Store
 
 
 async def moving_town(town: Town, count: int) -> tuple[Person, DatasetId, NodeRemote]:
@@ -133,6 +143,11 @@ async def test_what_fewer_replicas_certified_is_read_after_more_must(town: Town)
     await recode(town, bob, remote, dataset, Profile(replicas=4, write_quorum=3))
     replicas, _ = await placed(remote, dataset)
     assert await letters(town, dataset, replicas) == ALL
+    report = judged(await dumped(bob, remote, dataset))
+    assert report.problems == []
+    assert [(one.changesets, one.segments) for one in report.datasets] == [(7, 1)]
+    report = judged(await dumped(bob, remote, dataset, signatures=1))
+    assert [one for one in report.problems if "certified by too few replicas" in one]
 
 
 @in_town
@@ -212,6 +227,40 @@ async def test_a_move_that_was_cut_off_is_gone_on_with(town: Town) -> None:
     replicas, shards = await placed(remote, dataset)
     assert (len(replicas), len(set(shards))) == (3, 6)
     assert await letters(town, dataset, replicas) == ALL
+
+
+class Outside(DumpedNode):
+    """What the owner's node knows of where a dataset stands, with certificates cut short."""
+
+    def __init__(self, store: Store, signatures: int) -> None:
+        super().__init__(store)
+        self._signatures = signatures
+
+    def parts(self, dataset: DatasetId) -> Iterator[Keyed]:
+        for part in super().parts(dataset):
+            if isinstance(part, SegmentPart):
+                few = part.bundle.signatures[: self._signatures]
+                yield SegmentPart(dataset, replace(part.bundle, signatures=few))
+            else:
+                yield part
+
+
+async def dumped(
+    bob: Person, remote: NodeRemote, dataset: DatasetId, *, signatures: int = 9
+) -> bytes:
+    """Return a dump of what Bob holds, with what his node knows of the providers."""
+    await remote.sync(dataset, bob.replica)
+    await remote.remember_providers([dataset])
+    stream = BytesIO()
+    outside = Outside(bob.store, signatures)
+    with bob.store.snapshot() as snapshot:
+        take(stream, snapshot, bob.keys.account, time_s=1, outside=outside)
+    return stream.getvalue()
+
+
+def judged(dump: bytes) -> DumpReport:
+    file = DumpFile("a.dump", len(dump), lambda: closing(BytesIO(dump)))
+    return judge_dumps([file]).report
 
 
 async def recode(
