@@ -91,6 +91,8 @@ class Placement:
     mandate: SignedMandate | None = None
     certifiers: frozenset[Address] = frozenset()
     """Everybody who is or was a replica: their signatures under certificates hold for ever."""
+    former: Mapping[int, tuple[Address, ...]] = field(default_factory=dict)
+    """Who held the shard of a slot before, the latest first: until released they keep it."""
 
     @property
     def providers(self) -> tuple[Address, ...]:
@@ -157,6 +159,7 @@ def extend(
         replicas=replicas,
         certifiers=placement.certifiers | frozenset(replicas.values()),
         shards=_assigned(placement.shards, entry, Role.SHARD),
+        former=_former(placement, entry),
         agreements=agreements,
         mandate=mandate,
     )
@@ -215,6 +218,15 @@ def _assigned(
     changed = {a.slot: a.provider for a in entry.assignments if a.role is role}
     filled = {**slots, **changed}
     return {slot: who for slot, who in filled.items() if who != ZERO_ADDRESS}
+
+
+def _former(placement: Placement, entry: PlacementEntry) -> dict[int, tuple[Address, ...]]:
+    former = {**placement.former}
+    for slot, holder in placement.shards.items():
+        if _assigned({slot: holder}, entry, Role.SHARD).get(slot) != holder:
+            before = (who for who in former.get(slot, ()) if who != holder)
+            former[slot] = (holder, *before)
+    return former
 
 
 def _check_author(

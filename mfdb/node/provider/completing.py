@@ -22,7 +22,7 @@ from replication.segment import SealedSegment, build_segment, is_shard, read_seg
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
-    from mfdb.kernel.ids import ChangesetId, DatasetId
+    from mfdb.kernel.ids import Address, ChangesetId, DatasetId
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.sealing import Sealing
     from mfdb.rules.placement import Placement
@@ -45,25 +45,41 @@ async def fetch_shards(
     """
     certificate = bundle.certificate
     shards: dict[int, bytes] = {}
-    for slot, holder in sorted(placement.shards.items()):
-        if slot in without or slot >= certificate.n or len(shards) == certificate.k:
+    for slot, holder in _keepers(placement, certificate.n):
+        if len(shards) == certificate.k:
+            break
+        if slot in without or slot in shards:
             continue
-        request = GetShard(dataset=dataset, segment=certificate.segment, shard=slot)
-        try:
-            if holder == context.me:
-                with context.store.snapshot() as view:
-                    data = shelf.shard(view, certificate.segment, slot) or b""
-            else:
-                correspondent = await context.directory.reach(holder)
-                data = (await correspondent.ask(request, Shard)).data
-        except MfdbError as error:
-            log.info("shard %d not fetched from=0x%s %s", slot, holder.hex(), error)
-            continue
+        data = await _shard_at(context, holder, dataset, bundle, slot)
         if is_shard(bundle, slot, data):
             shards[slot] = data
     if len(shards) < certificate.k:
         raise StripeLost(f"{len(shards)} of {certificate.k} shards could be fetched")
     return shards
+
+
+def _keepers(placement: Placement, n: int) -> list[tuple[int, Address]]:
+    """Return who is to keep which shard, then who was before: a new holder may lack it yet."""
+    present = [(slot, placement.shards[slot]) for slot in range(n) if slot in placement.shards]
+    former = [(slot, who) for slot in range(n) for who in placement.former.get(slot, ())]
+    return present + former
+
+
+async def _shard_at(
+    context: Context, holder: Address, dataset: DatasetId, bundle: SealedSegment, slot: int
+) -> bytes:
+    """Return what somebody gives for a shard, nothing if he does not."""
+    segment = bundle.certificate.segment
+    try:
+        if holder == context.me:
+            with context.store.snapshot() as view:
+                return shelf.shard(view, segment, slot) or b""
+        correspondent = await context.directory.reach(holder)
+        request = GetShard(dataset=dataset, segment=segment, shard=slot)
+        return (await correspondent.ask(request, Shard)).data
+    except MfdbError as error:
+        log.info("shard %d not fetched from=0x%s %s", slot, holder.hex(), error)
+        return b""
 
 
 class Completing:
@@ -90,8 +106,14 @@ class Completing:
         self.lacking[dataset] = len(due)
         if not leads and placement.replica_set[0] != self._context.me:
             return
+        lost: StripeLost | None = None
         for bundle, lacking in due:
-            await self._complete(dataset, bundle, lacking, placement)
+            try:
+                await self._complete(dataset, bundle, lacking, placement)
+            except StripeLost as error:  # the others need not wait for it
+                lost = error
+        if lost is not None:
+            raise lost
 
     async def _complete(
         self, dataset: DatasetId, bundle: SealedSegment, lacking: list[int], placement: Placement

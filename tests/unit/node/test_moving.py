@@ -309,6 +309,25 @@ async def test_nobody_holds_two_shards_while_one_leaves_and_the_code_shrinks(tow
 
 
 @in_town
+async def test_all_holders_drain_at_once_while_the_code_changes(town: Town) -> None:
+    """Whoever joins is assigned a shard before he has it: those who leave still do."""
+    bob, dataset, remote = await moving_town(town, 12)
+    await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
+    await remote._lookup.look(dataset)
+    leaving = frozenset(stand.me for stand in town.stands[:6])
+    for stand in town.stands[:6]:
+        await stand.node.drain()
+    await recode(town, bob, remote, dataset, Profile(k=3, n=5), leaving=leaving)
+    replicas, shards = await placed(remote, dataset)
+    assert leaving.isdisjoint(replicas + shards)
+    assert (len(replicas), len(set(shards))) == (3, 5)
+    for stand in town.stands[:6]:
+        assert (await town.world.chain().deposit(stand.me)).earmarked == 0
+        stand.vanish()
+    assert await letters(town, dataset, replicas) == ALL
+
+
+@in_town
 async def test_a_move_tells_how_many_segments_are_coded_once_more(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
