@@ -29,7 +29,7 @@ from mfdb.node.requests import Follow
 from mfdb.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mfdb.kernel.ids import Address, DatasetId
 
@@ -326,14 +326,29 @@ def _tree_rate() -> float:
 # ---- the report
 
 
-async def run_all(directory: Path, plan: Plan) -> list[Result]:
-    """Return all results."""
+async def _outage(town: Town, _plan: Plan) -> AsyncIterator[Result]:
+    async for result in outage(town):
+        yield result
+
+
+PARTS: dict[str, tuple[str, int, Callable[[Town, Plan], AsyncIterator[Result]]]] = {
+    "writes": (THREE, PROVIDERS, writes),
+    "visibility": (THREE, PROVIDERS, visibility),
+    "outage": (THREE, PROVIDERS, _outage),
+    "sealing": (SIX, SEALING_PROVIDERS, sealing),
+}
+"""What is measured, in which town of how many providers."""
+
+
+async def run_all(directory: Path, plan: Plan, names: Sequence[str]) -> list[Result]:
+    """Return the results of the parts of these names."""
     results = []
-    async with open_town(directory / THREE, PROVIDERS) as town:
-        for figures in (writes(town, plan), visibility(town, plan), outage(town)):
-            results += [result async for result in figures]
-    async with open_town(directory / SIX, SEALING_PROVIDERS) as town:
-        results += [result async for result in sealing(town, plan)]
+    for place, count in {PARTS[name][:2]: None for name in names}:
+        (directory / place).mkdir()
+        async with open_town(directory / place, count) as town:
+            for name in names:
+                if PARTS[name][:2] == (place, count):
+                    results += [result async for result in PARTS[name][2](town, plan)]
     return results
 
 
@@ -342,13 +357,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.replicated", description=__doc__)
     add_options(parser)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, for CI")
+    parser.add_argument("--only", choices=PARTS, action="append", help="these parts (default: all)")
     parser.add_argument("--directory", type=Path, help="on which disk (default: the temporary one)")
     given = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="mfdb-bench-", dir=given.directory))
-    for name in (THREE, SIX):
-        (directory / name).mkdir()
+    plan = QUICK if given.quick else Plan()
     try:
-        results = loops.run(run_all(directory, QUICK if given.quick else Plan()))
+        results = loops.run(run_all(directory, plan, given.only or list(PARTS)))
     finally:
         shutil.rmtree(directory)
     finish("replicated", results, given)

@@ -110,26 +110,32 @@ class Bundles:
             BadProof, BadSignature: the bundle is not good.
         """
         await self._verify(request.dataset, request.bundle)
-        request = await self._with_good_receipts(request)
+        signers = await self._shard_signers(request.dataset)
+        bundle = self._with_good_receipts(request.bundle, signers)
         await self._context.committer.submit(
-            lambda transaction: self._keep_sealed(transaction, request)
+            lambda transaction: self._keep_sealed(transaction, request.dataset, bundle, signers)
         )
-        await self.release(request.dataset)
         return Done()
 
-    async def _with_good_receipts(self, request: PutSealed) -> PutSealed:
+    def _with_good_receipts(
+        self, bundle: SealedSegment, signers: Mapping[AgreementId, Address]
+    ) -> SealedSegment:
         """Leave out what no holder signed: a forged receipt would take the place of a real one."""
-        signers = await self._shard_signers(request.dataset)
         receipts = tuple(
             signed
-            for signed in request.bundle.receipts
+            for signed in bundle.receipts
             if _is_signed(self._context.network, signed, signers.get(signed.receipt.agreement))
         )
-        bundle = msgspec.structs.replace(request.bundle, receipts=receipts)
-        return PutSealed(dataset=request.dataset, bundle=bundle)
+        return msgspec.structs.replace(bundle, receipts=receipts)
 
-    def _keep_sealed(self, transaction: Transaction, request: PutSealed) -> None:
-        dataset, bundle = request.dataset, request.bundle
+    def _keep_sealed(
+        self,
+        transaction: Transaction,
+        dataset: DatasetId,
+        bundle: SealedSegment,
+        signers: Mapping[AgreementId, Address],
+    ) -> None:
+        """Keep a bundle, and drop in the same commit what it takes over."""
         if shelf.is_dropped(transaction, dataset, bundle.certificate.segment):
             return
         known = _kept(transaction, dataset, bundle)
@@ -137,38 +143,48 @@ class Bundles:
             placement = shelf.placement(transaction, dataset, self._context.network)
             bundle = _merged(known, bundle, placement)
         shelf.put_segment(transaction, dataset, bundle)
+        self._release(transaction, dataset, bundle, self._stored(bundle, signers))
 
     async def release(self, dataset: DatasetId) -> None:
-        """Drop what sealed segments took over: of a new one, or what came here only since."""
+        """Drop what sealed segments took over and what came here only since."""
         with self._context.store.snapshot() as view:
             held = frozenset(one.changeset for one in hot_index.entries(view, dataset))
+            if not held:
+                return
             due = [b for b in shelf.segments(view, dataset) if not held.isdisjoint(b.changesets)]
         if not due:
             return
         signers = await self._shard_signers(dataset)
+        stored = [(bundle, self._stored(bundle, signers)) for bundle in due]
+
+        def release(transaction: Transaction) -> None:
+            for bundle, shards in stored:
+                self._release(transaction, dataset, bundle, shards)
+
+        await self._context.committer.submit(release)
+
+    def _stored(
+        self, bundle: SealedSegment, signers: Mapping[AgreementId, Address]
+    ) -> frozenset[int]:
         until = int(self._context.clock.now_s())
-        stored = [
-            (bundle, stored_shards(bundle, self._context.network, signers, until=until))
-            for bundle in due
-        ]
-        await self._context.committer.submit(
-            lambda transaction: self._release(transaction, dataset, stored)
-        )
+        return stored_shards(bundle, self._context.network, signers, until=until)
 
     def _release(
         self,
         transaction: Transaction,
         dataset: DatasetId,
-        stored: Sequence[tuple[SealedSegment, frozenset[int]]],
+        bundle: SealedSegment,
+        stored: frozenset[int],
     ) -> None:
-        sealed = sealed_ids(transaction, dataset)
         held = frozenset(one.changeset for one in hot_index.entries(transaction, dataset))
-        for bundle, shards in stored:
-            # What this certificate leaves out is held on here, or was another one's.
-            left_out = (sealed | held) - set(bundle.changesets)
-            receipted = shelf.mark(transaction, dataset, bundle.certificate.number) - left_out
-            for id_ in may_release(receipted, bundle, shards).changesets:
-                shelf.release(transaction, dataset, id_)
+        if held.isdisjoint(bundle.changesets):
+            return
+        marked = shelf.mark(transaction, dataset, bundle.certificate.number)
+        left_out = marked.difference(bundle.changesets)
+        if left_out:  # it is held on here, or was another certificate's
+            left_out &= held | sealed_ids(transaction, dataset)
+        for id_ in may_release(marked - left_out, bundle, stored).changesets:
+            shelf.release(transaction, dataset, id_)
 
     async def _verify(self, dataset: DatasetId, bundle: SealedSegment) -> None:
         with self._context.store.snapshot() as view:

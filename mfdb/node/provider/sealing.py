@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,8 +61,20 @@ if TYPE_CHECKING:
 
     _Segment = tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]
     """A certificate, the n shards and their roots."""
+    _Made = tuple[_Segment, tuple[ChangesetId, ...]]
+    """What changesets make, and which they are."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A sealing under way: of what, which replicas have signed its list before, how many must."""
+
+    dataset: DatasetId
+    number: int
+    begun: set[Address]
+    quorum: int
 
 
 class Sealing(Bundles):
@@ -100,11 +113,37 @@ class Sealing(Bundles):
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, dataset)
             number = shelf.next_segment(view, dataset)
-        placement = self._context.placement(dataset)
-        hot = await self._hot_lists(dataset, number, placement, manifest.profile.write_quorum)
+            held_here = union([self._entries(view, dataset)])
+        placement, quorum = self._context.placement(dataset), manifest.profile.write_quorum
+        hot, ahead = await asyncio.gather(
+            self._hot_lists(dataset, number, placement, quorum),
+            self._make_ahead(PrepareSeal(dataset, number, held_here), placement, quorum),
+        )
         ids = _begun(hot) or union(listed.entries for listed in hot.values())
         begun = {who for who, listed in hot.items() if listed.signed and listed.signed == ids}
-        return await self._seal(dataset, number, ids, begun, self._shown(dataset, ids, hot))
+        attempt = _Attempt(dataset, number, begun, quorum)
+        if ahead is not None and ahead[1] == ids:
+            return await self._finish(attempt, ahead, placement)
+        return await self._seal(attempt, ids, self._shown(dataset, ids, hot))
+
+    async def _make_ahead(
+        self, request: PrepareSeal, placement: Placement, quorum: int
+    ) -> _Made | None:
+        """Compute, and have computed, what replicas will list if they hold what is held here.
+
+        They nearly always do, and so nothing waits for their lists.
+        """
+        if not request.changesets:
+            return None
+        held = self.copies.held(request.dataset, request.changesets)
+        if len(held) < len(request.changesets):
+            return None
+        signers = self._signing_order(placement, set())[:quorum]
+        made, _ = await asyncio.gather(
+            self._make(request.dataset, request.number, held),
+            self._have_prepared(request, signers),
+        )
+        return made, request.changesets
 
     async def _shown(
         self, dataset: DatasetId, ids: tuple[ChangesetId, ...], hot: Mapping[Address, HotList]
@@ -135,37 +174,39 @@ class Sealing(Bundles):
             await self._lead(dataset)  # what came since goes into a segment of its own
             with self._context.store.snapshot() as view:
                 number = shelf.next_segment(view, dataset)
-            ids = bundle.changesets
-            return await self._seal(dataset, number, ids, set(), self.unpacked(dataset, ids))
+                quorum = shelf.manifest(view, dataset).profile.write_quorum
+            ids, attempt = bundle.changesets, _Attempt(dataset, number, set(), quorum)
+            return await self._seal(attempt, ids, self.unpacked(dataset, ids))
 
     async def _seal(
         self,
-        dataset: DatasetId,
-        number: int,
+        attempt: _Attempt,
         listed: tuple[ChangesetId, ...],
-        begun: set[Address],
         fetching: Awaitable[Mapping[ChangesetId, bytes]],
     ) -> SealReport:
         """Certify listed changesets as a segment, as far as they can be fetched, and spread it.
 
         Those who will sign compute while the bytes are fetched and computed with here.
         """
-        with self._context.store.snapshot() as view:
-            manifest = shelf.manifest(view, dataset)
-        placement = self._context.placement(dataset)
-        quorum = manifest.profile.write_quorum
-        asked = self._signing_order(placement, begun)[:quorum] if listed else []
+        placement = self._context.placement(attempt.dataset)
+        request = PrepareSeal(attempt.dataset, attempt.number, listed)
+        order = self._signing_order(placement, attempt.begun)
         made, _ = await asyncio.gather(
-            self._make_of(dataset, number, fetching),
-            self._have_prepared(PrepareSeal(dataset, number, listed), asked),
+            self._make_of(attempt, fetching),
+            self._have_prepared(request, order[: attempt.quorum] if listed else []),
         )
         if made is None:
             return SealReport(segments=0, changesets=0, bytes=0, receipts=0)
+        return await self._finish(attempt, made, placement)
+
+    async def _finish(self, attempt: _Attempt, made: _Made, placement: Placement) -> SealReport:
+        """Have a segment that was made here signed, kept by its holders and released."""
         (certificate, shards, roots), ids = made
+        dataset = attempt.dataset
         proposal = ProposeSeal(
             dataset=dataset, certificate=certificate, changesets=ids, shard_roots=roots, begun=b""
         )
-        signatures = await self._signatures(proposal, placement, quorum, begun)
+        signatures = await self._signatures(proposal, placement, attempt)
         bundle = SealedSegment(certificate, ids, roots, signatures, ())
         bundle = await self._spread(dataset, bundle, shards, placement)
         await self.hand_round(dataset, bundle, placement)
@@ -193,14 +234,14 @@ class Sealing(Bundles):
             log.info("no segment prepared replica=0x%s %s", replica.hex(), error)
 
     async def _make_of(
-        self,
-        dataset: DatasetId,
-        number: int,
-        fetching: Awaitable[Mapping[ChangesetId, bytes]],
-    ) -> tuple[_Segment, tuple[ChangesetId, ...]] | None:
+        self, attempt: _Attempt, fetching: Awaitable[Mapping[ChangesetId, bytes]]
+    ) -> _Made | None:
         """Return what the changesets that can be fetched make, and their ids; None if none can."""
         held = await fetching
-        return (await self._make(dataset, number, held), tuple(sorted(held))) if held else None
+        if not held:
+            return None
+        made = await self._make(attempt.dataset, attempt.number, held)
+        return made, tuple(sorted(held))
 
     async def _make(
         self, dataset: DatasetId, number: int, held: Mapping[ChangesetId, bytes]
@@ -255,16 +296,13 @@ class Sealing(Bundles):
             return None
 
     async def _signatures(
-        self,
-        proposal: ProposeSeal,
-        placement: Placement,
-        quorum: int,
-        begun: set[Address],
+        self, proposal: ProposeSeal, placement: Placement, attempt: _Attempt
     ) -> tuple[bytes, ...]:
         """Return a quorum of signatures; nobody else need compute the certificate.
 
         Those are asked first who have begun; theirs shows the others that nothing else can come.
         """
+        begun, quorum = attempt.begun, attempt.quorum
         left = self._signing_order(placement, begun)
         signatures: list[bytes] = []
         while left and len(signatures) < quorum:
@@ -390,8 +428,9 @@ class Sealing(Bundles):
         return HotList(entries=entries, signed=signed)
 
     def _entries(self, view: shelf.View, dataset: DatasetId) -> Iterable[HotEntry]:
-        sealed = sealed_ids(view, dataset)
-        return (one for one in hot_index.entries(view, dataset) if one.changeset not in sealed)
+        entries = tuple(hot_index.entries(view, dataset))
+        sealed = sealed_ids(view, dataset) if entries else frozenset()
+        return (one for one in entries if one.changeset not in sealed)
 
     async def on_propose_seal(self, request: ProposeSeal, caller: Address) -> Signed:
         """Sign a certificate once this replica has made the same itself.
@@ -489,14 +528,16 @@ class Sealing(Bundles):
         dataset, certificate = request.dataset, request.certificate
         manifest = shelf.manifest(transaction, dataset)
         number = shelf.next_segment(transaction, dataset)
-        receipted = shelf.mark(transaction, dataset, number) - sealed_ids(transaction, dataset)
+        unlisted = shelf.mark(transaction, dataset, number).difference(request.changesets)
+        if unlisted:
+            unlisted -= sealed_ids(transaction, dataset)
         view = SealView(
             subject=manifest.subject,
             number=number,
             k=manifest.profile.k,
             n=manifest.profile.n,
             # What came since an attempt was begun goes into the next segment.
-            receipted=frozenset() if is_begun else receipted,
+            receipted=frozenset() if is_begun else unlisted,
             signed=shelf.signed_segment(transaction, dataset, number),
             made=self._made.get(dataset),
         )
