@@ -30,7 +30,9 @@ from replication.repair import elect
 from replication.shard import ShardTree
 
 if TYPE_CHECKING:
-    from mfdb.chain.port import Seen
+    from collections.abc import Callable
+
+    from mfdb.chain.port import ChainEvent, Seen
     from mfdb.court.docket import Effect
     from mfdb.kernel.ids import CaseId, Hash
     from mfdb.node.provider.context import Context
@@ -45,9 +47,13 @@ REORG_BLOCKS = 256
 class Court:
     """The service that watches the chain for cases and moves them on."""
 
-    def __init__(self, context: Context, shards: Shards) -> None:
+    def __init__(
+        self, context: Context, shards: Shards, tell: Callable[[ChainEvent], None]
+    ) -> None:
+        """Watch for a provider; `tell` hears of each event, and again when it is taken back."""
         self._context = context
         self._shards = shards
+        self._tell = tell
         self._docket = Docket(me=context.me)
         self._recent: dict[Seen, None] = {}
         self._unsettled: dict[CaseId, int] = {}
@@ -102,6 +108,7 @@ class Court:
         self._unsettled.pop(case, None)
 
     async def _take(self, seen: Seen) -> None:
+        self._tell(seen.event)
         self._docket, effects = on_chain_saw(self._docket, seen.event)
         if isinstance(seen.event, CaseOpened):
             self._unsettled[seen.event.case] = seen.block
@@ -112,6 +119,7 @@ class Court:
 
     def _take_back(self, gone: Seen) -> None:
         """Forget what another branch of the chain does not hold."""
+        self._tell(gone.event)
         self._docket = on_taken_back(self._docket, gone.event)
         if isinstance(gone.event, CaseOpened):
             self.settled(gone.event.case)

@@ -248,7 +248,7 @@ class ProviderNode:
         sealing = Sealing(context, intake)
         completing = Completing(context, sealing)
         healing = Healing(context, duties, sealing, completing)
-        court = Court(context, shards)
+        court = Court(context, shards, offering.on_event)
         repairing = Repairing(context, court)
         taking_over = TakingOver(context, duties, sealing)
         leaving = self._leaving = Leaving(context, sealing)

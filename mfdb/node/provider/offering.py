@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from mfdb.chain.port import RecordKind
-from mfdb.kernel.errors import DataError, ProtocolViolation
+from mfdb.chain.port import RecordKind, RecordPublished
+from mfdb.kernel.errors import ChainUnavailable, DataError, ProtocolViolation
 from mfdb.rules.records import MIB, OfferRecord, open_offer
 
 if TYPE_CHECKING:
+    from mfdb.chain.port import ChainEvent
     from mfdb.node.provider.context import Context
 
 log = logging.getLogger(__name__)
@@ -22,13 +23,29 @@ class Offering:
         self._context = context
         self.record = self._by_settings()
         """The offer in force; a quote made of it is binding."""
+        self._outdated = True
+
+    def on_event(self, event: ChainEvent) -> None:
+        """Look again next time, if the chain tells, or takes back, that we published an offer."""
+        if isinstance(event, RecordPublished) and event.kind is RecordKind.OFFER:
+            self._outdated |= event.identity == self._context.me
 
     async def look(self) -> None:
-        """Take up what was published last.
+        """Take up what was published last, if anything was since the last look.
 
         Raises:
             ChainUnavailable: the registry cannot be read; the offer stays as it is.
         """
+        if not self._outdated:
+            return
+        self._outdated = False
+        try:
+            await self._take_up()
+        except ChainUnavailable:
+            self._outdated = True
+            raise
+
+    async def _take_up(self) -> None:
         me = self._context.me
         data = await self._context.chain.record(me, RecordKind.OFFER)
         if data is None:

@@ -140,6 +140,7 @@ async def test_a_provider_asks_what_it_offered_from_wherever_that_was_said(town:
     assert told.tag == "OFFER SERVICE"
     stand = stands[0]
     assert stand.duties.offer().free_bytes == 2**30, "it goes by its settings until it looks"
+    await stand.node.looks["court"]()
     await stand.node.looks["offering"]()
     offer = stand.duties.offer()
     assert offer.free_bytes == 50 * 10**9
@@ -164,6 +165,7 @@ async def test_a_revoked_offer_takes_nothing_new_and_keeps_what_is_agreed(town: 
     provider = await customer(town, "provider 0")
     was = len(stands[0].node.kept)
     await provider.run("REVOKE OFFER SERVICE storage")
+    await stands[0].node.looks["court"]()
     await stands[0].node.looks["offering"]()
     assert stands[0].duties.offer().free_bytes == 0
     await alice.run("CREATE TABLE more (x INTEGER)")
@@ -173,6 +175,7 @@ async def test_a_revoked_offer_takes_nothing_new_and_keeps_what_is_agreed(town: 
     assert len(stands[0].node.kept) == was
     await provider.refused("REVOKE OFFER SERVICE storage", UnknownObject, "offers no storage")
     await provider.run("OFFER SERVICE storage WITH (capacity = '1 GiB') PRICE 1 MFT PER tb year")
+    await stands[0].node.looks["court"]()
     await stands[0].node.looks["offering"]()
     assert stands[0].duties.offer().free_bytes > 0
 
