@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client.new_rows import NewRows, check_not_null
-from mfdb.dataset.writer import RowInsert
+from mfdb.dataset.row_changes import FreshRows
 from mfdb.sql.bound import BoundInsert, Slot
 from mfdb.sql.parameters import slot_value, wrong_count
 from mfdb.sql.types import RANGES, to_storage
@@ -52,7 +52,7 @@ class BulkInsert:
         self._table = bound.table
         self.known = known
         self._new = new
-        self._names = [column.name for column in bound.table.columns]
+        self._names = tuple(column.name for column in bound.table.columns)
         self._steps = [
             _Step.of(bound.parameters, value, column)
             for value, column in zip(bound.rows[0], bound.table.columns, strict=True)
@@ -90,14 +90,13 @@ class BulkInsert:
         """Whether it depends on what is there what may be inserted."""
         return bool(self._table.key)
 
-    def changes(self, many: Sequence[Given]) -> list[RowInsert]:
+    def changes(self, many: Sequence[Given]) -> FreshRows:
         """Return what is to be written to a dataset without a key.
 
         Raises:
             MfdbError: what the general way raises.
         """
-        names = self._names
-        return [RowInsert(values=dict(zip(names, row, strict=True))) for row in self._rows(many)]
+        return FreshRows(self._names, self._rows(many))
 
     def _rows(self, many: Sequence[Given]) -> list[Values]:
         """Return the rows as they are stored; a single one is quicker not turned into columns."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mfdb.client.plans import Plans
     from mfdb.client.quick_insert import QuickInsert
     from mfdb.dataset.catalogue import Known
-    from mfdb.dataset.writer import RowInsert
+    from mfdb.dataset.row_changes import FreshRows
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.tables import Mutation, Tables
 
@@ -88,7 +88,7 @@ class Changes:
             return result
         raise AssertionError("the last attempt returns or raises")
 
-    def unasked(self, text: str, many: Sequence[Given], known: Known) -> list[RowInsert] | None:
+    def unasked(self, text: str, many: Sequence[Given], known: Known) -> FreshRows | None:
         """Return the new rows of an INSERT that asks nothing of what is there, or None.
 
         Raises:

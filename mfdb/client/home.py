@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.client.definitions import owner_grants, signed
-from mfdb.dataset.writer import RowInsert, RowUpdate
+from mfdb.dataset.row_changes import RowInsert, RowUpdate
 from mfdb.kernel.errors import NoProviders
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE

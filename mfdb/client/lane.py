@@ -26,7 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.outcome import Written
-from mfdb.dataset.writer import cost_of_all
+from mfdb.dataset.row_changes import cost_of_all, named_rows, together
 from mfdb.kernel.errors import (
     DataError,
     IntegrityError,
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     from mfdb.client.remote import Remote
     from mfdb.dataset.replica import Replica
-    from mfdb.dataset.writer import Draft, RowChange
+    from mfdb.dataset.row_changes import RowChange
+    from mfdb.dataset.writer import Draft
     from mfdb.kernel.ids import ChangesetId, DatasetId
     from mfdb.rules.receipt import WriteReceipt
 
@@ -77,7 +78,7 @@ class _Write:
     """The rows that are named (new ones in free datasets have no name yet)."""
 
     def __post_init__(self) -> None:
-        self.rows = frozenset([change.row for change in self.changes if change.row is not None])
+        self.rows = frozenset(named_rows(self.changes))
 
     def fail(self, error: BaseException) -> None:
         """Tell the caller."""
@@ -217,7 +218,7 @@ class Lane:
     async def _send_together(self, group: list[_Write]) -> None:
         """Send a group as one; if it cannot stand so, send each write of it alone."""
         try:
-            await self._send([change for write in group for change in write.changes], group[0])
+            await self._send(together([write.changes for write in group]), group[0])
         except QuorumNotReached as error:
             error.hint = error.hint or "it stays in the outbox; the next write tries again"
             raise
@@ -234,7 +235,7 @@ class Lane:
         drafts = self._replica.compose(self._dataset, changes, sealed_sender=first.sealed_sender)
         ids = {draft.entry.changeset for draft in drafts}
         self._under_way |= ids
-        asks = any(change.row is not None for change in changes)
+        asks = bool(named_rows(changes))
         lingers = asks or len(changes) >= MANY_CHANGES
         keeping = _Keeping(partial(self._keep, drafts), lingers=lingers)
         written: list[Written] = []

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change
     from mfdb.dataset.catalogue import Known
-    from mfdb.dataset.writer import RowInsert
+    from mfdb.dataset.row_changes import FreshRows
     from mfdb.kernel.ids import CaseId, DatasetId, Hash
     from mfdb.sql.parameters import Given
 
@@ -61,7 +61,7 @@ class KnownRows(NamedTuple):
 
     outbox: Outbox
     dataset: DatasetId
-    rows: Sequence[RowInsert]
+    rows: FreshRows
 
     async def write(self) -> Result:
         """Return how many rows a quorum has acknowledged.

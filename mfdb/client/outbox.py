@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mfdb.client.remote import Remote
     from mfdb.dataset.replica import Replica
-    from mfdb.dataset.writer import RowChange
+    from mfdb.dataset.row_changes import RowChange
     from mfdb.kernel.ids import DatasetId
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry

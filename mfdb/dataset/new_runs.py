@@ -7,10 +7,11 @@ general way, row by row (`mfdb.dataset.table`), and has the same result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mfdb.dataset.indexes import indexes_of
 from mfdb.dataset.layout import RowRun, RowRuns, feed_key, row_key, runs_key, shown_key
+from mfdb.dataset.row_changes import FreshRows
 from mfdb.dataset.row_runs import PLACE_BYTES
 from mfdb.dataset.schema import all_fit, has_key
 from mfdb.dataset.table import FEED_BLOCK, last_sequence, ordered_values
@@ -43,6 +44,7 @@ class NewRuns:
         self._manifest = manifest = known.manifest
         self._dataset = manifest.dataset
         self._next = 0
+        self._names = tuple(column.name for column in manifest.columns)
         self._in_order = ordered_values(manifest)
         self._is_plain = not (
             has_key(manifest)
@@ -58,17 +60,25 @@ class NewRuns:
         if not (self._is_plain and changeset.is_plain and header.identity):
             return False
         rows = changeset.rows
-        values = [self._in_order(one) for one in draft.values if one is not None]
-        if header.manifest != self._manifest.hash or not all_fit(self._manifest, values):
+        fresh = self._fresh(draft)
+        if header.manifest != self._manifest.hash or not all_fit(self._manifest, fresh.rows):
             return False
         place = self._next or last_sequence(self._working, self._dataset) + 1
         if not self._put_run(changeset, rows, place):
             return False
         self._next = place + len(rows)
         versions = version_ids(changeset.id, len(rows))
-        self._put_rows(changeset, rows, versions, values, place)
+        self._put_rows(changeset, rows, versions, fresh.packed, place)
         self._put_feed(changeset, rows, versions, place)
         return True
+
+    def _fresh(self, draft: Draft) -> FreshRows:
+        """Return the rows of a draft that only inserts, with values in the order of the columns."""
+        changes = draft.changes
+        if isinstance(changes, FreshRows) and changes.names == self._names:
+            return changes
+        rows = [self._in_order(one) for one in draft.values if one is not None]
+        return FreshRows(self._names, rows)
 
     def _put_run(self, changeset: Changeset, rows: Sequence[bytes], place: int) -> bool:
         """Keep the state of all rows, unless something is known of one of them already."""
@@ -89,7 +99,7 @@ class NewRuns:
         changeset: Changeset,
         rows: Sequence[bytes],
         versions: Sequence[VersionId],
-        values: Sequence[tuple[Any, ...]],
+        packed: Sequence[bytes],
         place: int,
     ) -> None:
         """Put each as `StoredRow`, of whose bytes only ids and values differ from row to row."""
@@ -98,8 +108,8 @@ class NewRuns:
         middle = encode(changeset.header.identity) + encode(changeset.header.hlc)
         self._working.put_all(
             [
-                (prefix + locator, b"\x95" + _ID + row + _ID + version + middle + encode(one))
-                for locator, row, version, one in zip(locators, rows, versions, values, strict=True)
+                (prefix + locator, b"\x95" + _ID + row + _ID + version + middle + one)
+                for locator, row, version, one in zip(locators, rows, versions, packed, strict=True)
             ]
         )
         self._tail.touch_all(locators)

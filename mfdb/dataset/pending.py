@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mfdb.dataset.row_changes import FreshRows, RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.dataset.schema import has_key
-from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.errors import DuplicateRow, StaleWrite
 from mfdb.kernel.ids import RowId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mfdb.dataset.states import States
     from mfdb.kernel.ids import VersionId
@@ -105,12 +105,16 @@ class Pending(msgspec.Struct):
         """Whether nothing is to be written."""
         return not self.after
 
-    def changes(self, manifest: Manifest) -> list[RowChange]:
-        """Return what is to be written, row by row, as sealed datasets take it."""
-        names = [column.name for column in manifest.columns]
-        return list(self._changes(names, keyed=has_key(manifest)))
+    def changes(self, manifest: Manifest) -> Sequence[RowChange]:
+        """Return what is to be written, as sealed datasets take it."""
+        names = tuple(column.name for column in manifest.columns)
+        keyed = has_key(manifest)
+        if not self.before:
+            rows = [values for values in self.after.values() if values is not None]
+            return FreshRows(names, rows, list(self.after) if keyed else ())
+        return list(self._changes(names, keyed=keyed))
 
-    def _changes(self, names: list[str], *, keyed: bool) -> Iterator[RowChange]:
+    def _changes(self, names: tuple[str, ...], *, keyed: bool) -> Iterator[RowChange]:
         for row, values in self.after.items():
             before = self.before.get(row)
             if values is None:

@@ -34,9 +34,9 @@ from mfdb.dataset.outcome import Applied, Incoming
 from mfdb.dataset.pending import changed_since, check_current
 from mfdb.dataset.reading import CatalogueCache, Reading
 from mfdb.dataset.replica_sending import INVALID, ReplicaSending
+from mfdb.dataset.row_changes import split
 from mfdb.dataset.salts import load_entry
 from mfdb.dataset.working import Working, load, parse, save
-from mfdb.dataset.writer import split
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import (
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from mfdb.dataset.ledger.book import Book
     from mfdb.dataset.ledger.format import LedgerHead
     from mfdb.dataset.pending import Pending
+    from mfdb.dataset.row_changes import RowChange
     from mfdb.dataset.row_leaves import RowLeaves
-    from mfdb.dataset.writer import RowChange
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry

@@ -25,9 +25,10 @@ from mfdb.dataset.layout import (
 )
 from mfdb.dataset.pending import check_current
 from mfdb.dataset.replica_core import ReplicaCore
+from mfdb.dataset.row_changes import named_rows, split
 from mfdb.dataset.states import States
 from mfdb.dataset.working import Working, load, parse, save
-from mfdb.dataset.writer import Chain, split
+from mfdb.dataset.writer import Chain
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, MfdbError, ProtocolViolation, SchemaViolation
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfdb.dataset.outcome import Applied, Written
-    from mfdb.dataset.writer import Draft, RowChange
+    from mfdb.dataset.row_changes import RowChange
+    from mfdb.dataset.writer import Draft
     from mfdb.kernel.ids import ChangesetId, DatasetId
     from mfdb.rules.receipt import WriteReceipt
     from mfdb.store.port import Store
@@ -62,7 +64,7 @@ class ReplicaSending(ReplicaCore):
             StaleWrite, DuplicateRow: a row changed, or came, since the changes were planned.
         """
         drafts = []
-        asks = any(change.row is not None for change in changes)
+        asks = bool(named_rows(changes))
         with self._lock:
             chain = self._taken_chain(dataset)
             store: Store = self._store if asks else self._below

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mfdb.dataset.data_keys import DataKeys
+from mfdb.dataset.row_changes import FreshRows, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.account import Account
 from mfdb.kernel.clock import Hlc
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import ValueTooLarge
-from mfdb.kernel.ids import ZERO_HASH, Hash, RowId, VersionId
+from mfdb.kernel.ids import ZERO_HASH, Hash
 from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS, ROW_BYTES
-from mfdb.rules.changeset import FORMAT, Changeset, Header, changeset_id, due_row_ids
+from mfdb.rules.changeset import FORMAT, Header, changeset_id, composed, due_row_ids
 from mfdb.rules.columns import (
     SALT_BYTES,
     SEALING_BYTES,
@@ -37,42 +38,19 @@ from mfdb.rules.operations import Body, OperationKind, operations_root
 from mfdb.rules.signing import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from mfdb.dataset.row_changes import RowChange
     from mfdb.kernel.clock import HlcClock
     from mfdb.kernel.entropy import Entropy
+    from mfdb.kernel.ids import RowId
+    from mfdb.rules.changeset import Changeset
     from mfdb.rules.manifest import Manifest
 
 RUN_BYTES = 16
 NONCE_BYTES = 16
-_OVERHEAD_BYTES = 1024
-_OPERATION_BYTES = 256
-"""Room for what an operation holds besides its values: ids, commitments, the cipher's tag."""
-
-
-class RowInsert(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A new row; `row` is given in owner-ordered datasets only (the keyed hash of the key)."""
-
-    values: Mapping[str, Any]
-    row: RowId | None = None
-
-
-class RowUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """A row's new values, all of them, and the version that they supersede."""
-
-    row: RowId
-    parent: VersionId
-    values: Mapping[str, Any]
-
-
-class RowDelete(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that goes, and the version that is superseded."""
-
-    row: RowId
-    parent: VersionId
-
-
-RowChange = RowInsert | RowUpdate | RowDelete
+_SEALED_HEAD, _SEALED_END = b"\x93", encode(b"") * 2
+"""What stands around the values in a `SealedRow` that names no author."""
 
 
 class Chain(Record, frozen=True):
@@ -87,14 +65,19 @@ class Chain(Record, frozen=True):
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A signed changeset, what opens it, its plaintext values and the writer's next place.
 
-    `values` holds one mapping per operation, None for a delete; `data` are the changeset's bytes.
+    `changes` is what it was made of, `data` are the changeset's bytes.
     """
 
     changeset: Changeset
     data: bytes
     entry: KeyLogEntry
-    values: tuple[Mapping[str, Any] | None, ...]
+    changes: Sequence[RowChange]
     chain: Chain
+
+    @property
+    def values(self) -> tuple[Mapping[str, Any] | None, ...]:
+        """The plaintext values of each operation, None for a delete."""
+        return tuple(None if isinstance(c, RowDelete) else c.values for c in self.changes)
 
 
 class ChangesetWriter:
@@ -140,12 +123,14 @@ class ChangesetWriter:
         bare = self._bare_header(manifest, signer, place, data_key)
         author = self._account if sealed_sender else None
         salts = _salts(changes, self._entropy)
-        body = _Sealing(manifest, bare, data_key, author).body(changes, salts)
+        sealing = _Sealing(manifest, bare, data_key, author)
+        columns, rows = sealing.body(changes, salts)
+        body = encode(columns)
         header = msgspec.structs.replace(
             bare, operation_count=len(changes), operations_root=operations_root(body)
         )
         digest = digest_of(header)
-        changeset = Changeset(header, signer.sign(digest), body)
+        changeset = composed(header, signer.sign(digest), body, columns=columns, rows=rows)
         data = encode(changeset)
         if len(data) > CHANGESET_BYTES:
             raise ValueTooLarge(
@@ -163,7 +148,7 @@ class ChangesetWriter:
             changeset=changeset,
             data=data,
             entry=entry,
-            values=tuple(None if isinstance(c, RowDelete) else c.values for c in changes),
+            changes=changes,
             chain=chain if sealed_sender else after,
         )
 
@@ -200,31 +185,49 @@ class _Sealing:
         self._context = header.seal_context
         self._data_key = data_key
         self._author = author
-        self._sealed_of = picker(column.name for column in manifest.sealed_columns)
-        self._clear_of = picker(column.name for column in manifest.clear_columns)
+        self._sealed_names = tuple(column.name for column in manifest.sealed_columns)
+        self._clear_names = tuple(column.name for column in manifest.clear_columns)
+        self._sealed_of = picker(self._sealed_names)
+        self._clear_of = picker(self._clear_names)
         self._has_clear = bool(manifest.clear_columns)
 
-    def body(self, changes: Sequence[RowChange], salts: Sequence[bytes]) -> bytes:
-        """Return the operations of some changes, one salt each (a delete has none)."""
-        kinds = bytes([_KINDS[type(change)] for change in changes])
-        due: Sequence[RowId] = due_row_ids(self._header, len(changes))
-        rows = [own if one.row is None else one.row for one, own in zip(changes, due, strict=True)]
-        has_due_rows = not any(kinds) and all(one.row is None for one in changes)
+    def body(
+        self, changes: Sequence[RowChange], salts: Sequence[bytes]
+    ) -> tuple[Body, Sequence[RowId]]:
+        """Return the operations of some changes, one salt each (a delete has none), and the rows.
+
+        Raises:
+            ValueTooLarge: a row is too long.
+        """
+        kinds, parents = b"", b""
+        if not isinstance(changes, FreshRows):
+            kinds = bytes([_KINDS[type(change)] for change in changes])
+            parents = b"".join([c.parent for c in changes if not isinstance(c, RowInsert)])
+        rows, are_due = self._rows(changes)
         clear = self._clear(changes)
-        return encode(
-            Body(
-                kinds=kinds if any(kinds) else b"",
-                rows=b"" if has_due_rows else b"".join(rows),
-                parents=b"".join([c.parent for c in changes if not isinstance(c, RowInsert)]),
-                sealed=self._sealed(changes, salts, rows),
-                clear=clear if any(clear) else (),
-                salt_commitments=b"".join(salt_commitments(salts)),
-            )
+        body = Body(
+            kinds=kinds if any(kinds) else b"",
+            rows=b"" if are_due else b"".join(rows),
+            parents=parents,
+            sealed=self._sealed(changes, salts, rows),
+            clear=clear if any(clear) else (),
+            salt_commitments=b"".join(salt_commitments(salts)),
         )
+        return body, rows
+
+    def _rows(self, changes: Sequence[RowChange]) -> tuple[Sequence[RowId], bool]:
+        """Return the rows that changes touch, and whether all are inserts of those due to them."""
+        named = changes.ids if isinstance(changes, FreshRows) else [c.row for c in changes]
+        due = due_row_ids(self._header, len(changes))
+        if not any(named):
+            return due, True
+        return [one or own for one, own in zip(named, due, strict=True)], False
 
     def _clear(self, changes: Sequence[RowChange]) -> tuple[tuple[Any, ...], ...]:
         if not self._has_clear:
             return ()
+        if isinstance(changes, FreshRows):
+            return _picked(changes, self._clear_names)
         return tuple(
             () if isinstance(change, RowDelete) else self._clear_of(change.values)
             for change in changes
@@ -234,12 +237,23 @@ class _Sealing:
         self, changes: Sequence[RowChange], salts: Sequence[bytes], rows: Sequence[RowId]
     ) -> tuple[bytes, ...]:
         keys = row_keys(self._data_key, salts)
-        values = [None if isinstance(c, RowDelete) else self._sealed_of(c.values) for c in changes]
-        plain = [None if one is None else self._plaintext(one) for one in values]
-        sealed = seal_rows(plain, keys, context=self._context, row_ids=rows)
+        sealed = seal_rows(self._plain(changes), keys, context=self._context, row_ids=rows)
         if max(map(len, sealed)) > ROW_BYTES + SEALING_BYTES:
             raise ValueTooLarge(f"a row is over {ROW_BYTES} bytes")
         return sealed
+
+    def _plain(self, changes: Sequence[RowChange]) -> Sequence[bytes | None]:
+        """Return the encoded `SealedRow` of each change, None of a delete."""
+        if isinstance(changes, FreshRows) and self._author is None:
+            return self._plain_columns(changes)
+        values = [None if isinstance(c, RowDelete) else self._sealed_of(c.values) for c in changes]
+        return [None if one is None else self._plaintext(one) for one in values]
+
+    def _plain_columns(self, fresh: FreshRows) -> list[bytes]:
+        packed = fresh.packed
+        if fresh.names != self._sealed_names:
+            packed = list(map(encode, _picked(fresh, self._sealed_names)))
+        return [_SEALED_HEAD + one + _SEALED_END for one in packed]
 
     def _plaintext(self, values: tuple[Any, ...]) -> bytes:
         if self._author is None:
@@ -259,12 +273,19 @@ _KINDS: dict[type, OperationKind] = {
 def _salts(changes: Sequence[RowChange], entropy: Entropy) -> tuple[bytes, ...]:
     """Return a salt for each operation, all of one draw; a delete has an empty one."""
     drawn = entropy.token(SALT_BYTES * len(changes))
-    return tuple(
-        [
-            b"" if type(change) is RowDelete else drawn[at : at + SALT_BYTES]
-            for change, at in zip(changes, range(0, len(drawn), SALT_BYTES), strict=True)
-        ]
-    )
+    salts = [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
+    if isinstance(changes, FreshRows):
+        return tuple(salts)
+    kept = zip(changes, salts, strict=True)
+    return tuple([b"" if type(change) is RowDelete else salt for change, salt in kept])
+
+
+def _picked(fresh: FreshRows, names: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
+    """Return the values of some columns, row by row."""
+    if not names:
+        return ((),) * len(fresh)
+    columns = dict(zip(fresh.names, zip(*fresh.rows, strict=True), strict=True))
+    return tuple(zip(*[columns[name] for name in names], strict=True))
 
 
 def picker(names: Iterable[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
@@ -273,33 +294,3 @@ def picker(names: Iterable[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...
     if len(wanted) < 2:
         return lambda values: tuple(values[name] for name in wanted)
     return itemgetter(*wanted)
-
-
-def cost_bytes(change: RowChange) -> int:
-    """Return how many bytes of a changeset a change takes at most."""
-    values = () if isinstance(change, RowDelete) else tuple(change.values.values())
-    return len(encode(values)) + _OPERATION_BYTES
-
-
-def split(changes: Sequence[RowChange]) -> Iterator[list[RowChange]]:
-    """Yield the changes in runs that each fit into one changeset."""
-    if 0 < len(changes) <= OPERATIONS and cost_of_all(changes) + _OVERHEAD_BYTES <= CHANGESET_BYTES:
-        yield list(changes)
-        return
-    run: list[RowChange] = []
-    size = _OVERHEAD_BYTES
-    for change in changes:
-        cost = cost_bytes(change)
-        if run and (len(run) == OPERATIONS or size + cost > CHANGESET_BYTES):
-            yield run
-            run, size = [], _OVERHEAD_BYTES
-        run.append(change)
-        size += cost
-    if run:
-        yield run
-
-
-def cost_of_all(changes: Sequence[RowChange]) -> int:
-    """Return how many bytes of a changeset some changes take at most, encoded in one go."""
-    values = [tuple(c.values.values()) for c in changes if not isinstance(c, RowDelete)]
-    return len(encode(values)) + _OPERATION_BYTES * len(changes)

@@ -150,6 +150,15 @@ class Changeset(Record, frozen=True, dict=True):
         return columns is not None and columns.has_due_rows and not columns.clear
 
 
+def composed(
+    header: Header, signature: bytes, body: bytes, *, columns: Body, rows: Sequence[bytes]
+) -> Changeset:
+    """Return a changeset whose writer knows already what others have to find in its bytes."""
+    made = Changeset(header, signature, body)
+    made.__dict__.update(columns=columns, rows=rows)
+    return made
+
+
 def changeset_id(digest: Hash, signature: bytes) -> ChangesetId:
     """Return the id of a changeset from its header's digest and its signature."""
     return ChangesetId(tagged_hash("mfdb.changeset-id.v1", digest, signature))

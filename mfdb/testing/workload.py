@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfdb.client.outbox import Outbox
 from mfdb.dataset.replica import Replica
-from mfdb.dataset.writer import RowDelete, RowInsert
+from mfdb.dataset.row_changes import RowDelete, RowInsert
 from mfdb.kernel.codec import Record, encode
 from mfdb.kernel.errors import AccessDenied, MfdbError, StaleWrite
 from mfdb.kernel.ids import ZERO_HASH, DatasetId, Hash, Wei
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from mfdb.dataset.outcome import RowChanged, WriteOutcome
-    from mfdb.dataset.writer import Draft, RowChange
+    from mfdb.dataset.row_changes import RowChange
+    from mfdb.dataset.writer import Draft
     from mfdb.kernel.ids import Address, ChangesetId
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.client.remote import NodeRemote

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from mfdb.dataset.layout import shown_key
 from mfdb.dataset.pending import Pending, changed_since
+from mfdb.dataset.row_changes import RowDelete, RowInsert
 from mfdb.dataset.rows import key_packer, row_reader
 from mfdb.dataset.schema import fitter, has_key
 from mfdb.dataset.table import ordered_values
-from mfdb.dataset.writer import RowDelete, RowInsert
 from mfdb.kernel.errors import SchemaViolation
 from mfdb.kernel.ids import RowId
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.layout import StoredRow
     from mfdb.dataset.pending import Values
+    from mfdb.dataset.row_changes import RowChange
     from mfdb.dataset.working import Working
-    from mfdb.dataset.writer import RowChange
     from mfdb.rules.manifest import Manifest
 
 

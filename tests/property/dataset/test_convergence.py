@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from mfdb.dataset.layout import RowState
 from mfdb.dataset.outcome import Incoming
 from mfdb.dataset.replica import Replica
+from mfdb.dataset.row_changes import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.dataset.working import parse
-from mfdb.dataset.writer import Chain, ChangesetWriter, RowChange, RowDelete, RowInsert, RowUpdate
+from mfdb.dataset.writer import Chain, ChangesetWriter
 from mfdb.kernel.clock import HlcClock
 from mfdb.rules.changeset import version_id
 from mfdb.testing.memory_store import MemoryStore

@@ -10,7 +10,7 @@ import pytest
 from mfdb.client import lane
 from mfdb.client.aio import Connection
 from mfdb.client.lane import GROUPS, MANY_CHANGES, SHOW_CHANGESETS
-from mfdb.dataset import writer
+from mfdb.dataset import row_changes
 from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
 from mfdb.testing.memory_store import MemoryDisk
 from tests.fixtures.users import User
@@ -122,7 +122,7 @@ def test_nothing_is_sent_later_of_a_statement_that_was_refused(
             return await write(dataset, changeset, entry)
 
         monkeypatch.setattr(bob.remote, "write", picky)
-        monkeypatch.setattr(writer, "OPERATIONS", 4)
+        monkeypatch.setattr(row_changes, "OPERATIONS", 4)
         rows = ", ".join(f"({at}, 'body')" for at in range(12))
         with pytest.raises(SchemaViolation):
             await bob.run(f"INSERT INTO notes (id, body) VALUES {rows}")

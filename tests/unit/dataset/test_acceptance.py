@@ -18,15 +18,8 @@ from mfdb.dataset.acceptance import (
     winner,
     wins,
 )
-from mfdb.dataset.writer import (
-    Chain,
-    ChangesetWriter,
-    Draft,
-    RowChange,
-    RowDelete,
-    RowInsert,
-    RowUpdate,
-)
+from mfdb.dataset.row_changes import RowChange, RowDelete, RowInsert, RowUpdate
+from mfdb.dataset.writer import Chain, ChangesetWriter, Draft
 from mfdb.kernel.clock import HlcClock
 from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.errors import (

@@ -14,7 +14,7 @@ from mfdb.dataset.ledger.format import GONE, LedgerEntry, leaf_of
 from mfdb.dataset.ledger.journal import SLOTS, Journal
 from mfdb.dataset.pending import Pending
 from mfdb.dataset.replica import Replica
-from mfdb.dataset.writer import RowDelete, RowInsert, RowUpdate
+from mfdb.dataset.row_changes import RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.codec import decode_own, encode
 from mfdb.kernel.errors import AccessDenied, DuplicateRow, SchemaViolation, StaleWrite, StoreFull
 from mfdb.rules.evidence import EMBEDDED
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.layout import StoredRow
     from mfdb.dataset.outcome import RowChanged
-    from mfdb.dataset.writer import RowChange
+    from mfdb.dataset.row_changes import RowChange
     from mfdb.rules.manifest import Manifest
 
 COLUMNS = (

@@ -8,7 +8,7 @@ import pytest
 
 from mfdb.dataset.layout import of_dataset
 from mfdb.dataset.outcome import Incoming, RowChanged, Written
-from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
+from mfdb.dataset.row_changes import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.ids import RowId, VersionId
 from mfdb.rules.changeset import version_ids
 from tests.fixtures.datasets import Counter, Person, column, mailbox_of, signed

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from mfdb.dataset.outcome import Applied, Incoming, RowChanged
+from mfdb.dataset.row_changes import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.dataset.salts import load_entry
-from mfdb.dataset.writer import RowChange, RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.errors import (
     AccessDenied,
     BadProof,

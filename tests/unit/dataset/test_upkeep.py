@@ -11,7 +11,7 @@ import pytest
 from mfdb.dataset.indexes import Span, span
 from mfdb.dataset.layout import FORMAT
 from mfdb.dataset.replica import Replica
-from mfdb.dataset.writer import RowDelete, RowInsert, RowUpdate
+from mfdb.dataset.row_changes import RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.errors import (
     DuplicateRow,
     OperationalError,

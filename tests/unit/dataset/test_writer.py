@@ -8,13 +8,14 @@ import msgspec
 import pytest
 
 from mfdb.dataset.opener import SHREDDED, Opened, Unreadable, open_changeset_rows
+from mfdb.dataset.row_changes import FreshRows, RowDelete, RowInsert, split, together
 from mfdb.dataset.schema import fits, misfit
-from mfdb.dataset.writer import ChangesetWriter, Draft, RowDelete, RowInsert, split
+from mfdb.dataset.writer import ChangesetWriter, Draft
 from mfdb.kernel.clock import HlcClock
 from mfdb.kernel.errors import ValueTooLarge
 from mfdb.kernel.ids import RowId, VersionId
 from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS, ROW_BYTES
-from mfdb.rules.changeset import check_changeset, check_free_rows
+from mfdb.rules.changeset import check_changeset, check_free_rows, open_changeset
 from mfdb.rules.key_log import check_entry
 from tests.fixtures.datasets import NETWORK, Counter, column, keys_of, mailbox_of
 
@@ -51,6 +52,48 @@ def test_what_is_composed_is_good_and_opens_to_the_same_values(sealed_sender: bo
     first, second = draft.changeset.operations
     assert first.sealed != second.sealed, "every row has a key of its own"
     assert first.clear == (7,)
+
+
+NAMES = tuple(VALUES)
+ROWS = [("text", 7, b"\x00"), ("", None, bytes(300)), ("\u20ac", -(2**31), None)]
+
+
+@pytest.mark.parametrize("ids", [(), tuple(RowId(bytes([at]) * 32) for at in range(3))])
+@pytest.mark.parametrize("names", [NAMES, tuple(reversed(NAMES))])
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("sealed_sender", [False, True])
+def test_rows_in_tuples_become_what_the_same_rows_one_by_one_do(
+    *, ids: tuple[RowId, ...], names: tuple[str, ...], plain: bool, sealed_sender: bool
+) -> None:
+    manifest = (
+        mailbox_of(BOB, column("a"), column("b", "INTEGER"), column("c")) if plain else MAILBOX
+    )
+    rows = [tuple(row[NAMES.index(name)] for name in names) for row in ROWS]
+    fresh = FreshRows(names, rows, ids)
+    assert tuple(one.row for one in fresh if one.row is not None) == ids
+    assert [tuple(one.values[name] for name in NAMES) for one in fresh] == ROWS
+    made = []
+    for changes in (fresh, list(fresh)):
+        world = Counter("alice")
+        writer = ChangesetWriter(keys_of("alice").account, HlcClock(world), world)
+        draft = writer.compose(manifest, changes, writer.new_chain(), sealed_sender=sealed_sender)
+        made.append((draft.data, draft.entry.salts, draft.values))
+        decoded = open_changeset(draft.data)
+        assert list(decoded.rows) == list(draft.changeset.rows)
+        assert decoded.operations == draft.changeset.operations
+    assert made[0] == made[1]
+
+
+def test_rows_in_tuples_are_split_and_put_together_as_rows_one_by_one_are() -> None:
+    big = FreshRows(NAMES, [("a", 1, bytes(5 * 2**20))] * 7)
+    parts = list(split(big))
+    assert [list(part) for part in parts] == [list(part) for part in split(list(big))]
+    assert all(isinstance(part, FreshRows) for part in parts)
+    assert list(together(parts)) == list(big)
+    assert isinstance(together(parts), FreshRows)
+    named = FreshRows(NAMES, ROWS, [RowId(bytes(32))] * 3)
+    assert list(together([big[:1], named])) == [*big[:1], *named]
+    assert list(split(FreshRows(NAMES, []))) == []
 
 
 class Impostor:

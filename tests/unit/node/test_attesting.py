@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from mfdb.dataset.writer import RowDelete
+from mfdb.dataset.row_changes import RowDelete
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, BadProof, MalformedMessage, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import Hash, RowId

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from mfdb.dataset.writer import RowUpdate
+from mfdb.dataset.row_changes import RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import CorruptRecord
 from mfdb.node.answers import Keys

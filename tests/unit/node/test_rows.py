@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mfdb.dataset.outcome import Incoming
-from mfdb.dataset.writer import RowDelete, RowInsert, RowUpdate
+from mfdb.dataset.row_changes import RowDelete, RowInsert, RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import StaleWrite, WrongVersion
 from mfdb.kernel.ids import RowId, VersionId
