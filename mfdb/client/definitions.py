@@ -12,11 +12,13 @@ from mfdb.kernel.errors import InvalidDefinition, NotSupportedError
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.kernel.seed import MAILBOX_NONCE
 from mfdb.rules.clauses import AnyClause, ForeignKey, Policy, View, plain
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import (
     ALL_ACTIONS,
     FORMAT,
     LEAST_DEPOSIT,
     MOST_MESSAGE,
+    ROWS_IN_ORDER,
     ROWS_KEPT,
     Action,
     Column,
@@ -102,8 +104,18 @@ def first_manifest(
         salt=salt,
         price_ceiling=options.price_ceiling or Wei(0),
         retention_s=options.retention_s or RETENTION_S,
-        options=kept_options((), options),
+        options=kept_options(_first_options(columns, ordering, network), options),
     )
+
+
+def _first_options(
+    columns: Sequence[Column], ordering: Ordering, network: Hash
+) -> tuple[tuple[str, str], ...]:
+    """Where providers read whole keys, they may also show that a range of them is whole."""
+    keyed = [column.clear for column in columns if column.key]
+    if network == EMBEDDED or ordering is Ordering.FREE or not keyed or not all(keyed):
+        return ()
+    return ((ROWS_IN_ORDER, "1"),)
 
 
 def kept_options(

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfdb.sql.catalogue import TableSchema
-    from mfdb.sql.tables import Values
+    from mfdb.sql.tables import Key, Values
 
 BEYOND = b"\xff"
 """Greater than every packed key: tags of ascending parts end at 0x70."""
+FEW = 256
+"""Keys that are rather named one by one than by their range."""
 
 
 def matches(table: TableSchema, access: Access, values: Values) -> bool:
@@ -69,6 +71,20 @@ def order_of(table: TableSchema, access: KeyRange | IndexRange) -> Callable[[Val
 def packed_key(table: TableSchema, values: Values) -> bytes:
     """Return a row's primary key as indexes order it."""
     return pack(*(values[place] for place in table.key))
+
+
+def few_keys(access: KeyRange, width: int) -> list[Key] | None:
+    """Return all keys (of so many columns) that a range may hold, None unless they are few.
+
+    Only whole numbers can be counted, and what is stored as such: days, microseconds.
+    """
+    low, high = access.low, access.high
+    if type(low) is not int or type(high) is not int or len(access.prefix) + 1 != width:
+        return None
+    first, stop = low + access.low_open, high + (not access.high_open)
+    if not 0 < stop - first <= FEW:
+        return None
+    return [(*access.prefix, at) for at in range(first, stop)]
 
 
 def bounds(access: KeyRange) -> tuple[bytes, bytes | None]:

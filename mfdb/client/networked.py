@@ -21,13 +21,13 @@ from mfdb.client.results import Result
 from mfdb.client.ruling import OF_RULES, OfRules, Ruling
 from mfdb.client.state import Batch, SessionState
 from mfdb.client.told import asked_of_network
+from mfdb.client.verifying import Verifying
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import (
     AccessDenied,
     MfdbError,
     NetworkError,
     NotSupportedError,
-    QuorumNotReached,
     SchemaViolation,
     StaleWrite,
     UnknownDataset,
@@ -85,6 +85,7 @@ class Networked:
         self._ruling = Ruling(state, local, remote, self._home, self._sync)
         self._telling = NetworkTelling(state, local, remote, self._find)
         self._paying = Paying(state, remote, self._dataset, local.ground.context)
+        self._verifying = Verifying(state, local, remote, self._readable, self._sync)
         self._synced_s: dict[DatasetId, float] = {}
         self._plain: dict[int, tuple[st.Statement, int, Known]] = {}
         """Statements that nothing has to be found or synced for, in this state of the catalogue."""
@@ -163,8 +164,7 @@ class Networked:
             case st.Show():
                 return await self._show(statement, params, text)
             case qu.Verified(query=query):
-                for name in self._local.ground.behind(query):
-                    await self._verified(query, params, name)
+                await self._verifying.verify(query, params)
                 return self._local.run(statement, params, text)
             case st.Select() | qu.Query() | st.Explain():
                 for name in self._local.ground.behind(statement):
@@ -356,27 +356,38 @@ class Networked:
 
     async def _prepare(self, name: st.TableName | None, action: Action) -> None:
         """Know a dataset, judge by its rules, and have its rows here as fresh as was asked for."""
-        if name is None:
-            return
-        if is_told(name):
-            await self._telling.keep(name)
-            return
-        known = await self._find(name)
+        known = await self._readable(name, action)
         if known is None:
-            return  # the binder says so, and points at the name
-        me, manifest = self._state.me, known.manifest
-        if manifest.network == EMBEDDED:
             return
-        try:
-            demand(manifest, action, me)
-        except AccessDenied:
-            if not await self._has_new_rules(manifest):
-                raise
-            manifest = self._local.ground.known(name).manifest
-            demand(manifest, action, me)
+        manifest = known.manifest
         reads = action is not Action.INSERT or manifest.ordering is Ordering.OWNER
         if reads and action is not Action.SUBSCRIBE and self._is_due(manifest):
             await self._sync(manifest)
+
+    async def _readable(self, name: st.TableName | None, action: Action) -> Known | None:
+        """Return a dataset on the network that this identity may read, or do else with.
+
+        None for what is not there (the binder says so, and points at the name) or only here.
+
+        Raises:
+            AccessDenied: it may not.
+        """
+        if name is None:
+            return None
+        if is_told(name):
+            await self._telling.keep(name)
+            return None
+        known = await self._find(name)
+        if known is None or known.manifest.network == EMBEDDED:
+            return None
+        try:
+            demand(known.manifest, action, self._state.me)
+        except AccessDenied:
+            if not await self._has_new_rules(known.manifest):
+                raise
+            known = self._local.ground.known(name)
+            demand(known.manifest, action, self._state.me)
+        return known
 
     def _plain_dataset(self, statement: st.Statement) -> Known | None:
         """Return the dataset of a statement that reads none and needs none to be found."""
@@ -411,30 +422,6 @@ class Networked:
         if known.manifest.ordering is Ordering.FREE and not is_told(statement.table):
             make_room(self._plain)
             self._plain[id(statement)] = (statement, state, known)
-
-    async def _verified(
-        self, query: st.Select | qu.Query, params: Given, name: st.TableName
-    ) -> None:
-        """Have what a query reads of a dataset here, as a read quorum of replicas sign it now.
-
-        Rows named by their keys are shown one by one, though the rest of the dataset is old here.
-        """
-        await self._prepare(name, Action.SELECT)
-        known = self._local.ground.lookup(name)
-        if known is None or known.manifest.network == EMBEDDED:
-            return
-        dataset, replica = known.manifest.dataset, self._state.replica
-        rows = self._local.queries.named_rows(query, params, known)
-        if rows:
-            try:
-                await self._remote.attest(dataset, replica, rows)
-            except QuorumNotReached:
-                await self._sync(known.manifest)
-            else:
-                return
-        else:
-            await self._sync(known.manifest)
-        await self._remote.attest(dataset, replica, rows)
 
     async def _find(self, name: st.TableName) -> Known | None:
         known = self._local.ground.lookup(name)

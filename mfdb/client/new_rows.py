@@ -62,7 +62,8 @@ class NewRows:
         packed = self._packed(rows)
         locators = handles = packed
         if not has_ledger(self._known.manifest):
-            handles = [keyring.row_id(dataset, one) for one in packed]
+            ordered = self._known.manifest.has_ordered_rows
+            handles = [keyring.row_id(dataset, one, in_order=ordered) for one in packed]
             locators = [key + row for key, row in zip(packed, handles, strict=True)]
         fresh = dict(zip(handles, rows, strict=True))
         after = pending.changes.after

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from mfdb.client.matching import bounds, few_keys
 from mfdb.client.plans import make_room
 from mfdb.client.quick import shortcut
 from mfdb.client.results import Result, columns_of
 from mfdb.client.streams import Stream
 from mfdb.dataset.indexes import span
 from mfdb.dataset.schema import has_key
+from mfdb.dataset.scope import scope_of_keys, scope_of_range
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import CorruptRecord, MfdbError
 from mfdb.rules.manifest import Action
@@ -20,8 +22,7 @@ from mfdb.sql.bound import BoundSelect
 from mfdb.sql.execute import CompiledSelect, CompiledSource
 from mfdb.sql.parameters import environment
 from mfdb.sql.relational.tree import BoundRelational
-from mfdb.sql.tables import KeyLookup
-from mfdb.store.ordered import pack
+from mfdb.sql.tables import KeyLookup, KeyRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mfdb.client.quick import Shortcut
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.reading import Reading
-    from mfdb.kernel.ids import RowId
+    from mfdb.dataset.scope import Scope
     from mfdb.sql.execute import Result as Answer
     from mfdb.sql.parameters import ExecutionContext, Given
     from mfdb.sql.relational.run import CompiledRelational
@@ -139,28 +140,34 @@ class Queries:
                     hint="CHECK DATABASE tells all; restore it from providers or a dump",
                 )
 
-    def named_rows(
-        self, query: st.Select | qu.Query, params: Given, known: Known
-    ) -> tuple[RowId, ...]:
-        """Return the ids of the only rows of an own dataset that a query can give.
+    def scope(self, query: st.Select | qu.Query, params: Given, known: Known) -> Scope | None:
+        """Return which rows of a dataset are the only ones that a query looks at.
 
-        It names them by their whole primary key; empty if it does not, or reads a view.
+        It names them by their primary key; None if it does not, reads a view, or nobody here can
+        tell where they stand.
 
         Raises:
             MfdbError: the query has no answer.
         """
-        me, manifest = self._ground.state.me, known.manifest
-        if not isinstance(query, st.Select) or manifest.owner != me or not has_key(manifest):
-            return ()
+        manifest = known.manifest
+        if not isinstance(query, st.Select) or not has_key(manifest):
+            return None
         bound = self._ground.bound(query)
         if not isinstance(bound, BoundSelect) or bound.source is None:
-            return ()
+            return None
+        if bound.source.table.dataset != manifest.dataset:
+            return None
         about = environment(bound.parameters, params, self._ground.context())
         access = CompiledSource(bound.source).access(about)
-        if not isinstance(access, KeyLookup) or bound.source.table.dataset != manifest.dataset:
-            return ()
         keyring = self._ground.state.replica.keyring
-        return tuple(keyring.row_id(manifest.dataset, pack(*key)) for key in access.keys)
+        if isinstance(access, KeyLookup):
+            return scope_of_keys(known, keyring, access.keys)
+        if not isinstance(access, KeyRange) or not access.is_bounded:
+            return None
+        keys = few_keys(access, len(manifest.key_columns))
+        if keys is not None and manifest.owner == self._ground.state.me:
+            return scope_of_keys(known, keyring, keys)
+        return scope_of_range(known, *bounds(access))
 
     def select(self, statement: st.Select | qu.Query, params: Given, text: str) -> Result:
         """Return the answer to a query.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from mfdb.dataset.outcome import SealOutcome, WriteOutcome
+    from mfdb.dataset.outcome import Proven, SealOutcome, WriteOutcome
     from mfdb.dataset.replica import Replica
-    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId, RowId
+    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
     from mfdb.node.client.accusing import Accusing
     from mfdb.node.client.money import Money
     from mfdb.node.client.moving import Change, Moved
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mfdb.rules.evidence import Network
     from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.manifest import SignedManifest
+    from mfdb.rules.row_tree import Span
 
 StatusRows = tuple[dict[str, str], list[tuple[object, ...]]]
 """Columns (SQL types by name) and rows of a SHOW statement about the network."""
@@ -82,13 +83,19 @@ class Remote(Protocol):
         """Bring the replica up to date; return how many changesets were applied."""
         ...
 
-    async def attest(self, dataset: DatasetId, replica: Replica, rows: Sequence[RowId] = ()) -> int:
-        """Hold the replica, or some rows of it, against what providers sign; return how many did.
+    async def attest(
+        self, dataset: DatasetId, replica: Replica, spans: Sequence[Span] = ()
+    ) -> tuple[Proven, ...]:
+        """Hold the replica, or spans of its rows, against what providers sign; return that.
 
         Raises:
             BadProof: a provider shows another log than it signs, or denies what it promised.
             QuorumNotReached: fewer than a read quorum can be held against.
         """
+        ...
+
+    async def fetch(self, dataset: DatasetId, replica: Replica, spans: Sequence[Span]) -> int:
+        """Bring what made the rows in some spans here; return how many changesets were applied."""
         ...
 
     def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:

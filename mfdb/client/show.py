@@ -44,6 +44,7 @@ LOCAL = (
     "create",
     "subscriptions",
     "channels",
+    "proofs",
 )
 """What SHOW answers without a network."""
 OF_NETWORK = (
@@ -253,5 +254,10 @@ def ends_at(grant: Grant) -> datetime.datetime | None:
     return datetime.datetime.fromtimestamp(grant.until, datetime.UTC)
 
 
+def moment(seconds: float) -> datetime.datetime:
+    """Return a moment given in seconds since 1970."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
 def _time(hlc: int) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(hlc_seconds(Hlc(hlc)), datetime.UTC)
+    return moment(hlc_seconds(Hlc(hlc)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mfdb.client.identities import Identities
+    from mfdb.dataset.outcome import Proven
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.clock import Clock
     from mfdb.kernel.entropy import Entropy
@@ -82,6 +83,14 @@ class Batch(msgspec.Struct):
         return len(names) - 1 - names[::-1].index(name.text)
 
 
+class Proof(NamedTuple):
+    """What one replica has shown of a dataset."""
+
+    dataset: str
+    owner: Address
+    proven: Proven
+
+
 class SessionState(msgspec.Struct, kw_only=True):
     """One session's state."""
 
@@ -95,6 +104,8 @@ class SessionState(msgspec.Struct, kw_only=True):
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
     ear: Ear = msgspec.field(default_factory=lambda: Ear(Channels()))
     watch: Watch = msgspec.field(default_factory=Watch)
+    proofs: list[Proof] = msgspec.field(default_factory=list)
+    """What the last VERIFY rests on."""
 
     expires: Callable[[DatasetId], None] | None = None
     """Who is told of a dataset that does not keep its rows for ever."""

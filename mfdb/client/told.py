@@ -17,6 +17,7 @@ from mfdb.client.names import SCHEMAS
 from mfdb.client.results import Column, Result
 from mfdb.client.show_create import show_create, show_policies
 from mfdb.client.upkeep import show_indexes
+from mfdb.client.verifying import show_proofs
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import NetworkError, UnknownDataset
 from mfdb.kernel.ids import DatasetId, RowId
@@ -274,6 +275,7 @@ _TELLERS: dict[tuple[str, str], Callable[[Any, Reading], Result]] = {
     (SCHEMA, "conflicts"): _owned,
     (SCHEMA, "subscriptions"): lambda state, _: state.subscriptions.show(),
     (SCHEMA, "channels"): lambda state, _: show_channels(state),
+    (SCHEMA, "proofs"): lambda state, _: show_proofs(state),
     (INFORMATION, "tables"): _tables,
     (INFORMATION, "columns"): _columns,
 }

@@ -26,14 +26,17 @@ from mfdb.kernel.ids import ZERO_ADDRESS, Address, ChangesetId, Hash, RowId, Ver
 from mfdb.kernel.limits import HLC_AHEAD_S
 from mfdb.rules.authorise import Denied, RowView, authorise
 from mfdb.rules.changeset import (
+    ORDER_BYTES,
     Changeset,
     Header,
     check_changeset,
     check_free_rows,
+    order_of,
     version_ids,
 )
 from mfdb.rules.manifest import Action, Column, Manifest, Ordering
 from mfdb.rules.operations import Operation, OperationKind
+from mfdb.store.ordered import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -193,6 +196,8 @@ def admit(changeset: Changeset, known: Knowledge) -> Accepted | Parked:
         return Parked(missing)
     accepted = Accepted(changeset, parents, _clears(changeset, parents, manifest))
     _authorise_all(accepted, manifest)
+    if manifest.has_ordered_rows:
+        _check_order(accepted, manifest)
     return accepted
 
 
@@ -412,6 +417,16 @@ def _check_unchanged(clear: dict[str, Any], parent: VersionMeta, manifest: Manif
                 f"the clear column {name} of {manifest.name} cannot change",
                 hint="clear columns may change only in a dataset with ordering = 'owner'",
             )
+
+
+def _check_order(accepted: Accepted, manifest: Manifest) -> None:
+    """A row that stands elsewhere than its key would be left out of ranges that are shown whole."""
+    keys = [column.name for column in manifest.key_columns]
+    for operation, clear in zip(accepted.changeset.operations, accepted.clears, strict=True):
+        if operation.kind is OperationKind.DELETE:
+            continue
+        if operation.row[:ORDER_BYTES] != order_of(pack(*[clear[name] for name in keys])):
+            raise BadProof(f"a row of {manifest.name} does not stand where its key belongs")
 
 
 def _authorise_all(accepted: Accepted, manifest: Manifest) -> None:

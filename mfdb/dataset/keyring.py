@@ -11,7 +11,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from mfdb.kernel.ids import ZERO_ADDRESS, RowId
 from mfdb.kernel.seed import MAILBOX_NONCE
-from mfdb.rules.changeset import keyed_row_id
+from mfdb.rules.changeset import keyed_row_id, ordered_row_id
 from mfdb.rules.manifest import ReadKey, WrappedKey, dataset_id
 
 if TYPE_CHECKING:
@@ -71,12 +71,18 @@ class Keyring:
             return WrappedKey(epoch, reader, private)
         return WrappedKey(epoch, reader, SealedBox(PublicKey(key)).encrypt(private))
 
-    def row_id(self, dataset: DatasetId, packed_key: bytes) -> RowId:
-        """Return the id of a row by its primary key, which only this identity can foresee."""
+    def row_id(self, dataset: DatasetId, packed_key: bytes, *, in_order: bool = False) -> RowId:
+        """Return the id of a row by its primary key, which only this identity can foresee.
+
+        Where keys are clear it begins `in_order` of them.
+        """
         secret = self._row_secrets.get(dataset)
         if secret is None:
             secret = self._row_secrets[dataset] = self._keys.row_id_key(dataset)
-        return keyed_row_id(dataset, hmac.digest(secret, packed_key, hashlib.sha256))
+        keyed = hmac.digest(secret, packed_key, hashlib.sha256)
+        if in_order:
+            return ordered_row_id(dataset, keyed, packed_key)
+        return keyed_row_id(dataset, keyed)
 
     def _unwrapped(self, wrapped: WrappedKey) -> PrivateKey | None:
         try:

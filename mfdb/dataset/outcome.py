@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.writer import Draft
     from mfdb.kernel.errors import MfdbError
-    from mfdb.kernel.ids import ChangesetId, RowId, VersionId
+    from mfdb.kernel.ids import Address, ChangesetId, Hash, RowId, VersionId
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.receipt import WriteReceipt
@@ -58,6 +58,24 @@ class SealOutcome(msgspec.Struct, frozen=True, kw_only=True):
     changesets: int
     shards: int
     seconds: float
+
+
+class Proven(msgspec.Struct, frozen=True, kw_only=True):
+    """What one replica has shown: that so many rows, of all or of a scope, are all that it has.
+
+    `root` is that of its tree of rows, which it signed when its log stood at `number` and had
+    nothing newer than `hlc`. The proof beside the root took `proof_bytes`, none where all rows are
+    the same here; with `is_walked`, it has other rows, and its log was held against the copy.
+    """
+
+    provider: Address
+    root: Hash
+    number: int
+    hlc: int
+    is_whole: bool
+    rows: int
+    proof_bytes: int
+    is_walked: bool = False
 
 
 class RowChanged(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.acceptance import VersionMeta
     from mfdb.dataset.layout import RowState
     from mfdb.kernel.ids import DatasetId, VersionId
-    from mfdb.rules.row_tree import RowLeaf, RowTree
+    from mfdb.rules.row_tree import RowLeaf, RowTree, Span
     from mfdb.store.port import Snapshot, Store
 
 _LAST = b"\xff" * (32 - PLACE_BYTES)
@@ -34,11 +34,15 @@ class RowLeaves:
         with self._store.snapshot() as snapshot:
             return grow(partial(_leaves, snapshot, self._dataset))
 
-    def heads_at(self, place: bytes) -> list[VersionMeta]:
-        """Return the heads of the row at a place."""
+    def heads_in(self, spans: Iterable[Span]) -> list[tuple[bytes, VersionMeta]]:
+        """Return the heads of the rows in some spans, each with its row's place."""
         with self._store.snapshot() as snapshot:
-            states = _states(snapshot, self._dataset, place, place)
-            return [version for _, state in states for version in state.versions]
+            return [
+                (place, version)
+                for first, last in spans
+                for place, state in _states(snapshot, self._dataset, first, last)
+                for version in state.versions
+            ]
 
     def unknown_in(self, leaves: Iterable[RowLeaf]) -> list[VersionId]:
         """Return the versions that leaves name and that are not known here."""

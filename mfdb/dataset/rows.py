@@ -100,7 +100,8 @@ def handle_maker(manifest: Manifest, keyring: Keyring) -> Callable[[tuple[Any, .
     packed = key_packer(manifest)
     if has_ledger(manifest):
         return packed  # type: ignore[return-value] # a handle is its packed key
-    return lambda values: keyring.row_id(manifest.dataset, packed(values))
+    dataset, ordered = manifest.dataset, manifest.has_ordered_rows
+    return lambda values: keyring.row_id(dataset, packed(values), in_order=ordered)
 
 
 def key_packer(manifest: Manifest) -> Callable[[tuple[Any, ...]], bytes]:

@@ -23,7 +23,7 @@ from replication.segment import SealedSegment
 
 VERSION = 1
 SPANS = 256
-"""Spans of places in a `GetRows`."""
+"""Spans of places in a `GetRows` or `GetChanges`."""
 
 
 class Hello(Record, frozen=True, tag="hello"):
@@ -139,6 +139,14 @@ class GetRows(Record, frozen=True, tag="rows?"):
     dataset: DatasetId
     spans: tuple[tuple[bytes, bytes], ...]
     nonce: Hash
+
+
+class GetChanges(Record, frozen=True, tag="changes?"):
+    """Ask for the log entries above `after` that made the versions of the rows in some spans."""
+
+    dataset: DatasetId
+    spans: tuple[tuple[bytes, bytes], ...]
+    after: int
 
 
 class GetReceipts(Record, frozen=True, tag="receipts?"):
@@ -298,6 +306,7 @@ Request = (
     | GetKeys
     | GetRoot
     | GetRows
+    | GetChanges
     | GetReceipts
     | Reconcile
     | GetCopies
@@ -333,6 +342,7 @@ _LARGE = frozenset[type[Record]](
         GetKeys,
         GetShard,
         GetRows,
+        GetChanges,
     )
 )
 

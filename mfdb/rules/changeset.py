@@ -42,6 +42,8 @@ _FREE_DOMAIN_1 = "mfdb.row.free.v1"
 STEM_FIRST_BYTES = 5
 """Bytes of a row id before the index: enough to keep the rows of a changeset together."""
 INDEX_BYTES = 2
+ORDER_BYTES = 8
+"""Bytes of a clear primary key with which the ids of its rows begin."""
 RUN_BYTES = 16
 NONCE_BYTES = 16
 
@@ -234,6 +236,17 @@ def row_stem(header: Header) -> bytes:
 def keyed_row_id(dataset: DatasetId, keyed_hash: bytes) -> RowId:
     """Return the id of a row in an owner-ordered dataset, from the keyed hash of its key."""
     return RowId(tagged_hash("mfdb.row.keyed.v1", dataset, keyed_hash))
+
+
+def ordered_row_id(dataset: DatasetId, keyed_hash: bytes, packed_key: bytes) -> RowId:
+    """Return the id of a row whose key is clear: ids have the order of keys, as far as they go."""
+    rest = keyed_row_id(dataset, keyed_hash)
+    return RowId(Hash(order_of(packed_key) + rest[ORDER_BYTES:]))
+
+
+def order_of(packed_key: bytes) -> bytes:
+    """Return how the id begins of a row with a clear key, or with a key that begins so."""
+    return packed_key[:ORDER_BYTES].ljust(ORDER_BYTES, b"\x00")
 
 
 def open_changeset(data: bytes) -> Changeset:

@@ -58,7 +58,9 @@ MOST_MESSAGE = "max_message"
 """Option of a manifest: KiB that a row of it takes at most, as it is sent."""
 ROWS_KEPT = "retention"
 """Option of a manifest: seconds after which its owner deletes a row that nobody changed."""
-_NUMBERS = (LEAST_DEPOSIT, MOST_MESSAGE, ROWS_KEPT)
+ROWS_IN_ORDER = "rows_in_order"
+"""Option of a manifest: 1 if the ids of its rows begin as their clear primary keys do."""
+_NUMBERS = (LEAST_DEPOSIT, MOST_MESSAGE, ROWS_KEPT, ROWS_IN_ORDER)
 _DIGITS = 39
 
 
@@ -284,6 +286,14 @@ class Manifest(Record, frozen=True):
     def rows_kept_s(self) -> int:
         """For how long a row is kept that nobody changes; 0: for ever."""
         return self._number(ROWS_KEPT) if self.options else 0
+
+    @property
+    def has_ordered_rows(self) -> bool:
+        """Whether the ids of rows begin as their primary keys do, which providers may read."""
+        if not self.options or not self._number(ROWS_IN_ORDER):
+            return False
+        keyed = self.key_columns
+        return bool(keyed) and all(column.clear for column in keyed)
 
     def _number(self, name: str) -> int:
         return next((int(value) for key, value in self.options if key == name), 0)

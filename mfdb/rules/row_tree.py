@@ -59,7 +59,8 @@ class RowProof(Record, frozen=True):
 class RowRoot(Record, frozen=True):
     """Which rows a replica has, as its log stands: the root of their tree.
 
-    `nonce` is the asker's, so that an old root never passes for the newest.
+    `hlc` is the highest of all that the log has, 0 before the first. `nonce` is the asker's, so
+    that an old root never passes for the newest.
     """
 
     network: Hash
@@ -67,10 +68,11 @@ class RowRoot(Record, frozen=True):
     provider: Address
     number: int
     head: Hash
+    hlc: int
     rows: Hash
     nonce: Hash
 
-    DOMAIN: ClassVar[str] = "mfdb.row-root.v1"
+    DOMAIN: ClassVar[str] = "mfdb.row-root.v2"
 
 
 class SignedRowRoot(Record, frozen=True):

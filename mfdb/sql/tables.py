@@ -58,6 +58,11 @@ class KeyRange(msgspec.Struct, frozen=True, kw_only=True):
     high_open: bool = False
     reverse: bool = False
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it leaves any key out."""
+        return bool(self.prefix) or self.low is not None or self.high is not None
+
 
 class IndexRange(msgspec.Struct, frozen=True, kw_only=True):
     """The rows whose first columns in an index are one of `prefixes` and the next in the bounds.

@@ -1,14 +1,15 @@
 """Showing that the local copy of a dataset lacks nothing: against roots that replicas sign.
 
-    every replica: "sign which rows you have, now; show those with these keys"
-      some keys  -> what the proof shows there is here, and nothing that it promised is left out
+    every replica: "sign which rows you have, now; show those in these spans"
+      a scope    -> what the proof shows there is here, and nothing that it promised is left out
       everything -> the root is that of the rows here; or else, since it has others:
                     "sign where your log stands" -> its log from where it was read last
                     -> the chain of heads leads to the signed one, every entry is here
 
-Row ids are hashes (of keys, keyed by the owner's seed), so that no provider learns the order of
-keys: a range of keys is whole if the tree of all rows is, which one root of 32 bytes shows. What a
-replica signed stays with the copy: another history under the same number is evidence against it.
+Ids of rows with sealed keys are hashes (keyed by the owner's seed), so that no provider learns the
+order of keys: a range of those is whole if the tree of all rows is, which one root of 32 bytes
+shows. Where keys are clear, ids have their order and a range is shown alone (`mfdb.dataset.scope`).
+What a replica signed stays with the copy: another history under the same number is evidence.
 """
 
 from __future__ import annotations
@@ -17,25 +18,32 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from mfdb.dataset.outcome import Proven
 from mfdb.kernel.codec import encode
-from mfdb.kernel.errors import BadProof, MfdbError, ProtocolViolation, QuorumNotReached
+from mfdb.kernel.errors import (
+    BadProof,
+    MfdbError,
+    ProtocolViolation,
+    QuorumNotReached,
+    ValueTooLarge,
+)
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.answers import LogPage, Root, Rows
 from mfdb.node.requests import SPANS, GetRoot, GetRows, ReadLog
 from mfdb.rules.receipt import FIRST_LOG_HEAD, check_write_receipt, log_head
-from mfdb.rules.row_tree import PLACE_BYTES, check_rows
+from mfdb.rules.row_tree import check_rows
 from mfdb.rules.signing import check_signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfdb.dataset.replica import Replica
-    from mfdb.kernel.ids import Address, DatasetId, RowId
+    from mfdb.kernel.ids import Address, DatasetId
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.lookup import Lookup
     from mfdb.rules.evidence import Network
     from mfdb.rules.receipt import LogRoot, WriteReceipt
-    from mfdb.rules.row_tree import RowLeaf, RowRoot, SignedRowRoot, Span
+    from mfdb.rules.row_tree import RowLeaf, RowProof, RowRoot, Span
 
 log = logging.getLogger(__name__)
 PAGE_BYTES = 2**20
@@ -50,10 +58,13 @@ class Attesting:
         self._context = context
         self._lookup = lookup
 
-    async def attest(self, dataset: DatasetId, replica: Replica, rows: Sequence[RowId] = ()) -> int:
-        """Return how many replicas have signed rows of which nothing is missing here.
+    async def attest(
+        self, dataset: DatasetId, replica: Replica, spans: Sequence[Span] = ()
+    ) -> tuple[Proven, ...]:
+        """Return what replicas have signed and shown of rows of which nothing is missing here.
 
-        Of all rows, or of those with some ids: whether they are there, or are not.
+        Of all rows, or of those in some spans: which are there, and that there are no others. Too
+        many spans, or rows in them, are held against the root of all.
 
         Raises:
             BadProof: a replica shows another log than it signs, or signed before, or denies a row
@@ -62,45 +73,49 @@ class Attesting:
         """
         found = await self._lookup.look(dataset)
         replicas = found.placement.replica_set
+        asked = tuple(spans) if len(spans) <= SPANS else ()
         answers = await asyncio.gather(
-            *(self._attested(provider, dataset, replica, rows) for provider in replicas),
+            *(self._attested(provider, dataset, replica, asked) for provider in replicas),
             return_exceptions=True,
         )
+        if asked and any(isinstance(answer, ValueTooLarge) for answer in answers):
+            return await self.attest(dataset, replica)
         for answer in answers:
             if isinstance(answer, ProtocolViolation):
                 raise answer  # a lie that can be shown outweighs any quorum
             if isinstance(answer, BaseException) and not isinstance(answer, MfdbError):
                 raise answer
-        good = sum(answer is None for answer in answers)
-        if good < found.manifest.profile.read_quorum:
-            reasons = [str(answer) for answer in answers if answer is not None]
+        good = tuple(answer for answer in answers if isinstance(answer, Proven))
+        needed = found.manifest.profile.read_quorum
+        if len(good) < needed:
+            reasons = [str(answer) for answer in answers if not isinstance(answer, Proven)]
             raise QuorumNotReached(
-                f"{good} of {found.manifest.profile.read_quorum} replicas could be held against: "
-                + "; ".join(reasons),
+                f"{len(good)} of {needed} replicas could be held against: " + "; ".join(reasons),
                 hint="wait until more replicas answer",
             )
         return good
 
     async def _attested(
-        self, provider: Address, dataset: DatasetId, replica: Replica, rows: Sequence[RowId]
-    ) -> None:
-        spans = _points(rows)
-        signed, leaves = await self._shown(provider, dataset, spans)
-        root = signed.root
+        self, provider: Address, dataset: DatasetId, replica: Replica, spans: tuple[Span, ...]
+    ) -> Proven:
+        shown = await self._shown(provider, dataset, spans)
+        root = shown.signed.root
+        leaves = check_rows(shown.proof, root.rows, spans)
         number, head = _read(replica, dataset, provider)
         if root.number < number or (root.number == number and root.head != head):
             raise _rewound(provider)
         if spans:
-            await self._hold(replica, root, leaves, spans)
-        elif root.rows == replica.leaves(dataset).tree().hash:
-            _keep(replica, root, encode(signed))
-        else:
-            await self._walk(provider, dataset, replica)
+            is_walked = await self._hold(replica, root, leaves, spans)
+            return _proven(root, len(leaves), shown.proof, is_walked=is_walked)
+        tree = replica.leaves(dataset).tree()
+        if root.rows == tree.hash:
+            _keep(replica, root, encode(shown.signed))
+            return _proven(root, tree.count)
+        await self._walk(provider, dataset, replica)
+        return _proven(root, tree.count, is_walked=True)
 
-    async def _shown(
-        self, provider: Address, dataset: DatasetId, spans: tuple[Span, ...]
-    ) -> tuple[SignedRowRoot, list[RowLeaf]]:
-        """Return a root that a replica signed just now, and what it has in some spans."""
+    async def _shown(self, provider: Address, dataset: DatasetId, spans: tuple[Span, ...]) -> Rows:
+        """Return a root that a replica signed just now, and its proof of what is in some spans."""
         correspondent = await self._context.directory.reach(provider)
         nonce = Hash(self._context.entropy.token(32))
         request = GetRows(dataset=dataset, spans=spans, nonce=nonce)
@@ -108,7 +123,7 @@ class Attesting:
         root = answer.signed.root
         check_signature(root, answer.signed.signature, correspondent.record.signer)
         self._check_named(root, dataset, provider, nonce)
-        return answer.signed, check_rows(answer.proof, root.rows, spans)
+        return answer
 
     async def _walk(self, provider: Address, dataset: DatasetId, replica: Replica) -> None:
         """Hold a replica against its log: it has other rows than are here."""
@@ -131,8 +146,10 @@ class Attesting:
 
     async def _hold(
         self, replica: Replica, root: RowRoot, leaves: Sequence[RowLeaf], spans: Sequence[Span]
-    ) -> None:
-        """Hold the rows that a replica shows at some places against those that are here.
+    ) -> bool:
+        """Hold the rows that a replica shows in some spans against those that are here.
+
+        Return whether its log had to be walked for that.
 
         Raises:
             QuorumNotReached: it has changesets that are not here.
@@ -140,15 +157,16 @@ class Attesting:
         """
         dataset, provider = root.dataset, root.provider
         here = replica.leaves(dataset)
-        if here.unknown_in(leaves):  # they are missing, or count no more since a revocation
+        is_walked = bool(here.unknown_in(leaves))
+        if is_walked:  # they are missing, or count no more since a revocation
             await self._walk(provider, dataset, replica)
         shown = {leaf.place: leaf.heads for leaf in leaves}
-        for place, _ in spans:
-            for head in here.heads_at(place):
-                if head.version in shown.get(place, ()):
-                    continue
-                if await self._has_promised(replica, root, head.changeset):
-                    raise BadProof(f"replica 0x{provider.hex()} denies a row that it acknowledged")
+        for place, head in here.heads_in(spans):
+            if head.version in shown.get(place, ()):
+                continue
+            if await self._has_promised(replica, root, head.changeset):
+                raise BadProof(f"replica 0x{provider.hex()} denies a row that it acknowledged")
+        return is_walked
 
     async def _has_promised(self, replica: Replica, root: RowRoot, id_: ChangesetId) -> bool:
         """Return whether a receipt shows that a changeset stands in a replica's log.
@@ -195,10 +213,19 @@ class Attesting:
             raise QuorumNotReached(f"{lacking} changesets of 0x{provider.hex()[:8]} are not here")
 
 
-def _points(rows: Sequence[RowId]) -> tuple[Span, ...]:
-    """Return the spans of some rows; none, which means all, if they are too many to ask for."""
-    places = sorted({row[:PLACE_BYTES] for row in rows})
-    return tuple((place, place) for place in places) if len(places) <= SPANS else ()
+def _proven(
+    root: RowRoot, rows: int, proof: RowProof | None = None, *, is_walked: bool = False
+) -> Proven:
+    return Proven(
+        provider=root.provider,
+        root=root.rows,
+        number=root.number,
+        hlc=root.hlc,
+        is_whole=proof is None,
+        rows=rows,
+        proof_bytes=0 if proof is None else len(encode(proof)),
+        is_walked=is_walked,
+    )
 
 
 def _is_good(receipt: WriteReceipt, data: bytes, network: Network, signer: Address) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mfdb.chain.port import RecordKind, SetRecord
-from mfdb.dataset.outcome import SealOutcome, WriteOutcome
+from mfdb.dataset.outcome import Proven, SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mfdb.dataset.replica import Replica
-    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId, RowId
+    from mfdb.kernel.ids import Address, CaseId, ChangesetId, DatasetId
     from mfdb.node.accounts import Accounts
     from mfdb.node.client.context import ClientContext
     from mfdb.node.client.moving import Moved
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mfdb.rules.evidence import Network
     from mfdb.rules.key_log import KeyLogEntry
     from mfdb.rules.manifest import SignedManifest
+    from mfdb.rules.row_tree import Span
 
 log = logging.getLogger(__name__)
 SEAL_TIMEOUT_S = 120
@@ -344,9 +345,15 @@ class NodeRemote:
         """Pull what is missing into the replica; see `Syncing.sync`."""
         return await self._syncing.sync(dataset, replica)
 
-    async def attest(self, dataset: DatasetId, replica: Replica, rows: Sequence[RowId] = ()) -> int:
-        """Return how many replicas signed rows that are all here; see `Attesting.attest`."""
-        return await self._attesting.attest(dataset, replica, rows)
+    async def attest(
+        self, dataset: DatasetId, replica: Replica, spans: Sequence[Span] = ()
+    ) -> tuple[Proven, ...]:
+        """Return what replicas signed of rows that are all here; see `Attesting.attest`."""
+        return await self._attesting.attest(dataset, replica, spans)
+
+    async def fetch(self, dataset: DatasetId, replica: Replica, spans: Sequence[Span]) -> int:
+        """Pull what made the rows in some spans into the replica; see `Syncing.fetch`."""
+        return await self._syncing.fetch(dataset, replica, spans)
 
     def follow(self, dataset: DatasetId, replica: Replica) -> AsyncIterator[None]:
         """Yield after each batch that reached the replica; see `Syncing.follow`."""

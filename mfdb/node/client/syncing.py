@@ -27,13 +27,13 @@ from mfdb.kernel.errors import (
 from mfdb.node.answers import Keys, LogPage
 from mfdb.node.client.mending import Mending
 from mfdb.node.client.shards import get_shards
-from mfdb.node.requests import Follow, GetKeys, ReadLog
+from mfdb.node.requests import Follow, GetChanges, GetKeys, ReadLog
 from mfdb.rules.changeset import open_changeset
 from mfdb.rules.manifest import certifying_quorum
 from replication.segment import read_segment, verify_sealed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
     from mfdb.dataset.replica import Replica
     from mfdb.kernel.ids import Address, ChangesetId, DatasetId
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mfdb.node.client.lookup import Lookup
     from mfdb.node.whereabouts import Whereabouts
     from mfdb.rules.key_log import KeyLogEntry
+    from mfdb.rules.row_tree import Span
     from replication.segment import SealedSegment
 
 log = logging.getLogger(__name__)
@@ -98,15 +99,71 @@ class Syncing:
             hint="a sealing is under way; try again",
         )
 
+    async def fetch(self, dataset: DatasetId, replica: Replica, spans: Sequence[Span]) -> int:
+        """Pull what made the rows in some spans of places; return how many changesets were applied.
+
+        One replica is enough, since `attest` tells whether it left anything out. Nothing else comes
+        with it but what shares a changeset or a sealed segment.
+
+        Raises:
+            AccessDenied: the providers do not let us read it.
+            QuorumNotReached: no replica answered.
+            StripeLost: a sealed segment cannot be had at present.
+        """
+        found = await self._lookup.look(dataset)
+        replica.add_manifests(found.manifests)
+        reasons: list[MfdbError] = []
+        for provider in found.placement.replica_set:
+            try:
+                applied, lacking = await self._changes(provider, dataset, replica, tuple(spans))
+            except MfdbError as error:
+                reasons.append(error)
+                continue
+            within, lost = await self._segments(found, dataset, replica, lacking)
+            if lost is not None:
+                raise lost
+            return applied + within
+        raise QuorumNotReached("no replica shows the rows: " + "; ".join(map(str, reasons)))
+
+    async def _changes(
+        self, provider: Address, dataset: DatasetId, replica: Replica, spans: tuple[Span, ...]
+    ) -> tuple[int, set[ChangesetId]]:
+        """Return how many changesets of some rows were applied, and which ones are sealed."""
+        correspondent = await self._context.directory.reach(provider)
+        after, applied = -1, 0
+        sealed: set[ChangesetId] = set()
+        while True:
+            request = GetChanges(dataset=dataset, spans=spans, after=after)
+            page = await correspondent.read(request, LogPage)
+            _check_order(page, after)
+            applied += len(self._take(replica, dataset, page.items))
+            sealed |= {
+                item.changeset
+                for item in page.items
+                if not item.data and not replica.has(dataset, item.changeset)
+            }
+            if not page.more or not page.items:
+                return applied, sealed
+            after = page.items[-1].number
+
     # ---- sealed segments
 
     async def _segments(
-        self, found: Whereabouts, dataset: DatasetId, replica: Replica
+        self,
+        found: Whereabouts,
+        dataset: DatasetId,
+        replica: Replica,
+        wanted: Collection[ChangesetId] | None = None,
     ) -> tuple[int, StripeLost | None]:
-        """Read the segments; one that lacks shards may still be whole in the replicas' logs."""
+        """Read the segments, or those with `wanted` changesets.
+
+        One that lacks shards may still be whole in the replicas' logs.
+        """
         applied = 0
         lost = None
         for bundle in found.segments:
+            if wanted is not None and not any(id_ in wanted for id_ in bundle.changesets):
+                continue
             if all(replica.has(dataset, id_) for id_ in bundle.changesets):
                 continue
             await self._verify(found, bundle)

@@ -262,7 +262,7 @@ class ProviderNode:
             damage=self._damage,
         )
         answering = {
-            **_reading(duties, serving, shards, healing, RowTrees(context)),
+            **_reading(duties, serving, shards, healing, RowTrees(context, serving)),
             **_writing(duties, intake, sealing, taking_over),
             **_moving(healing, leaving),
         }
@@ -321,6 +321,7 @@ def _reading(
         requests.GetKeys: serving.on_get_keys,
         requests.GetRoot: serving.on_get_root,
         requests.GetRows: trees.on_get_rows,
+        requests.GetChanges: trees.on_get_changes,
         requests.GetReceipts: serving.on_get_receipts,
         requests.GetCopies: serving.on_get_copies,
         requests.GetShard: shards.on_get_shard,

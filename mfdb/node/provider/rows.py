@@ -127,6 +127,11 @@ def leaves(view: Snapshot, dataset: DatasetId, first: bytes, last: bytes) -> Ite
             yield row_leaf(place, versions)
 
 
+def numbers(view: Snapshot, dataset: DatasetId, first: bytes, last: bytes) -> Iterator[int]:
+    """Yield where in the log the versions stand of rows from one place up to another."""
+    return (number for _, (number, _, _) in _all_places(view, dataset, first, last))
+
+
 def _all_places(
     view: Snapshot, dataset: DatasetId, first: bytes, last: bytes
 ) -> Iterator[tuple[bytes, Place]]:

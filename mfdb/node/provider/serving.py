@@ -113,7 +113,7 @@ class Serving:
                 number = shelf.log_number(view, request.dataset, id_)
                 if number is None or size > PAGE_BYTES:
                     continue
-                items.append(item := self._item(view, request.dataset, number, id_))
+                items.append(item := self.item(view, request.dataset, number, id_))
                 size += len(item.data)
         return Copies(items=tuple(items))
 
@@ -127,12 +127,13 @@ class Serving:
             while number < last and len(items) < PAGE_ITEMS and size < limit:
                 number += 1
                 id_ = shelf.log_entry(view, dataset, number)
-                items.append(item := self._item(view, dataset, number, id_))
+                items.append(item := self.item(view, dataset, number, id_))
                 size += len(item.data)
         behind = tip.newest if tip.newest < min_hlc else None
         return LogPage(items=tuple(items), more=number < last, behind=behind)
 
-    def _item(self, view: View, dataset: DatasetId, number: int, id_: ChangesetId) -> LogItem:
+    def item(self, view: View, dataset: DatasetId, number: int, id_: ChangesetId) -> LogItem:
+        """Return an entry of the log, whole unless it is sealed."""
         data = shelf.changeset_data(view, dataset, id_)
         network = self._context.network
         return LogItem(

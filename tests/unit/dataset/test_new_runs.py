@@ -115,8 +115,9 @@ def test_rows_of_a_run_are_changed_and_deleted_like_others(
     assert bob.replica.check().problems == []
     assert kept(bob, mailbox, b"w") == 3
     leaves = bob.replica.leaves(mailbox.dataset)
-    assert [meta.row for meta in leaves.heads_at(beside[:16])] == [beside]
-    assert [meta.version for meta in leaves.heads_at(changed[:16])] == [versions_of(second)[0][1]]
+    heads = dict(leaves.heads_in([(one[:16], one[:16]) for one in (beside, changed)]))
+    assert heads[beside[:16]].row == beside
+    assert heads[changed[:16]].version == versions_of(second)[0][1]
 
 
 def test_a_rebuilt_dataset_is_the_same(bob: Person, mailbox: Manifest) -> None:
