@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from mfdb.dataset.writer import RowInsert
+from mfdb.dataset.row_changes import RowInsert
 from mfdb.kernel.errors import BadProof, MalformedMessage, ValueTooLarge
 from mfdb.kernel.ids import Hash, RowId
 from mfdb.node.answers import LogPage, Rows
