@@ -7,9 +7,9 @@ enough for every step; `shortfall` tells what is still missing for a network wit
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import CaseClosed, CaseOpened, CaseStatus, CompensationPaid, Transferred
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from mfdb.node.provider.shelf import View
     from mfdb.rules.placement import Placement
     from mfdb.rules.receipt import WriteReceipt
-    from mfdb.testing.sim_chain import SimChainWorld
-    from mfdb.testing.simulator_machine import ClientMachine, Machine, ProviderMachine
-    from mfdb.testing.workload import Owner, Promise, Promises, Writer
+    from mfdb.testing.simulator_machine import Machine
+    from mfdb.testing.simulator_scene import Scene
+    from mfdb.testing.workload import Owner, Promise, Writer
     from replication.segment import SealedSegment
 
 
@@ -52,86 +52,6 @@ def demand(rule: int, holds: bool, what: Callable[[], str]) -> None:  # noqa: FB
     """Fail unless it holds; `what` is made only then."""
     if not holds:
         raise CheckFailed(rule, what())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """Everything that checkers may look at."""
-
-    dataset: DatasetId
-    providers: Sequence[ProviderMachine]
-    owner: Owner
-    writers: Sequence[Writer]
-    chain: SimChainWorld
-    promises: Promises
-    lost: Mapping[Address, tuple[SegmentId, int]]
-    """Who deleted which shard on purpose."""
-    damaged: Set[Address] = frozenset()
-    """Whose disk lost acknowledged bytes, or who lies: W - 1 at most; the court may convict it."""
-    gone: Set[Address] = frozenset()
-    """Who left with all that it held and will not come back."""
-    moves: bool = False
-    """Whether the owner brings the dataset to other providers, or into another code."""
-    clock_error_s: float = 0.0
-    """How far a provider's clock may be ahead."""
-
-    @property
-    def clients(self) -> list[ClientMachine]:
-        """The machines of the people."""
-        return [self.owner.machine, *(writer.machine for writer in self.writers)]
-
-    def disks(self) -> Iterator[tuple[Machine, View]]:
-        """Yield the disk of every provider that has not left, whether a process runs on it now."""
-        for machine in self.providers:
-            if machine.address not in self.gone:
-                yield machine, MemorySnapshot(machine.disk.state)
-
-    def keepers(self) -> Iterator[tuple[Machine, View]]:
-        """Yield the disks that hold the dataset's rules."""
-        for machine, view in self.disks():
-            if shelf.manifests(view, self.dataset):
-                yield machine, view
-
-    def placement(self) -> Placement:
-        """Return the newest placement on any disk."""
-        network = self.chain.network
-        found = [shelf.placement(view, self.dataset, network) for _, view in self.keepers()]
-        return max(found, key=lambda placement: placement.number)
-
-    def agreements_of(self, provider: Address) -> frozenset[AgreementId]:
-        """Return every agreement that was ever placed of a provider."""
-        return frozenset(
-            made.agreement.id
-            for _, view in self.keepers()
-            for signed in shelf.placements(view, self.dataset)
-            for made in signed.entry.agreements
-            if made.agreement.provider == provider
-        )
-
-    def bundles(self) -> dict[SegmentId, list[SealedSegment]]:
-        """Return every bundle on any disk, by segment."""
-        found: dict[SegmentId, list[SealedSegment]] = {}
-        for _, view in self.disks():
-            for bundle in shelf.segments(view, self.dataset):
-                found.setdefault(bundle.certificate.segment, []).append(bundle)
-        return found
-
-    def digest(self) -> str:
-        """Return a hash of all providers' disks and of the chain's events.
-
-        Envelopes are left out: libsodium draws their keys from the operating system.
-        """
-        hashed = hashlib.sha256()
-        for _, view in self.disks():
-            for key, value in view.scan(b""):
-                if not key.startswith(b"K"):
-                    hashed.update(key + value)
-        hashed.update(repr(self.chain.seen(0)).encode())
-        return hashed.hexdigest()
-
-    def signer_of(self, provider: Address) -> Address:
-        """Return the key that a provider signs with."""
-        return next(m.keys.signer.address for m in self.providers if m.address == provider)
 
 
 @dataclass(slots=True)
@@ -414,7 +334,11 @@ def _demand_apart(what: str, placed: Mapping[int, Address]) -> None:
 
 def _holds(view: View, dataset: DatasetId, id_: ChangesetId) -> bool:
     data = view.get(b"X" + dataset + id_)
-    return data is not None and is_changeset(id_, data)
+    return data is not None and _is_changeset(id_, data)
+
+
+_is_changeset = lru_cache(maxsize=1024)(is_changeset)
+"""The same bytes lie on several disks and are looked at after every step."""
 
 
 def _write_quorum(scene: Scene) -> int:
@@ -444,6 +368,10 @@ def _shards_on_disk(scene: Scene, bundle: SealedSegment) -> dict[int, list[Addre
 
 def _whole_segments(scene: Scene) -> frozenset[ChangesetId]:
     """Return what is in a segment of which k good shards lie on disks."""
+    return scene.while_same("whole segments", lambda: _find_whole_segments(scene))
+
+
+def _find_whole_segments(scene: Scene) -> frozenset[ChangesetId]:
     whole: set[ChangesetId] = set()
     for bundles in scene.bundles().values():
         if len(_shards_on_disk(scene, bundles[0])) >= bundles[0].certificate.k:

@@ -58,6 +58,8 @@ class MemoryDisk:
         self.lying = False
         self.owner: MemoryStore | None = None
         self.state = _State([], {})
+        self.version = 0
+        """Grows whenever the contents may have changed."""
         self._synced = _State([], {})
         self._unsynced: list[list[Write]] = []
 
@@ -73,6 +75,7 @@ class MemoryDisk:
         if shared:
             self.state = self.state.copy()
         self.state.apply(batch)
+        self.version += 1
         self._unsynced.append(list(batch))
         if not self.lying:
             self.sync()
@@ -92,6 +95,7 @@ class MemoryDisk:
             self._synced.apply(batch)
         self._unsynced.clear()
         self.state = self._synced.copy()
+        self.version += 1
         if self.owner is not None:
             self.owner.die()
 
@@ -111,6 +115,7 @@ class MemoryDisk:
 
     def _replace(self, key: bytes, old: bytes, new: bytes | None) -> None:
         self.state.apply([(key, new)])
+        self.version += 1
         if self._synced.values.get(key) == old:
             self._synced.apply([(key, new)])
         for batch in self._unsynced:

@@ -20,7 +20,7 @@ from mfdb.dataset.replica import Replica
 from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import MFT, Wei
 from mfdb.node.settings import ClientSettings, NodeSettings, ProviderSettings
-from mfdb.testing.checkers import Checkers, CheckFailed, Scene, check_reader
+from mfdb.testing.checkers import Checkers, CheckFailed, check_reader
 from mfdb.testing.decisions import Decisions
 from mfdb.testing.memory_transport import MemoryNetwork
 from mfdb.testing.sim_chain import REORG_S, SimChainWorld
@@ -35,6 +35,7 @@ from mfdb.testing.simulator_machine import (
     keys_of,
 )
 from mfdb.testing.simulator_plants import planted
+from mfdb.testing.simulator_scene import Scene
 from mfdb.testing.simulator_schedule import Schedule
 from mfdb.testing.simulator_trace import Trace
 from mfdb.testing.simulator_wide import Wide, wide_of

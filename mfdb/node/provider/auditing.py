@@ -77,11 +77,7 @@ class Auditing:
             placement = shelf.placement(view, dataset, self._context.network)
             bundles = shelf.segments(view, dataset)
         me = self._context.me
-        return [
-            one
-            for bundle in bundles
-            for one in audits_of(me, placement, bundle, beacon, share_bp=share_bp)
-        ]
+        return list(audits_of(me, placement, bundles, beacon, share_bp=share_bp))
 
     async def _audit(
         self, holder: Address, signed: SignedStoreReceipt, epoch: int, beacon: Hash

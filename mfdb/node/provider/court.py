@@ -89,6 +89,16 @@ class Court:
     async def look(self) -> None:
         """Take in new events, answer what accuses us, push verdicts that are due."""
         seen = await self._context.chain.events(since_block=self._since_block)
+        if seen != list(self._recent):  # mostly nothing happened, and hashing each event costs
+            await self._take_in(seen)
+        await self._move_on()
+        if self._docket.open:
+            head = await self._context.chain.head()
+            for effect in on_ticked(self._docket, head.time_s):
+                await self._carry_out(effect)
+
+    async def _take_in(self, seen: list[Seen]) -> None:
+        """Take back what the chain has not any more, then take what is new."""
         now = frozenset(seen)
         for gone in [one for one in self._recent if one not in now]:
             del self._recent[gone]
@@ -97,11 +107,6 @@ class Court:
             if one not in self._recent:
                 self._recent[one] = None
                 await self._take(one)
-        await self._move_on()
-        if self._docket.open:
-            head = await self._context.chain.head()
-            for effect in on_ticked(self._docket, head.time_s):
-                await self._carry_out(effect)
 
     def settled(self, case: CaseId) -> None:
         """Take note that nothing has to be done about a case any more."""

@@ -49,7 +49,9 @@ def rota(
     """Return the auditors of every receipt."""
     found: dict[SignedStoreReceipt, list[bytes]] = {}
     for provider in placed.providers:
-        for _, signed in audits_of(provider, placed, bundle_of(placed), beacon, share_bp=share_bp):
+        for _, signed in audits_of(
+            provider, placed, [bundle_of(placed)], beacon, share_bp=share_bp
+        ):
             found.setdefault(signed, []).append(provider)
     return found
 
@@ -95,10 +97,10 @@ def test_a_promise_of_nobody_placed_here_is_not_audited(placed: Placement) -> No
     )
     for provider in PROVIDERS:
         assert not list(
-            audits_of(provider.address, placed, bundle, hash_of("b"), share_bp=SHARE_ALL)
+            audits_of(provider.address, placed, [bundle], hash_of("b"), share_bp=SHARE_ALL)
         )
 
 
 def test_a_stranger_audits_nothing(placed: Placement) -> None:
     spare = PROVIDERS[6].address
-    assert not list(audits_of(spare, placed, bundle_of(placed), hash_of("b"), share_bp=SHARE_ALL))
+    assert not list(audits_of(spare, placed, [bundle_of(placed)], hash_of("b"), share_bp=SHARE_ALL))

@@ -37,6 +37,23 @@ def test_deadlines_work_in_virtual_time() -> None:
     assert run_virtual(main()) == pytest.approx(1000)
 
 
+def test_timers_for_one_time_fire_in_order_and_cancelled_ones_let_no_time_pass() -> None:
+    async def main() -> tuple[list[int], float]:
+        loop = asyncio.get_running_loop()
+        fired: list[int] = []
+        timers = [loop.call_at(5.0, fired.append, number) for number in range(20)]
+        timers[3].cancel()
+        loop.call_at(3.0, fired.append, -1).cancel()
+        loop.call_at(4.0, timers[7].cancel)
+        await asyncio.sleep(5)
+        loop.call_at(9.0, fired.append, -1).cancel()
+        return fired, loop.time()
+
+    fired, now_s = run_virtual(main())
+    assert fired == [number for number in range(20) if number not in (3, 7)]
+    assert now_s == pytest.approx(5)
+
+
 def test_a_deadlock_is_named_instead_of_hanging() -> None:
     async def stuck_forever() -> None:
         await asyncio.Event().wait()
