@@ -171,7 +171,7 @@ class Networked:
                     await self._ready(statement, name)
                 return self._local.run(statement, params, text)
         if isinstance(statement, OF_RULES):
-            return await self._rules(statement)
+            return await self._rules(statement, text)
         if not isinstance(statement, st.Describe):
             raise MfdbError("the statement names no dataset")
         await self._find(statement.table)
@@ -522,12 +522,12 @@ class Networked:
 
     # ---- rules
 
-    async def _rules(self, statement: OfRules) -> Result:
+    async def _rules(self, statement: OfRules, text: str) -> Result:
         self._local.defining.refuse_in_batch()
         known = await self._find(statement.table)
         if known is None:
             return self._local.run(statement, (), "")
-        return await self._ruling.run(statement, known.manifest)
+        return await self._ruling.run(statement, known.manifest, text)
 
 
 def _read_by(change: st.Statement) -> Iterator[st.TableName]:

@@ -1,6 +1,7 @@
 """Statements about the rules of datasets on a network: who may, what is kept how, and where.
 
 Whatever is signed here goes to all providers, and is known on this machine once a quorum has it.
+Until then it is kept, and a statement that is repeated sends it again (`pending_rules`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import msgspec
 from mfdb.client.definitions import readers
 from mfdb.client.dropping import check_kind
 from mfdb.client.options import MOVING, parse_options
+from mfdb.client.pending_rules import PendingRules
 from mfdb.client.results import Column, Result
 from mfdb.dataset.keyring import EVERYBODY
 from mfdb.kernel.errors import (
@@ -47,16 +49,17 @@ OfRules: TypeAlias = (
     | st.CreatePolicy
     | st.DropPolicy
 )
-OF_RULES = (
-    st.Grant,
-    st.Revoke,
-    st.AlterOptions,
-    st.Alter,
-    st.DropDataset,
-    st.SealDataset,
-    st.CreatePolicy,
-    st.DropPolicy,
-)
+_TAGS: dict[type[OfRules], str] = {
+    st.Grant: "GRANT",
+    st.Revoke: "REVOKE",
+    st.AlterOptions: "ALTER DATASET",
+    st.Alter: "ALTER DATASET",
+    st.DropDataset: "DROP DATASET",
+    st.SealDataset: "ALTER DATASET",
+    st.CreatePolicy: "CREATE POLICY",
+    st.DropPolicy: "DROP POLICY",
+}
+OF_RULES = tuple(_TAGS)
 
 
 class Ruling:
@@ -76,6 +79,7 @@ class Ruling:
         self._remote = remote
         self._home = home
         self._sync = sync
+        self._pending = PendingRules(state.replica, remote, sync)
 
     async def create(self, statement: st.CreateDataset) -> Result:
         """Make a dataset on the network.
@@ -92,57 +96,61 @@ class Ruling:
             await self._home.publish(signed)
         return self._local.defining.created(bound, signed)
 
-    async def run(self, statement: OfRules, manifest: Manifest) -> Result:
+    async def run(self, statement: OfRules, manifest: Manifest, text: str) -> Result:
         """Return the result of a statement about the rules of a dataset that is known here.
 
         Raises:
             MfdbError: it failed. QuorumNotReached, DeadlineExceeded: it can be repeated.
         """
+        self._local.defining.definer.own(manifest)
+        tag = _tag(statement)
+        if isinstance(statement, st.SealDataset):
+            return await self._seal(manifest)
+        if await self._pending.resume(manifest, text):
+            return Result(tag=tag)
+        manifest = self._state.replica.known(manifest.dataset).manifest
+        if isinstance(statement, st.AlterOptions) and _moves(statement):
+            return await self._move(manifest, statement)
+        signed = await self._signed(statement, manifest)
+        if signed is not None:
+            await self._pending.publish(signed, text)
+        return Result(tag=tag)
+
+    async def _signed(self, statement: OfRules, manifest: Manifest) -> SignedManifest | None:
+        """Return the manifest that carries a statement out, None if nothing is to be changed."""
         definer = self._local.defining.definer
-        definer.own(manifest)
         match statement:
-            case st.SealDataset():
-                return await self._seal(manifest)
             case st.Grant():
                 bound: BoundGrant = self._local.ground.bound(statement)
                 grants = definer.grants(bound)
                 definer.grant(manifest, grants, ())  # refused before anybody is asked for keys
-                wrapped = await self._wrapped(manifest, grants)
-                await self._publish(definer.grant(manifest, grants, wrapped))
-                return Result(tag="GRANT")
+                return definer.grant(manifest, grants, await self._wrapped(manifest, grants))
             case st.Revoke():
-                return await self._revoke(manifest, self._local.ground.bound(statement))
+                return await self._revoked(manifest, self._local.ground.bound(statement))
             case st.AlterOptions():
-                return await self._alter(manifest, statement)
+                return definer.alter(manifest, statement)
             case st.Alter():
                 await self._sync(manifest)  # what is new must hold for every row
                 current = self._state.replica.known(manifest.dataset)
-                signed, _ = self._local.altering.altered(statement, current)
-                await self._publish(signed)
-                return Result(tag="ALTER DATASET")
+                return self._local.altering.altered(statement, current)[0]
             case st.CreatePolicy():
                 await self._sync(manifest)  # the frontier is what is known here
                 newest = self._state.replica.known(manifest.dataset).manifest
                 policy: BoundPolicy = self._local.ground.bound(statement)
-                await self._publish(definer.policy(newest, policy))
-                return Result(tag="CREATE POLICY")
+                return definer.policy(newest, policy)
             case st.DropPolicy():
-                await self._publish(definer.without_policy(manifest, statement))
-                return Result(tag="DROP POLICY")
+                return definer.without_policy(manifest, statement)
             case st.DropDataset():
                 check_kind(manifest.kind, statement.table, statement)
                 self._refuse_dependents(statement, manifest)
-                await self._publish(definer.drop(manifest))
-                return Result(tag="DROP MAILBOX" if statement.mailbox else "DROP DATASET")
+                return definer.drop(manifest)
+        raise AssertionError("the other statements have been carried out")
 
-    async def _alter(self, manifest: Manifest, statement: st.AlterOptions) -> Result:
-        """Set options; where providers or the code change, the dataset moves first."""
+    async def _move(self, manifest: Manifest, statement: st.AlterOptions) -> Result:
+        """Set options where providers or the code change: the dataset moves first."""
         options = parse_options(statement.options, manifest.profile, creates=False)
         signed = self._local.defining.definer.alter(manifest, statement)
         profile = signed.manifest.profile
-        if not any(option.name in MOVING for option in statement.options):
-            await self._publish(signed)
-            return Result(tag="ALTER DATASET")
         among = frozenset(options.providers) if options.providers is not None else None
         if among is not None and len(among) < profile.n:
             raise NoProviders(
@@ -151,7 +159,7 @@ class Ruling:
             )
 
         async def publish() -> None:
-            await self._publish(signed)
+            await self._pending.publish(signed, "")
 
         change = Change(profile=profile, among=among, publish=publish, tell=self._state.tell)
         try:
@@ -182,25 +190,19 @@ class Ruling:
                 position=statement.table.position,
             )
 
-    async def _publish(self, signed: SignedManifest | None) -> None:
-        if signed is not None:
-            await self._remote.publish(signed)
-            self._state.replica.add_manifests([signed])
-
-    async def _revoke(self, manifest: Manifest, bound: BoundRevoke) -> Result:
+    async def _revoked(self, manifest: Manifest, bound: BoundRevoke) -> SignedManifest | None:
         """The frontier is what is known here, so everything is fetched first."""
         await self._sync(manifest)
         definer = self._local.defining.definer
         current = self._state.replica.known(manifest.dataset).manifest
         after = definer.revoke(current, bound)
-        if after is not current:
-            fresh = [key.epoch for key in after.read_keys if key not in current.read_keys]
-            wrapped = list(after.wrapped_keys)
-            for grantee, identity in readers(after):
-                wrapped += await self._keys_for(after, grantee, identity, fresh)
-            after = msgspec.structs.replace(after, wrapped_keys=tuple(wrapped))
-            await self._publish(definer.sign(after))
-        return Result(tag="REVOKE")
+        if after is current:
+            return None
+        fresh = [key.epoch for key in after.read_keys if key not in current.read_keys]
+        wrapped = list(after.wrapped_keys)
+        for grantee, identity in readers(after):
+            wrapped += await self._keys_for(after, grantee, identity, fresh)
+        return definer.sign(msgspec.structs.replace(after, wrapped_keys=tuple(wrapped)))
 
     async def _wrapped(self, manifest: Manifest, grants: Sequence[Grant]) -> list[WrappedKey]:
         """Return the read keys, of all epochs, for everybody who may read from now on."""
@@ -242,3 +244,13 @@ class Ruling:
             Column("seconds", "DOUBLE PRECISION"),
         )
         return Result(tag="ALTER DATASET", columns=names, rows=rows, count=1)
+
+
+def _moves(statement: st.AlterOptions) -> bool:
+    return any(option.name in MOVING for option in statement.options)
+
+
+def _tag(statement: OfRules) -> str:
+    if isinstance(statement, st.DropDataset) and statement.mailbox:
+        return "DROP MAILBOX"
+    return _TAGS[type(statement)]
