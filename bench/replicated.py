@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import statistics
 import tempfile
 import time
@@ -341,7 +342,14 @@ PARTS: dict[str, tuple[str, int, Callable[[Town, Plan], AsyncIterator[Result]]]]
 
 
 async def run_all(directory: Path, plan: Plan, names: Sequence[str]) -> list[Result]:
-    """Return the results of the parts of these names."""
+    """Return the results of the parts of these names; SIGTERM ends it as Ctrl-C does.
+
+    Raises:
+        CancelledError: SIGTERM came, and every process is stopped.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "this runs in one"
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     results = []
     for place, count in {PARTS[name][:2]: None for name in names}:
         (directory / place).mkdir()
@@ -364,6 +372,8 @@ def main() -> None:
     plan = QUICK if given.quick else Plan()
     try:
         results = loops.run(run_all(directory, plan, given.only or list(PARTS)))
+    except asyncio.CancelledError:
+        raise SystemExit(128 + signal.SIGTERM) from None
     finally:
         shutil.rmtree(directory)
     finish("replicated", results, given)
