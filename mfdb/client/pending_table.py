@@ -10,7 +10,7 @@ from mfdb.client.matching import matches, packed_key
 from mfdb.client.versioned import VersionedRow, naming
 from mfdb.dataset.pending import Pending
 from mfdb.dataset.rows import handle_maker
-from mfdb.kernel.ids import Address, RowId, VersionId
+from mfdb.kernel.ids import Address, RowId
 from mfdb.sql.tables import Access, KeyLookup, RowInsert, RowUpdate, ValueLookup
 from mfdb.store.ordered import pack
 
@@ -172,8 +172,7 @@ class PendingTable(msgspec.Struct):
         before, footing = self.changes.before.get(row_id), self._footing
         assert footing is not None, "a batch begins before it changes anything"
         if before is None:
-            nothing = VersionId(b"")
-            return VersionedRow(row_id, values, footing.author, 0, nothing, footing.naming)
+            return VersionedRow(row_id, values, footing.author, 0, b"", footing.naming)
         author = Address(before.author) if before.author else None
         return VersionedRow(row_id, values, author, before.hlc, before.version, footing.naming)
 

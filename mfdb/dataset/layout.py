@@ -23,7 +23,7 @@
 | `u` dataset column value locator      | nothing: index of a UNIQUE column                   |
 | `i` dataset name                      | `IndexInfo`: a secondary index                      |
 | `j` dataset index values row          | locator: an entry of a secondary index              |
-| `f` dataset last-sequence             | `FeedBlock`: the changelog, a batch in each block   |
+| `f` dataset last-sequence             | `FeedBlock` or `FeedRun`: a batch of the changelog  |
 | `s` dataset name                      | what the network layer remembers (where a sync is)  |
 | `a` `b` `e` `y`                       | column blocks: see `mfdb.dataset.blocks.records`    |
 
@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 from mfdb.dataset.acceptance import VersionMeta
 from mfdb.kernel.codec import Record
 from mfdb.kernel.ids import ChangesetId, DatasetId, Hash, RowId, VersionId
-from mfdb.rules.changeset import STEM_FIRST_BYTES, Changeset
+from mfdb.rules.changeset import STEM_FIRST_BYTES, Changeset, version_at
 from mfdb.rules.key_log import KeyLogEntry
 from mfdb.rules.receipt import WriteReceipt
 from mfdb.store.ordered import pack
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from mfdb.rules.manifest import Manifest
     from mfdb.store.ordered import Plain
 
-FORMAT = 4
+FORMAT = 5
 FORMAT_KEY = b"F"
 
 
@@ -129,14 +129,21 @@ class RowRuns(Record, frozen=True):
 class StoredRow(Record, frozen=True, gc=False):
     """One visible row: values in the order of the manifest's columns.
 
-    Like `LedgerRow` it is part of no cycle, so that the collector need not look at thousands.
+    `origin` is its version as `mfdb.rules.changeset.version_at` takes it: for a new row of one's
+    own it is not hashed before somebody asks. Like `LedgerRow` a row is part of no cycle, so that
+    the collector need not look at thousands.
     """
 
     row: RowId
-    version: VersionId
+    origin: bytes
     author: bytes
     hlc: int
     values: tuple[Any, ...]
+
+    @property
+    def version(self) -> VersionId:
+        """The version in which the row is shown."""
+        return version_at(self.origin)
 
 
 class FeedEntry(Record, frozen=True, gc=False):
@@ -158,6 +165,20 @@ class FeedBlock(Record, frozen=True):
     """The changes of one batch; the key says the number of the last one."""
 
     entries: tuple[FeedEntry, ...]
+
+
+class FeedRun(Record, frozen=True):
+    """The changes of a batch of one's own new rows; the key says the number of the last one.
+
+    `stem` and `rest` are what stands before and after the index in the rows' ids.
+    """
+
+    stem: bytes
+    rest: bytes
+    changeset: ChangesetId
+    count: int
+    author: bytes
+    hlc: int
 
 
 class IndexInfo(Record, frozen=True):

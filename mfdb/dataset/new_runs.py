@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.dataset.indexes import indexes_of
-from mfdb.dataset.layout import RowRun, RowRuns, feed_key, row_key, runs_key, shown_key
+from mfdb.dataset.layout import FeedRun, RowRun, RowRuns, feed_key, row_key, runs_key, shown_key
 from mfdb.dataset.row_changes import FreshRows
 from mfdb.dataset.row_runs import PLACE_BYTES
 from mfdb.dataset.schema import all_fit, has_key
-from mfdb.dataset.table import FEED_BLOCK, last_sequence, ordered_values
+from mfdb.dataset.table import last_sequence, ordered_values
 from mfdb.dataset.working import load, save
 from mfdb.kernel.codec import encode
 from mfdb.kernel.ids import Hash, RowId
-from mfdb.rules.changeset import INDEX_BYTES, STEM_FIRST_BYTES, version_ids
+from mfdb.rules.changeset import INDEX_BYTES, STEM_FIRST_BYTES, version_origins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.working import Working
     from mfdb.dataset.writer import Draft
-    from mfdb.kernel.ids import VersionId
     from mfdb.rules.changeset import Changeset
 
 _ID = b"\xc4\x20"
 """What stands before an id of 32 bytes in MessagePack."""
+_ORIGIN = b"\xc4\x24"
+"""What stands there before the origin of a version, 36 bytes."""
 _REST_AT = STEM_FIRST_BYTES + INDEX_BYTES
 
 
@@ -67,9 +68,7 @@ class NewRuns:
         if not self._put_run(changeset, rows, place):
             return False
         self._next = place + len(rows)
-        versions = version_ids(changeset.id, len(rows))
-        self._put_rows(changeset, rows, versions, fresh.packed, place)
-        self._put_feed(changeset, rows, versions, place)
+        self._put_rows(changeset, rows, fresh.packed, place)
         return True
 
     def _fresh(self, draft: Draft) -> FreshRows:
@@ -90,48 +89,30 @@ class NewRuns:
         if any(run.rest == rest for run in kept.runs):
             return False
         header = changeset.header
-        run = RowRun(rest, changeset.id, len(rows), place, header.identity, header.hlc)
+        told = (changeset.id, len(rows))
+        run = RowRun(rest, *told, place, header.identity, header.hlc)
         save(self._working, key, RowRuns((*kept.runs, run)))
+        stem = rows[0][:STEM_FIRST_BYTES]
+        entries = FeedRun(stem, rest, *told, header.identity, header.hlc)
+        save(self._working, feed_key(self._dataset, place + len(rows) - 1), entries)
         return True
 
     def _put_rows(
         self,
         changeset: Changeset,
         rows: Sequence[bytes],
-        versions: Sequence[VersionId],
         packed: Sequence[bytes],
         place: int,
     ) -> None:
         """Put each as `StoredRow`, of whose bytes only ids and values differ from row to row."""
         locators = [at.to_bytes(PLACE_BYTES, "big") for at in range(place, place + len(rows))]
-        prefix = shown_key(self._dataset, b"")
+        prefix, head = shown_key(self._dataset, b""), b"\x95" + _ID
+        origins = version_origins(changeset.id, len(rows))
         middle = encode(changeset.header.identity) + encode(changeset.header.hlc)
         self._working.put_all(
             [
-                (prefix + locator, b"\x95" + _ID + row + _ID + version + middle + one)
-                for locator, row, version, one in zip(locators, rows, versions, packed, strict=True)
+                (prefix + locator, head + row + _ORIGIN + origin + middle + one)
+                for locator, row, origin, one in zip(locators, rows, origins, packed, strict=True)
             ]
         )
         self._tail.touch_all(locators)
-
-    def _put_feed(
-        self,
-        changeset: Changeset,
-        rows: Sequence[bytes],
-        versions: Sequence[VersionId],
-        place: int,
-    ) -> None:
-        """Put `FeedBlock`s, of whose bytes only ids differ from entry to entry."""
-        told = encode(changeset.header.identity) + encode(changeset.header.hlc) + encode({})
-        none = encode(b"")
-        for at in range(0, len(rows), FEED_BLOCK):
-            part = range(at, min(at + FEED_BLOCK, len(rows)))
-            entries = [
-                b"\x96" + _ID + rows[one] + none + _ID + versions[one] + told for one in part
-            ]
-            block = b"\x91" + _array_head(len(entries)) + b"".join(entries)
-            self._working.put(feed_key(self._dataset, place + part[-1]), block)
-
-
-def _array_head(count: int) -> bytes:
-    return bytes([0x90 + count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")

@@ -54,6 +54,8 @@ _ALL_SEALED = 2
 """The format in which datasets that live on one machine only were sealed like all others."""
 _BY_ROW = 3
 """The format in which every row of a sealed dataset had a state of its own."""
+_BY_ENTRY = 4
+"""The format in which every row named its version by its id, and had an entry in the changelog."""
 _FEED_BYTES = 8
 _RECENT_ROWS = 1024
 """Deleted or replaced rows whose old values stay at hand for live subscribers."""
@@ -149,7 +151,7 @@ class ReplicaCore:
                 info = self._modernise(working)
         if info.format == _ALL_SEALED:
             info = self._open_ledgers()
-        if info.format == _BY_ROW:  # what is there is read on
+        if info.format in (_BY_ROW, _BY_ENTRY):  # what is there is read on
             with self._writing() as working:
                 info = msgspec.structs.replace(info, format=FORMAT)
                 save(working, FORMAT_KEY, info)

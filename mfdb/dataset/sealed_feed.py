@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from mfdb.dataset.acceptance import VersionMeta, winner
 from mfdb.dataset.contents import Contents
+from mfdb.dataset.feed_blocks import entries_after
 from mfdb.dataset.layout import (
     Envelope,
-    FeedBlock,
     FeedEntry,
     StoredRow,
     Verdict,
@@ -66,11 +66,7 @@ class SealedFeed:
         contents = Contents(self._snapshot, self._known, self._private_key)
         start, stop = feed_key(self._dataset, after + 1), feed_key(self._dataset, 2**64 - 1)
         for key, value in self._snapshot.scan(start, stop):
-            entries = parse(FeedBlock, value).entries
-            first = int.from_bytes(key[-8:], "big") - len(entries) + 1
-            for sequence, entry in enumerate(entries, first):
-                if sequence <= after:
-                    continue
+            for sequence, entry in entries_after(value, int.from_bytes(key[-8:], "big"), after):
                 old = self._side(contents, sees, entry, entry.old)
                 new = self._side(contents, sees, entry, entry.new)
                 is_partial = False
@@ -108,7 +104,7 @@ class SealedFeed:
             stored = load(self._snapshot, StoredRow, shown_key(self._dataset, state.locator))
         return stored or StoredRow(
             row=meta.row,
-            version=version,
+            origin=version,
             author=meta.author,
             hlc=meta.hlc,
             values=tuple(values.get(column.name) for column in self._known.manifest.columns),

@@ -104,7 +104,7 @@ class Table:
         proven = opened.author if not head.parent else old.author if old else b""
         return StoredRow(
             row=head.row,
-            version=head.version,
+            origin=head.version,
             author=head.author or proven,
             hlc=head.hlc,
             values=self._in_order(opened.values),

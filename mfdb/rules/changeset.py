@@ -38,6 +38,8 @@ FORMAT = 2
 FORMAT_1 = 1
 """What releases before wrote: an array of operations, each hashed; it is read for ever."""
 VERSION_DOMAIN = "mfdb.version.v1"
+_VERSION_INDEX_BYTES = 4
+_ORIGIN_BYTES = 32 + _VERSION_INDEX_BYTES
 _FREE_DOMAIN_1 = "mfdb.row.free.v1"
 STEM_FIRST_BYTES = 5
 """Bytes of a row id before the index: enough to keep the rows of a changeset together."""
@@ -189,7 +191,9 @@ class _PlainChangeset(Record, frozen=True):
 
 def version_id(changeset: ChangesetId, index: int) -> VersionId:
     """Return the id of the row version that operation `index` of a changeset makes."""
-    return VersionId(tagged_hash(VERSION_DOMAIN, changeset, index.to_bytes(4, "big")))
+    return VersionId(
+        tagged_hash(VERSION_DOMAIN, changeset, index.to_bytes(_VERSION_INDEX_BYTES, "big"))
+    )
 
 
 def version_ids(changeset: ChangesetId, count: int) -> list[VersionId]:
@@ -199,6 +203,18 @@ def version_ids(changeset: ChangesetId, count: int) -> list[VersionId]:
         VersionId(Hash(hashlib.sha256(start + index.to_bytes(4, "big")).digest()))
         for index in range(count)
     ]
+
+
+def version_at(origin: bytes) -> VersionId:
+    """Return the version that changeset id and index name; or what is given, a version's id."""
+    if len(origin) != _ORIGIN_BYTES:
+        return VersionId(Hash(origin))
+    return VersionId(tagged_hash(VERSION_DOMAIN, origin))
+
+
+def version_origins(changeset: ChangesetId, count: int) -> list[bytes]:
+    """Return what `version_at` takes of all operations of a changeset."""
+    return [changeset + index.to_bytes(_VERSION_INDEX_BYTES, "big") for index in range(count)]
 
 
 def free_row_id(dataset: DatasetId, signer: Address, nonce: bytes, index: int) -> RowId:

@@ -234,7 +234,7 @@ class Book:
 
     def _note_fresh(self, handles: Iterable[RowId], values: Iterable[Values]) -> None:
         self._fresh += [
-            StoredRow(handle, handle, b"", 0, row)  # type: ignore[arg-type] # no version is asked
+            StoredRow(handle, handle, b"", 0, row)  # no version is asked
             for handle, row in zip(handles, values, strict=True)
         ]
 

@@ -99,7 +99,7 @@ class LedgerFeed:
         entry = self._journal.entry_of(sequence)
         return StoredRow(
             row=self._row_id(row),
-            version=_version_id(entry, sequence),
+            origin=_version_id(entry, sequence),
             author=self._manifest.owner,
             hlc=entry.header.hlc,
             values=self._columns.now(entry, operation),
