@@ -129,18 +129,20 @@ class Correspondent:
         """Pay what is due."""
         await self._accounts.settle(self)
 
-    async def read(self, request: Request, answer: type[A]) -> A:
-        """Return the answer to a request that changes nothing; see `ask`.
+    async def read(
+        self, request: Request, answer: type[A], *, timeout_s: float | None = None
+    ) -> A:
+        """Return the answer to a request that may as well be asked twice; see `ask`.
 
         If the connection ends meanwhile it is asked once more over a new one: the peer was started
         again, or another process of this identity connected to it.
         """
         try:
-            return await self.ask(request, answer)
+            return await self.ask(request, answer, timeout_s=timeout_s)
         except PeerUnreachable:
             if self.is_open:
                 raise
-        return await (await self._redial()).ask(request, answer)
+        return await (await self._redial()).ask(request, answer, timeout_s=timeout_s)
 
     async def pay(self, body: bytes) -> None:
         """Send a payment, which is itself free of charge."""

@@ -69,7 +69,7 @@ async def _tell(
 ) -> Log | None:
     """Return the log that stands there; None if it parts from ours before what was told of it."""
     request = PutPlacement(dataset=dataset, entries=log[start:])
-    page = (await correspondent.ask(request, PlacementLog)).entries
+    page = (await correspondent.read(request, PlacementLog)).entries
     entries = list(page)
     while is_full(page):
         more = GetHistory(dataset=dataset, manifests=_NO_MANIFESTS, placements=start + len(entries))

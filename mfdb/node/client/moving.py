@@ -342,7 +342,7 @@ class Mover:
         self, provider: Address, request: Request, kind: type[A], *, timeout_s: float | None = None
     ) -> A:
         correspondent = await self._context.directory.reach(provider)
-        return await correspondent.ask(request, kind, timeout_s=timeout_s)
+        return await correspondent.read(request, kind, timeout_s=timeout_s)
 
     async def _tell(
         self, providers: Iterable[Address], request: Request, kind: type[Record] = Done
