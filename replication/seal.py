@@ -19,12 +19,12 @@ from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import ChangesetId
 from mfdb.kernel.limits import SEGMENT_BYTES, SEGMENT_LIMIT_BYTES
 from replication.segment import (
-    ENTRY_BYTES,
     HEAD_BYTES,
     SEGMENT_CHANGESETS,
     build_segment,
     certify,
     check_certificate,
+    most_bytes,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def union(lists: Iterable[Iterable[HotEntry]]) -> tuple[ChangesetId, ...]:
     chosen: list[ChangesetId] = []
     left = SEGMENT_LIMIT_BYTES - HEAD_BYTES
     for _, changeset in sorted((hlc, changeset) for changeset, (hlc, _) in known.items()):
-        left -= ENTRY_BYTES + known[changeset][1]
+        left -= most_bytes(known[changeset][1])
         if left < 0 or len(chosen) == SEGMENT_CHANGESETS:
             break
         chosen.append(changeset)

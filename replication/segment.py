@@ -1,15 +1,21 @@
 """A sealed segment: its bytes, its certificate and the bundle that proves where it went.
 
-Bytes of a segment (docs/format.md), all integers big-endian: u8 format = 1, u64 number, u32 count,
-then for every changeset in strictly ascending order of id: 32 bytes id, u32 length, the
-changeset's bytes. Content follows from number and id list alone, whoever builds it, because an id
-names a changeset's bytes.
+Bytes of a segment (docs/format.md), all integers big-endian: u8 format = 2, u64 number, u32 count,
+then for every changeset in strictly ascending order of id: 32 bytes id, u32 length, zeros, the
+changeset's bytes. One of 64 KiB or more stands at a multiple of 2,048 bytes, with as many zeros
+before it as that takes, others without. Content follows from number and id list alone, whoever
+builds it, because an id names a changeset's bytes.
+
+So shards, which are cut at multiples of 64 KiB, have most of the nodes of their unit trees in
+common with the trees by which the large changesets were acknowledged: whoever still has those
+hashes nothing but parity (ADR 0019).
 """
 
 from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.account import recover
@@ -19,16 +25,23 @@ from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.kernel.limits import CHANGESET_BYTES, SEGMENT_LIMIT_BYTES
 from mfdb.rules.evidence import Network, SealCertificate, StoreReceipt, check_signer
 from mfdb.rules.merkle import MerkleTree, leaf_hash
-from mfdb.rules.units import UnitTree, unit_count
-from replication.codec import Codec, shard_length
+from mfdb.rules.units import (
+    GROUP_BYTES,
+    HASH_BYTES,
+    UnitTree,
+    group_hashes,
+    root_over,
+    unit_count,
+)
+from replication.codec import PIECE_BYTES, Codec, shard_length
 from replication.field import MAX_SHARDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence, Set
+    from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
     from mfdb.kernel.ids import Address, AgreementId
 
-SEGMENT_FORMAT = 1
+SEGMENT_FORMAT = 2
 SEGMENT_CHANGESETS = 100_000
 """A segment lists at most so many changesets, so that its bundle fits a frame."""
 SEALED_LIMIT_BYTES = 4 * 2**20
@@ -37,6 +50,9 @@ _ENTRY = struct.Struct(">32sI")
 HEAD_BYTES = _HEAD.size
 ENTRY_BYTES = _ENTRY.size
 """What framing adds to a segment, and to each of its changesets."""
+ALIGNED_FROM_BYTES = 64 * 1024
+"""Changesets so long begin where nodes of a shard's unit tree do; zeros before them cost little."""
+_NODES_OF_PIECE = PIECE_BYTES // GROUP_BYTES * HASH_BYTES
 
 
 class SignedStoreReceipt(Record, frozen=True):
@@ -74,14 +90,28 @@ def build_segment(number: int, changesets: Iterable[tuple[ChangesetId, bytes]]) 
     if len(ordered) > SEGMENT_CHANGESETS:
         raise ValueTooLarge(f"a segment has at most {SEGMENT_CHANGESETS} changesets")
     _check_ids([changeset for changeset, _ in ordered])
-    parts = [_HEAD.pack(SEGMENT_FORMAT, number, len(ordered))]
+    parts, at = [_HEAD.pack(SEGMENT_FORMAT, number, len(ordered))], HEAD_BYTES
     for changeset, data in ordered:
         if len(data) > CHANGESET_BYTES:
             raise ValueTooLarge(f"a changeset has at most {CHANGESET_BYTES} bytes")
-        parts += (_ENTRY.pack(changeset, len(data)), data)
-    if sum(map(len, parts)) > SEGMENT_LIMIT_BYTES:
+        at += ENTRY_BYTES
+        gap = _gap_bytes(at, len(data))
+        parts += (_ENTRY.pack(changeset, len(data)), bytes(gap), data)
+        at += gap + len(data)
+    if at > SEGMENT_LIMIT_BYTES:
         raise ValueTooLarge(f"a segment has at most {SEGMENT_LIMIT_BYTES} bytes")
     return b"".join(parts)
+
+
+def most_bytes(length_bytes: int) -> int:
+    """Return how many bytes of a segment a changeset of some length takes at most."""
+    gap = GROUP_BYTES - 1 if length_bytes >= ALIGNED_FROM_BYTES else 0
+    return ENTRY_BYTES + gap + length_bytes
+
+
+def _gap_bytes(at: int, length_bytes: int) -> int:
+    """Return how many zeros stand before a changeset whose entry ends at some place."""
+    return -at % GROUP_BYTES if length_bytes >= ALIGNED_FROM_BYTES else 0
 
 
 def open_segment(data: bytes, number: int) -> list[tuple[ChangesetId, bytes]]:
@@ -102,42 +132,54 @@ def open_segment(data: bytes, number: int) -> list[tuple[ChangesetId, bytes]]:
         raise MalformedMessage(f"segment {found} of format {version}, not segment {number}")
     if count > SEGMENT_CHANGESETS:
         raise ValueTooLarge(f"a segment has at most {SEGMENT_CHANGESETS} changesets")
-    return _open_entries(data, count)
+    return [(id_, data[at : at + length]) for id_, at, length in _entries(data, count)]
 
 
-def _open_entries(data: bytes, count: int) -> list[tuple[ChangesetId, bytes]]:
-    entries: list[tuple[ChangesetId, bytes]] = []
-    at, last = _HEAD.size, b""
+def _entries(data: bytes, count: int) -> Iterator[tuple[ChangesetId, int, int]]:
+    """Yield the ids of a segment's changesets, and where and how long each is."""
+    at, last = HEAD_BYTES, b""
     for _ in range(count):
-        if at + _ENTRY.size > len(data):
+        if at + ENTRY_BYTES > len(data):
             raise MalformedMessage("a segment is cut short")
         changeset, length = _ENTRY.unpack_from(data, at)
-        at += _ENTRY.size
-        if changeset <= last or length > CHANGESET_BYTES or at + length > len(data):
+        at += ENTRY_BYTES
+        gap = _gap_bytes(at, length)
+        if changeset <= last or length > CHANGESET_BYTES or at + gap + length > len(data):
             raise MalformedMessage("a segment's changesets are out of order, too long or cut short")
-        entries.append((ChangesetId(changeset), data[at : at + length]))
+        if data[at : at + gap] != bytes(gap):
+            raise MalformedMessage("what stands before a segment's changesets is not zero")
+        at += gap
+        yield ChangesetId(changeset), at, length
         at, last = at + length, changeset
     if at != len(data):
         raise MalformedMessage("a segment has bytes beyond its last changeset")
-    return entries
 
 
 # ---- the certificate
 
 
 def certify(
-    subject: Hash, number: int, ids: Sequence[ChangesetId], segment: bytes, *, k: int, n: int
+    subject: Hash,
+    number: int,
+    ids: Sequence[ChangesetId],
+    segment: bytes,
+    *,
+    k: int,
+    n: int,
+    nodes: Mapping[ChangesetId, bytes] = MappingProxyType({}),
 ) -> tuple[SealCertificate, tuple[bytes, ...], tuple[Hash, ...]]:
     """Return the certificate of a segment, its n shards and their Merkle roots.
 
-    Deterministic: every replica that holds the same changesets makes the same.
+    Deterministic: every replica that holds the same changesets makes the same. `nodes` are
+    `UnitTree.groups` of some of them, which are believed; they are computed where they are lacking.
 
     Raises:
         BadProof: the ids are not strictly ascending 32-byte ids.
     """
     _check_ids(ids)
     shards = Codec(k, n).encode(segment)
-    roots = tuple(UnitTree(shard).root for shard in shards)
+    data_roots = _data_roots(segment, shards[:k], nodes)
+    roots = (*data_roots, *(UnitTree(shard).root for shard in shards[k:]))
     certificate = SealCertificate(
         subject=subject,
         number=number,
@@ -149,6 +191,39 @@ def certify(
         shards=shards_root(roots),
     )
     return certificate, shards, roots
+
+
+def _data_roots(
+    segment: bytes, shards: Sequence[bytes], nodes: Mapping[ChangesetId, bytes]
+) -> list[Hash]:
+    """Return the roots of the data shards of a segment: each has a piece of every stripe."""
+    stripe = len(shards) * PIECE_BYTES
+    whole = len(segment) // stripe
+    if not whole or not nodes:
+        return [UnitTree(shard).root for shard in shards]
+    level = _nodes_of(segment, whole * stripe, nodes)
+    roots = []
+    for index, shard in enumerate(shards):
+        starts = range(index * _NODES_OF_PIECE, len(level), len(shards) * _NODES_OF_PIECE)
+        own = [level[start : start + _NODES_OF_PIECE] for start in starts]
+        rest = group_hashes(memoryview(shard)[whole * PIECE_BYTES :])
+        roots.append(root_over(b"".join((*own, rest)), unit_count(len(shard))))
+    return roots
+
+
+def _nodes_of(segment: bytes, end: int, nodes: Mapping[ChangesetId, bytes]) -> bytes:
+    """Return the lowest nodes over a segment up to `end`, hashing what `nodes` does not tell."""
+    view, done = memoryview(segment), 0
+    parts = list[bytes]()
+    count = _HEAD.unpack_from(segment)[2]
+    for changeset, at, length in _entries(segment, count):
+        known = nodes.get(changeset, b"")
+        stop = min(end, at + len(known) // HASH_BYTES * GROUP_BYTES)
+        if not known or at % GROUP_BYTES or stop <= at or length < ALIGNED_FROM_BYTES:
+            continue
+        parts += (group_hashes(view[done:at]), known[: (stop - at) // GROUP_BYTES * HASH_BYTES])
+        done = stop
+    return b"".join((*parts, group_hashes(view[done:end])))
 
 
 def ids_root(ids: Sequence[ChangesetId]) -> Hash:

@@ -69,7 +69,11 @@ class Promised(NamedTuple):
     @classmethod
     def of(cls, data: bytes) -> Promised:
         """Return what a receipt for these bytes promises."""
-        tree = UnitTree(data)
+        return cls.by(UnitTree(data))
+
+    @classmethod
+    def by(cls, tree: UnitTree) -> Promised:
+        """Return what a receipt for the bytes under this tree promises."""
         return cls(tree.root, tree.count)
 
 

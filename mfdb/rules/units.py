@@ -22,6 +22,9 @@ from mfdb.kernel.limits import MERKLE_DEPTH, UNIT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+GROUP_BYTES = 4 * UNIT_BYTES
+"""What the lowest nodes stand over."""
+HASH_BYTES = 32
 _UNIT = Struct(f"{UNIT_BYTES}s")
 _NODE = Struct("128s")
 _WIDTH = 4
@@ -37,9 +40,10 @@ def unit_count(length_bytes: int) -> int:
     return max(1, -(-length_bytes // UNIT_BYTES))
 
 
-def unit_of(data: bytes, index: int) -> bytes:
+def unit_of(data: bytes | memoryview, index: int) -> bytes:
     """Return unit `index` of the data, padded with zero bytes to 512."""
-    return data[index * UNIT_BYTES : (index + 1) * UNIT_BYTES].ljust(UNIT_BYTES, b"\x00")
+    unit = bytes(data[index * UNIT_BYTES : (index + 1) * UNIT_BYTES])
+    return unit.ljust(UNIT_BYTES, b"\x00")
 
 
 def unit_hash(unit: bytes) -> Hash:
@@ -72,6 +76,15 @@ class UnitTree:
             self._levels.append(level)
 
     @property
+    def groups(self) -> bytes:
+        """The hashes of the nodes over four whole units each, one after the other.
+
+        Whatever lies in other data at a multiple of `GROUP_BYTES` has the same ones there.
+        """
+        whole = (self.count - 1) // _WIDTH
+        return b"".join(self._levels[1][:whole]) if whole else b""
+
+    @property
     def root(self) -> Hash:
         """32 bytes that commit to every unit and its position."""
         return self._levels[-1][0]
@@ -88,7 +101,7 @@ class UnitTree:
         return tuple(siblings)
 
 
-def _leaves(data: bytes, count: int) -> list[Hash]:
+def _leaves(data: bytes | memoryview, count: int) -> list[Hash]:
     """Return `unit_hash` of each `unit_of`, without two calls for every unit."""
     last = (count - 1) * UNIT_BYTES  # only the last one is padded
     return [*_hashes(_UNIT, memoryview(data)[:last]), unit_hash(unit_of(data, count - 1))]
@@ -97,6 +110,35 @@ def _leaves(data: bytes, count: int) -> list[Hash]:
 def _hashes(parts: Struct, data: bytes | memoryview) -> list[Hash]:
     found = [blake2b(part, digest_size=32).digest() for (part,) in parts.iter_unpack(data)]
     return cast("list[Hash]", found)
+
+
+def group_hashes(data: bytes | memoryview) -> bytes:
+    """Return the hashes of the nodes over each four units of some data, also of those cut short.
+
+    Nothing has none.
+    """
+    if not data:
+        return b""
+    units = _leaves(data, unit_count(len(data)))
+    units += [ZERO_HASH] * (-len(units) % _WIDTH)
+    return b"".join(_hashes(_NODE, b"".join(units)))
+
+
+def root_over(groups: bytes, count: int) -> Hash:
+    """Return the root of a tree over `count` units, more than one, by its lowest nodes' hashes.
+
+    >>> data = bytes(range(256)) * 20
+    >>> root_over(group_hashes(data), unit_count(len(data))) == UnitTree(data).root
+    True
+    """
+    assert count > 1, "a tree over one unit has no nodes"
+    assert len(groups) == -(-count // _WIDTH) * HASH_BYTES, "a node for each four units"
+    height = 1
+    while len(groups) > HASH_BYTES:
+        lacking = -len(groups) // HASH_BYTES % _WIDTH
+        groups = b"".join(_hashes(_NODE, groups + _padding(height) * lacking))
+        height += 1
+    return Hash(groups)
 
 
 @lru_cache

@@ -317,7 +317,7 @@ def test_log_heads_follow_from_each_other() -> None:
 
 def test_a_segment_by_hand() -> None:
     vector = named("segments", "segment of six changesets, 4 of 6")
-    expected = b"\x01" + (7).to_bytes(8, "big") + (6).to_bytes(4, "big")
+    expected = b"\x02" + (7).to_bytes(8, "big") + (6).to_bytes(4, "big")
     for one in vector["changesets"]:
         expected += raw(one["id"]) + len(raw(one["data"])).to_bytes(4, "big") + raw(one["data"])
     assert expected == raw(vector["bytes"])

@@ -14,7 +14,7 @@ from mfdb.rules.receipt import check_write_receipt
 from replication.seal import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mfdb.kernel.ids import Address, ChangesetId, DatasetId
     from mfdb.node.answers import LogItem
@@ -43,6 +43,10 @@ class CopyDesk:
             for id_, data in found.items()
             if data is not None and self._soundness.is_sound(id_, data)
         }
+
+    def nodes(self, held: Mapping[ChangesetId, bytes]) -> dict[ChangesetId, bytes]:
+        """Return the nodes over changesets that are still known since they were taken in here."""
+        return {id_: self._soundness.nodes(id_, data) for id_, data in held.items()}
 
     async def fetch(
         self, dataset: DatasetId, ids: Sequence[ChangesetId], sources: Sequence[Address]

@@ -45,6 +45,7 @@ from mfdb.rules.receipt import (
     log_head,
     sign_batch,
 )
+from mfdb.rules.units import UnitTree
 
 if TYPE_CHECKING:
     import asyncio
@@ -121,7 +122,7 @@ class _Taking:
     changeset: Changeset
     data: bytes
     entry: KeyLogEntry
-    promised: Promised
+    tree: UnitTree
 
 
 class Intake:
@@ -189,7 +190,7 @@ class Intake:
     ) -> asyncio.Future[A]:
         check_entry(entry, changeset)
         dataset = changeset.header.dataset
-        taking = _Taking(changeset, data, entry, Promised.of(data))
+        taking = _Taking(changeset, data, entry, UnitTree(data))
 
         taken = self._context.committer.enqueue(
             lambda transaction: self._take(transaction, taking, fresh=fresh),
@@ -210,7 +211,7 @@ class Intake:
                 check_frontier(taking.changeset, known)
             return promised
         accepted = self._judge(transaction, taking.changeset, known, fresh=fresh)
-        self.soundness.note(id_, taking.data)
+        self.soundness.note(id_, taking.data, taking.tree)
         made = standing.agreement
         _demand_room(transaction, dataset, made.capacity_bytes, len(taking.data))
         tip = self._log(transaction, id_, taking.changeset.header)
@@ -219,7 +220,7 @@ class Intake:
         ack = acknowledge(
             standing.agreement_id,
             id_,
-            taking.promised,
+            Promised.by(taking.tree),
             place=(tip.number, tip.head),
             expiry=made.end,
         )

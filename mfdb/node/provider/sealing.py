@@ -253,10 +253,13 @@ class Sealing(Bundles):
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, dataset)
         profile, ids = manifest.profile, sorted(held)
+        nodes = self.copies.nodes(held)
 
         def make() -> _Segment:
             segment = build_segment(number, held.items())
-            return certify(manifest.subject, number, ids, segment, k=profile.k, n=profile.n)
+            return certify(
+                manifest.subject, number, ids, segment, k=profile.k, n=profile.n, nodes=nodes
+            )
 
         made = await self._context.run_blocking(make)
         self._made[dataset] = made[0]

@@ -9,6 +9,8 @@ from mfdb.kernel.ids import ChangesetId
 from mfdb.node.provider import soundness
 from mfdb.node.provider.soundness import Soundness
 from mfdb.rules.changeset import is_changeset
+from mfdb.rules.units import UnitTree
+from replication.segment import ALIGNED_FROM_BYTES
 from tests.fixtures.node_town import Town, in_town, mailbox_town
 
 if TYPE_CHECKING:
@@ -52,3 +54,24 @@ async def test_what_is_sound_is_judged_once_and_remembered_within_bounds(
     for draft in (*drafts, drafts[0]):
         assert small.is_sound(draft.entry.changeset, encode(draft.changeset))
     assert len(judged) == len(drafts) + 6, "the first was forgotten meanwhile"
+
+
+def test_nodes_are_remembered_of_the_very_bytes_and_within_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sound, id_ = Soundness(), ChangesetId(bytes(32))
+    whole = [bytes([at]) * ALIGNED_FROM_BYTES for at in range(3)]
+    tree = UnitTree(whole[0])
+    monkeypatch.setattr(soundness, "NODES_BYTES", 2 * len(tree.groups))
+    for data in whole:
+        sound.note(id_, data, UnitTree(data))
+        sound.note(id_, data, UnitTree(data))
+    assert [sound.nodes(id_, data) for data in whole] == [b"", *map(_groups, whole[1:])]
+    assert sound.nodes(id_, whole[2][:-1] + b"\x07") == b"", "a bit was turned"
+    short = whole[0][1:]
+    sound.note(id_, short, UnitTree(short))
+    assert sound.nodes(id_, short) == b"", "it does not stand where nodes do"
+
+
+def _groups(data: bytes) -> bytes:
+    return UnitTree(data).groups

@@ -9,6 +9,7 @@ import pytest
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import ChangesetId, Hash, SegmentId
 from mfdb.kernel.limits import SEGMENT_LIMIT_BYTES
+from mfdb.rules.units import GROUP_BYTES
 from replication.seal import (
     HotEntry,
     HotLog,
@@ -66,7 +67,7 @@ def test_the_union_takes_all_in_order_of_id() -> None:
 def test_what_does_not_fit_waits_the_youngest_first() -> None:
     half = SEGMENT_LIMIT_BYTES // 2
     entries = [
-        HotEntry(changeset=_id(at), hlc=hlc, length_bytes=half - 100)
+        HotEntry(changeset=_id(at), hlc=hlc, length_bytes=half - 2 * GROUP_BYTES)
         for at, hlc in ((1, 30), (2, 10), (3, 20))
     ]
     assert union([entries]) == (_id(2), _id(3))

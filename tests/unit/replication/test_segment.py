@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from mfdb.kernel.codec import encode
+from mfdb.kernel.digest import sha256
 from mfdb.kernel.errors import (
     BadProof,
     BadSignature,
@@ -17,15 +18,18 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.kernel.limits import CHANGESET_BYTES, SEGMENT_LIMIT_BYTES
-from mfdb.rules.units import UnitTree
+from mfdb.rules.units import GROUP_BYTES, UnitTree
 from replication.codec import Codec
 from replication.segment import (
+    ALIGNED_FROM_BYTES,
+    HEAD_BYTES,
     SEALED_LIMIT_BYTES,
     SEGMENT_CHANGESETS,
     build_segment,
     certify,
     check_certificate,
     check_receipt,
+    most_bytes,
     open_sealed,
     open_segment,
     read_segment,
@@ -63,8 +67,42 @@ def test_content_follows_from_the_id_list_alone() -> None:
 
 
 def test_bytes_of_the_format() -> None:
-    due = "01 0000000000000009 00000001" + "01" * 32 + "00000002 abcd"
+    due = "02 0000000000000009 00000001" + "01" * 32 + "00000002 abcd"
     assert build_segment(9, [(ONE, b"\xab\xcd")]) == bytes.fromhex(due)
+
+
+def test_a_large_changeset_stands_where_nodes_of_unit_trees_do() -> None:
+    small, large = b"\xab" * 70, b"\xcd" * ALIGNED_FROM_BYTES
+    data = build_segment(9, [(ONE, small), (TWO, large)])
+    at = data.index(large)
+    assert at == GROUP_BYTES
+    assert open_segment(data, 9) == [(ONE, small), (TWO, large)]
+    with pytest.raises(MalformedMessage, match="not zero"):
+        open_segment(data[: at - 1] + b"\x01" + data[at:], 9)
+    assert len(data) <= HEAD_BYTES + most_bytes(len(small)) + most_bytes(len(large))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (1_000, 70_000, 5, 300_000, 65_535, 65_536, 700),
+        (400_000,),
+        (262_144 - 2_048, 100_000),
+        (66_000,),
+        (65_536, 65_536, 65_536, 65_536),
+    ],
+)
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_what_is_known_of_changesets_changes_no_root(sizes: tuple[int, ...], known: int) -> None:
+    """Every one, every other one or none of them has its nodes remembered."""
+    made = [
+        (ChangesetId(sha256(bytes([at]))), (bytes(range(at, 251 - at)) * (size // 200))[:size])
+        for at, size in enumerate(sizes)
+    ]
+    ids, data = sorted(id_ for id_, _ in made), build_segment(3, made)
+    nodes = {id_: UnitTree(body).groups for id_, body in made[:: known or 1]} if known else {}
+    plain = certify(SUBJECT, 3, ids, data, k=4, n=6)
+    assert certify(SUBJECT, 3, ids, data, k=4, n=6, nodes=nodes) == plain
 
 
 @pytest.mark.parametrize(
@@ -87,7 +125,7 @@ def test_limits_hold_when_building() -> None:
 
 
 def _framed(*entries: tuple[bytes, int, bytes], count: int | None = None) -> bytes:
-    head = struct.pack(">BQI", 1, 4, len(entries) if count is None else count)
+    head = struct.pack(">BQI", 2, 4, len(entries) if count is None else count)
     return head + b"".join(key + struct.pack(">I", size) + body for key, size, body in entries)
 
 
@@ -98,7 +136,7 @@ def _framed(*entries: tuple[bytes, int, bytes], count: int | None = None) -> byt
         (SEGMENT[:12], MalformedMessage),
         (SEGMENT[:-1], MalformedMessage),
         (SEGMENT + b"\x00", MalformedMessage),
-        (b"\x02" + SEGMENT[1:], MalformedMessage),
+        (b"\x01" + SEGMENT[1:], MalformedMessage),
         (_framed((TWO, 0, b""), (ONE, 0, b"")), MalformedMessage),
         (_framed((ONE, 0, b""), (ONE, 0, b"")), MalformedMessage),
         (_framed((ONE, 2**32 - 1, b"a")), MalformedMessage),
