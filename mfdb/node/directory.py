@@ -129,9 +129,7 @@ class Correspondent:
         """Pay what is due."""
         await self._accounts.settle(self)
 
-    async def read(
-        self, request: Request, answer: type[A], *, timeout_s: float | None = None
-    ) -> A:
+    async def read(self, request: Request, answer: type[A], *, timeout_s: float | None = None) -> A:
         """Return the answer to a request that may as well be asked twice; see `ask`.
 
         If the connection ends meanwhile it is asked once more over a new one: the peer was started
