@@ -63,10 +63,22 @@ class Verifying:
             known = await self._readable(name, Action.SELECT)
             if known is None:
                 continue
+            manifest, proven = known.manifest, await self._proven(query, params, known)
+            self._state.proofs += [Proof(manifest.name, manifest.owner, one) for one in proven]
+
+    async def _proven(
+        self, query: st.Select | qu.Query, params: Given, known: Known
+    ) -> tuple[Proven, ...]:
+        """Return the proofs of what a query reads of a dataset, by its newest rules."""
+        while True:
             manifest = known.manifest
             scope = self._local.queries.scope(query, params, known)
-            proven = await (self._whole(manifest) if scope is None else self._part(manifest, scope))
-            self._state.proofs += [Proof(manifest.name, manifest.owner, one) for one in proven]
+            if scope is None:
+                return await self._whole(manifest)
+            proven = await self._part(manifest, scope)
+            known = self._state.replica.known(manifest.dataset)
+            if known.manifest.number == manifest.number:
+                return proven
 
     async def _whole(self, manifest: Manifest) -> tuple[Proven, ...]:
         await self._sync(manifest)

@@ -76,10 +76,16 @@ def _span(start: bytes, stop: bytes | None) -> Span:
 
 
 def _stands(known: Known) -> bool:
-    """Whether ids have followed from the same key since the first row: an ALTER may change it."""
-    return all(_key_of(one) == _key_of(other) for one, other in pairwise(known.manifests))
+    """Whether ids have followed from the same key since the first row: an ALTER may change it.
+
+    Who has not all manifests cannot tell.
+    """
+    is_complete = [one.number for one in known.manifests] == list(range(len(known.chain)))
+    return is_complete and all(
+        _key_of(one) == _key_of(other) for one, other in pairwise(known.manifests)
+    )
 
 
-def _key_of(manifest: Manifest) -> list[tuple[int, int, str]]:
+def _key_of(manifest: Manifest) -> list[tuple[int, int, str, bool]]:
     numbered = zip(manifest.columns, manifest.layout.numbers, strict=True)
-    return sorted((one.key, number, one.type) for one, number in numbered if one.key)
+    return sorted((one.key, number, one.type, one.clear) for one, number in numbered if one.key)

@@ -64,7 +64,7 @@ class Attesting:
         """Return what replicas have signed and shown of rows of which nothing is missing here.
 
         Of all rows, or of those in some spans: which are there, and that there are no others. Too
-        many spans, or rows in them, are held against the root of all.
+        many spans, or rows in them, are held against the root of all. New rules are here then.
 
         Raises:
             BadProof: a replica shows another log than it signs, or signed before, or denies a row
@@ -72,6 +72,7 @@ class Attesting:
             QuorumNotReached: fewer than a read quorum of replicas can be held against.
         """
         found = await self._lookup.look(dataset)
+        replica.add_manifests(found.manifests)
         replicas = found.placement.replica_set
         asked = tuple(spans) if len(spans) <= SPANS else ()
         answers = await asyncio.gather(

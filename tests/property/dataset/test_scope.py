@@ -105,6 +105,7 @@ def test_a_key_that_was_another_before_names_no_rows(change: str) -> None:
     }[change]
     after = msgspec.structs.replace(before, columns=changed, number=1)
     assert scope_of_keys(known(before), Keyring(BOB), [(1, "a")]) is not None
-    for chain in ((before, after), (before, after, before)):
+    again = msgspec.structs.replace(before, number=2)
+    for chain in ((before, after), (before, after, again), (again,)):
         assert scope_of_keys(known(*chain), Keyring(BOB), [(1, "a")]) is None
         assert scope_of_range(known(*chain), b"", b"\xff") is None

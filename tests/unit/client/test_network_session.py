@@ -579,6 +579,9 @@ def test_a_range_of_clear_keys_is_shown_alone(world: FakeNetwork, bob: User) -> 
 def test_keys_that_an_alter_changed_do_not_name_rows(world: FakeNetwork, bob: User) -> None:
     async def main() -> None:
         await bob.run("CREATE DATASET notes (id INTEGER PRIMARY KEY, body TEXT)")
+        laptop = User("bob", world)
+        await laptop.session.restore()
+        await laptop.run("SET freshness = 'cached'")
         await bob.run("INSERT INTO notes VALUES (1, 'one')")
         await bob.run("ALTER DATASET notes DROP CONSTRAINT notes_pkey")
         await bob.run("ALTER DATASET notes ADD PRIMARY KEY (body)")
@@ -586,5 +589,9 @@ def test_keys_that_an_alter_changed_do_not_name_rows(world: FakeNetwork, bob: Us
         # The row's id came from another key: proven absent under this one, it would be denied.
         assert await bob.rows("SELECT id FROM notes WHERE body = 'one' VERIFY") == [(1,)]
         assert world.attested_spans == ()
+        await bob.run("INSERT INTO notes VALUES (2, 'two')")
+        # Who has not heard of the ALTER yet learns of it before it believes in an absence.
+        assert await laptop.rows("SELECT body FROM notes WHERE id = 2 VERIFY") == [("two",)]
+        assert len(world.attested_spans) == 1
 
     asyncio.run(main())
