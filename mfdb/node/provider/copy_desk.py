@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import BadProof, MfdbError, ProtocolViolation
 from mfdb.node.answers import Copies
-from mfdb.node.provider import shelf
+from mfdb.node.provider import hot_index, records, shelf
 from mfdb.node.requests import GetCopies, PutReceipts
 from mfdb.rules.changeset import open_changeset
 from mfdb.rules.receipt import check_write_receipt
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from mfdb.rules.receipt import WriteReceipt
 
 log = logging.getLogger(__name__)
+SCRUBBED = 5_000
+"""Unsealed changesets of a dataset that one look goes over; as a rule it has fewer."""
+_SCRUBBED_AT_ONCE = 100
 
 
 class CopyDesk:
@@ -33,16 +37,35 @@ class CopyDesk:
         self._context = context
         self._intake = intake
         self._soundness = intake.soundness
+        self._scrubbed: dict[DatasetId, int] = {}
 
     def held(self, dataset: DatasetId, ids: Iterable[ChangesetId]) -> dict[ChangesetId, bytes]:
         """Return the bytes of those changesets that are held here, unsealed and undamaged."""
         with self._context.store.snapshot() as view:
             found = {id_: shelf.changeset_data(view, dataset, id_) for id_ in ids}
-        return {
-            id_: data
-            for id_, data in found.items()
-            if data is not None and self._soundness.is_sound(id_, data)
-        }
+        held: dict[ChangesetId, bytes] = {}
+        for id_, data in found.items():
+            if data is not None and self._soundness.is_sound(id_, data):
+                held[id_] = data
+            elif data is not None:
+                key = shelf.changeset_key(dataset, id_)
+                self._context.damage.note(records.damaged(key, "changeset"))
+        return held
+
+    async def scrub(self, dataset: DatasetId) -> None:
+        """Look over the unsealed changesets; rotten ones are noted, and mended as all damage is.
+
+        Where they are very many, the next look goes on from where this one ended.
+        """
+        with self._context.store.snapshot() as view:
+            ids = [entry.changeset for entry in hot_index.entries(view, dataset)]
+        first = self._scrubbed.get(dataset, 0)
+        first = first if first < len(ids) else 0
+        last = min(first + SCRUBBED, len(ids))
+        for start in range(first, last, _SCRUBBED_AT_ONCE):
+            self.held(dataset, ids[start : min(start + _SCRUBBED_AT_ONCE, last)])
+            await asyncio.sleep(0)  # whoever waits comes in between
+        self._scrubbed[dataset] = last
 
     def nodes(self, held: Mapping[ChangesetId, bytes]) -> dict[ChangesetId, bytes]:
         """Return the nodes over changesets that are still known since they were taken in here."""
@@ -85,7 +108,7 @@ class CopyDesk:
         One that cannot be taken, because what it builds on is not here yet or it is no good, does
         not keep the others away; whoever needs it sees that it is lacking.
         """
-        opened = [(open_changeset(item.data), item) for item in items if item.data]
+        opened = [one for item in items if item.data and (one := _opened(item)) is not None]
         for changeset, item in sorted(opened, key=lambda one: (one[0].header.hlc, one[0].id)):
             try:
                 await self._take(dataset, changeset, item)
@@ -124,3 +147,12 @@ class CopyDesk:
         await self._intake.take(changeset, item.data, item.entry, fresh=False)
         others = tuple(r for r in item.receipts if r.batch.provider != self._context.me)
         await self._intake.keep_receipts(PutReceipts(dataset=dataset, receipts=others))
+
+
+def _opened(item: LogItem) -> tuple[Changeset, LogItem] | None:
+    """Return the changeset of a copy, or None if it rotted where it comes from."""
+    try:
+        return open_changeset(item.data), item
+    except MfdbError as error:
+        log.info("copy not good changeset=0x%s %s", item.changeset.hex(), error)
+        return None

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfdb.node.provider import shelf
+from mfdb.node.provider.records import DamagedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mfdb.kernel.ids import DatasetId
     from mfdb.node.commit import Committer
     from mfdb.node.provider.completing import Completing
     from mfdb.node.provider.damage import Damage
     from mfdb.node.provider.healing import Healing
     from mfdb.node.provider.repairing import Repairing
     from mfdb.node.provider.server import Server
+    from mfdb.node.provider.shelf import View
     from mfdb.store.port import Store
 
 
@@ -63,7 +66,7 @@ class Gauges:
         """Return the numbers of now; it costs a scan over the datasets, not over their history."""
         with self.store.snapshot() as view:
             datasets = shelf.datasets(view)
-            stored = sum(shelf.used_bytes(view, dataset) for dataset in datasets)
+            stored = sum(self._used_bytes(view, dataset) for dataset in datasets)
         return Figures(
             datasets=len(datasets),
             stored_bytes=stored,
@@ -79,3 +82,10 @@ class Gauges:
             repair_s=self.repairing.repair_s,
             damaged=len(self.damage),
         )
+
+    def _used_bytes(self, view: View, dataset: DatasetId) -> int:
+        try:
+            return shelf.used_bytes(view, dataset)
+        except DamagedRecord as error:
+            self.damage.note(error)  # it is counted again, and told then
+            return 0

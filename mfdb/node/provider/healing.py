@@ -113,6 +113,7 @@ class Healing:
         me = self._context.me
         await self._draw_level(dataset, lambda replica: replica != me)
         if me in self._context.placement(dataset).replica_set:
+            await self._sealing.copies.scrub(dataset)
             await self._complete(dataset, leads=leads)
 
     async def _draw_level(self, dataset: DatasetId, is_asked: Callable[[Address], bool]) -> None:

@@ -13,14 +13,14 @@ import struct
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import CorruptRecord
-from mfdb.kernel.ids import ChangesetId
+from mfdb.kernel.ids import ChangesetId, DatasetId, Hash
+from mfdb.node.provider import records
 from replication.range_sums import SUM_BYTES, RangeSum, SummedItems, range_of
 from replication.seal import HotEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mfdb.kernel.ids import DatasetId
     from mfdb.node.commit import Transaction
     from mfdb.node.provider.shelf import View
     from replication.reconcile import Item
@@ -73,9 +73,7 @@ def measure(
 def stored_items(view: View, dataset: DatasetId) -> SummedItems:
     """Return the unsealed changesets for a reconciliation, while a view is open."""
     prefix = b"O" + dataset
-    sums = [
-        _opened(int.from_bytes(key[len(prefix) :], "big"), data) for key, data in view.scan(prefix)
-    ]
+    sums = [opened(key, data) for key, data in view.scan(prefix)]
     return SummedItems(sums, lambda range_: _items(view, dataset, range_))
 
 
@@ -85,9 +83,23 @@ def _change(
     range_ = range_of(hlc)
     key = b"O" + dataset + range_.to_bytes(_RANGE_BYTES, "big")
     data = transaction.get(key)
-    changed = change(RangeSum(range_, 0, 0) if data is None else _opened(range_, data))
-    if changed.items:
-        transaction.put(key, _SUM.pack(changed.items, changed.total.to_bytes(SUM_BYTES, "big")))
+    changed = change(RangeSum(range_, 0, 0) if data is None else opened(key, data))
+    _put(transaction, key, changed)
+
+
+def sum_again(transaction: Transaction, key: bytes) -> None:
+    """Add up anew what lies in a range, whose key this is."""
+    range_ = int.from_bytes(key[-_RANGE_BYTES:], "big")
+    found = RangeSum(range_, 0, 0)
+    for _, id_ in _items(transaction, DatasetId(Hash(key[1:-_RANGE_BYTES])), range_):
+        found = found.with_item(id_)
+    _put(transaction, key, found)
+
+
+def _put(transaction: Transaction, key: bytes, found: RangeSum) -> None:
+    if found.items:
+        body = _SUM.pack(found.items, found.total.to_bytes(SUM_BYTES, "big"))
+        records.put_plain(transaction, key, body)
     else:
         transaction.delete(key)
 
@@ -99,10 +111,14 @@ def _length(data: bytes) -> int:
     return int(length)
 
 
-def _opened(range_: int, data: bytes) -> RangeSum:
-    if len(data) != _SUM.size:
-        raise CorruptRecord("the sum of a range of changesets is damaged")
-    count, total = _SUM.unpack(data)
+def opened(key: bytes, data: bytes) -> RangeSum:
+    """Return the sum that lies under a key.
+
+    Raises:
+        DamagedRecord: it is damaged.
+    """
+    count, total = _SUM.unpack(records.plain(key, data, _SUM.size, "sum of changesets"))
+    range_ = int.from_bytes(key[-_RANGE_BYTES:], "big")
     return RangeSum(range_, count, int.from_bytes(total, "big"))
 
 

@@ -1,9 +1,10 @@
 """Records as they lie on a provider's disk: with a checksum, and told by their key if damaged.
 
-value = MessagePack of the record || CRC-32 of that, big-endian
+value = MessagePack of the record, or plain bytes || CRC-32 of that, big-endian
 
 One turned bit leaves many a record decodable, and wrong. Stores of older releases hold records
-without a checksum; those are read as long as they are in canonical form.
+without a checksum; those are read as long as they are in canonical form, and plain values as long
+as they have the length that is due.
 """
 
 from __future__ import annotations
@@ -96,6 +97,27 @@ def opened(kind: type[K], key: bytes, data: bytes) -> K:
         return decode(kind, data, limit_bytes=FRAME_BYTES)
     except MfdbError as error:
         raise damaged(key, kind.__name__) from error
+
+
+def put_plain(transaction: Transaction, key: bytes, body: bytes) -> None:
+    """Keep a value that is no record."""
+    transaction.put(key, checked(body))
+
+
+def plain(key: bytes, data: bytes, unit_bytes: int, what: str, *, many: bool = False) -> bytes:
+    """Return the plain value that lies under a key: one unit, or any number of them.
+
+    Raises:
+        DamagedRecord: it is damaged.
+    """
+    body, is_checked = data, len(data) % unit_bytes == CHECKSUM_BYTES % unit_bytes
+    if is_checked:
+        body = data[:-CHECKSUM_BYTES]
+        if crc32(body) != int.from_bytes(data[-CHECKSUM_BYTES:], "big"):
+            raise damaged(key, what)
+    if len(body) % unit_bytes or (len(body) != unit_bytes and not many):
+        raise damaged(key, what)
+    return body
 
 
 def checked(body: bytes) -> bytes:

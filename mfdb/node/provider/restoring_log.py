@@ -4,18 +4,24 @@ header, versions       -> the changeset that they are read from: here, at a repl
 what opens a changeset -> other replicas, verified by what its operations commit to
 receipts               -> other replicas, verified by their signature; an own one that nobody has
 is signed once more, over the very same acknowledgement
-log                    -> the number that is kept with every changeset
+log                    -> the number that is kept with every changeset, and the other way round
+bytes of a changeset   -> other replicas
+sums and sizes         -> counted again
+a sealing under way    -> what is unsealed is marked anew; what was signed is told by its segment,
+and until that has come nothing else is signed for its number
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import ProtocolViolation
 from mfdb.kernel.ids import ZERO_HASH, Address, ChangesetId, DatasetId, Hash
 from mfdb.node.answers import Keys, Receipts
-from mfdb.node.provider import records, rows, shelf
+from mfdb.node.provider import hot_index, records, rows, shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.provider.sources import answers, other_providers
 from mfdb.node.requests import GetKeys, GetReceipts
@@ -31,7 +37,7 @@ from mfdb.rules.receipt import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mfdb.kernel.codec import Record
     from mfdb.node.commit import Transaction
@@ -51,6 +57,21 @@ _KINDS: dict[bytes, type[Record]] = {
 }
 
 
+_PLAIN: dict[bytes, Callable[[bytes, bytes], object]] = {
+    b"r": shelf.heard,
+    b"L": shelf.entry_in,
+    b"N": shelf.number_in,
+    b"u": shelf.number_in,
+    b"c": shelf.segment_in,
+    b"k": shelf.ids_in,
+    b"i": shelf.ids_in,
+    b"O": hot_index.opened,
+}
+
+
+_COUNTED = (b"O", b"u", b"k", b"c", b"i")
+
+
 class RestoringLog:
     """The part of the mending that is about writes."""
 
@@ -64,11 +85,13 @@ class RestoringLog:
         data, table = view.get(key), key[:1]
         if data is None:
             return table != b"L"
+        if table == b"X":
+            return self._intake.soundness.is_sound(ChangesetId(Hash(key[33:])), data)
         try:
-            if table == b"r":
-                shelf.heard(key, data)
-            elif table in _KINDS:
+            if table in _KINDS:
                 records.opened(_KINDS[table], key, data)
+            elif table in _PLAIN:
+                _PLAIN[table](key, data)
         except DamagedRecord:
             return False  # the answer asked for
         return True
@@ -87,6 +110,14 @@ class RestoringLog:
                 await self._receipt(key, dataset, id_)
             case b"H" | b"L":
                 await self._number(dataset)
+            case b"N":
+                await self._number_of(dataset, id_)
+            case b"X":
+                others = await other_providers(self._context, dataset)
+                await self._sealing.copies.fetch(dataset, [id_], others)
+            case table if table in _COUNTED:
+                again = partial(_count_again, key=key, dataset=dataset)
+                await self._context.committer.submit(again)
             case _:
                 log.error("nobody mends key=0x%s", key.hex())
 
@@ -217,6 +248,15 @@ class RestoringLog:
 
     # ---- the log
 
+    async def _number_of(self, dataset: DatasetId, id_: ChangesetId) -> None:
+        """Find where a changeset stands in the log."""
+        with self._context.store.snapshot() as view:
+            found = [number for number, one in _entries(view, dataset).items() if one == id_]
+        if len(found) == 1:
+            await self._context.committer.submit(
+                lambda transaction: shelf.put_log_number(transaction, dataset, id_, found[0])
+            )
+
     async def _number(self, dataset: DatasetId) -> None:
         """Write the log and its tip anew; while the tip is damaged nothing is added to it."""
         heads = await self._context.run_blocking(lambda: self._heads(dataset))
@@ -263,13 +303,37 @@ def _numbers(view: View, dataset: DatasetId) -> Iterator[tuple[int, ChangesetId]
     """Yield the log number of every changeset that ever came here, with the changeset."""
     prefix = b"N" + dataset
     for key, data in view.scan(prefix):
-        yield int.from_bytes(data, "big"), ChangesetId(key[len(prefix) :])
+        yield shelf.number_in(key, data), ChangesetId(key[len(prefix) :])
 
 
 def _entries(view: View, dataset: DatasetId) -> dict[int, ChangesetId]:
-    """Return every changeset of the log by its number."""
+    """Return every changeset of the log by its number, as far as that is sound."""
     prefix = b"L" + dataset
-    return {
-        int.from_bytes(key[len(prefix) :], "big"): ChangesetId(data)
-        for key, data in view.scan(prefix)
-    }
+    kept: dict[int, ChangesetId] = {}
+    for key, data in view.scan(prefix):
+        with suppress(DamagedRecord):  # it is what is to be mended
+            kept[int.from_bytes(key[len(prefix) :], "big")] = shelf.entry_in(key, data)
+    return kept
+
+
+def _count_again(transaction: Transaction, key: bytes, dataset: DatasetId) -> None:
+    """Write down again what follows from other things that lie here."""
+    if key.startswith(b"O"):
+        hot_index.sum_again(transaction, key)
+    elif key.startswith(b"u"):
+        shelf.count_bytes(transaction, dataset)
+    else:
+        _sealing_again(transaction, key, dataset)
+
+
+def _sealing_again(transaction: Transaction, key: bytes, dataset: DatasetId) -> None:
+    """Write down again what is known of a sealing that is not over."""
+    number = int.from_bytes(key[33:], "big")
+    if key.startswith(b"k"):  # what was marked lies here until it is sealed
+        ids = tuple(entry.changeset for entry in hot_index.entries(transaction, dataset))
+        shelf.put_mark(transaction, dataset, number, ids)
+        return
+    for bundle in shelf.segments(transaction, dataset):
+        if bundle.certificate.number == number:
+            named = bundle.certificate.segment
+            shelf.put_signed_segment(transaction, dataset, number, named, bundle.changesets)

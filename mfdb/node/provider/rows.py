@@ -39,13 +39,15 @@ if TYPE_CHECKING:
     from mfdb.rules.row_tree import RowLeaf
     from mfdb.store.port import Snapshot
 
-FORMAT = 6
+FORMAT = 7
 ROW_BYTES = 16
 _UNINDEXED = 2
 _UNCHECKED = 3
 _BY_ROW = 4
 """The format in which every row had a record of its own; such records are read on."""
 _UNMEASURED = 5
+_PLAIN = 6
+"""The format in which values that are no records had no checksum; they are read on."""
 _PLACE = struct.Struct(">QIB")
 _NO_CLEAR: dict[str, Any] = {}
 
@@ -149,13 +151,13 @@ def modernise(transaction: Transaction) -> None:
 
     Format 1 had a record per version and one per head; format 2 no index of what is unsealed, and
     did not say how new its log is; format 3 no checksums, without which its records are read on;
-    format 5 did not say how long an unsealed changeset is.
+    format 5 did not say how long an unsealed changeset is; format 6 had checksums of records only.
 
     Raises:
         WrongVersion: another release wrote the store.
     """
     found = transaction.get(b"F")
-    known = (_UNINDEXED, _UNCHECKED, _BY_ROW, _UNMEASURED, FORMAT)
+    known = (_UNINDEXED, _UNCHECKED, _BY_ROW, _UNMEASURED, _PLAIN, FORMAT)
     if found is not None and found not in map(int.to_bytes, known):
         raise WrongVersion(
             f"the provider's store has format {found[0]}, this release reads {FORMAT}",
@@ -166,7 +168,7 @@ def modernise(transaction: Transaction) -> None:
     if found in (None, bytes([_UNINDEXED])):
         for dataset in shelf.datasets(transaction):
             _index(transaction, dataset)
-    elif found != bytes([FORMAT]):
+    elif found[0] < _PLAIN:
         for dataset in shelf.datasets(transaction):
             _measure(transaction, dataset)
     if found != bytes([FORMAT]):
@@ -262,8 +264,9 @@ def _is(view: View, dataset: DatasetId, number: int, index: int, version: Versio
 
 def _changeset(view: View, dataset: DatasetId, number: int) -> ChangesetId | None:
     """Return the changeset at a log number; None if the place is another dataset's."""
-    data = view.get(b"L" + dataset + number.to_bytes(8, "big"))
-    return ChangesetId(data) if data else None
+    key = b"L" + dataset + number.to_bytes(8, "big")
+    data = view.get(key)
+    return shelf.entry_in(key, data) if data else None
 
 
 def _operations(accepted: Accepted) -> Iterable[OperationMeta]:

@@ -1,6 +1,6 @@
 """Where a provider keeps what: one function per record kind over an ordered key space.
 
-Records have a checksum (`records`).
+Records have a checksum (`records`), and so have L, N, k, c, i, u and O.
 
 M dataset number      signed manifest
 P dataset number      signed placement entry   A, a              agreements: `agreements`
@@ -69,6 +69,8 @@ _OF_DATASET = (
 )
 _ROWS_DATASET_BYTES = 12
 ADDRESS_BYTES = 20
+_ID_BYTES = 32
+_NUMBER_BYTES = 8
 
 
 def _number(value: int) -> bytes:
@@ -189,7 +191,7 @@ def put_log(
 ) -> None:
     """Append a changeset to the log; `after` is the tip with it."""
     put_log_entry(transaction, dataset, after.number, changeset)
-    transaction.put(b"N" + dataset + changeset, _number(after.number))
+    put_log_number(transaction, dataset, changeset, after.number)
     put_tip(transaction, dataset, after)
 
 
@@ -197,7 +199,14 @@ def put_log_entry(
     transaction: Transaction, dataset: DatasetId, number: int, changeset: ChangesetId
 ) -> None:
     """Keep which changeset stands at a log number."""
-    transaction.put(b"L" + dataset + _number(number), changeset)
+    records.put_plain(transaction, b"L" + dataset + _number(number), changeset)
+
+
+def put_log_number(
+    transaction: Transaction, dataset: DatasetId, changeset: ChangesetId, number: int
+) -> None:
+    """Keep at which log number a changeset stands."""
+    records.put_plain(transaction, b"N" + dataset + changeset, _number(number))
 
 
 def put_tip(transaction: Transaction, dataset: DatasetId, after: LogTip) -> None:
@@ -207,22 +216,50 @@ def put_tip(transaction: Transaction, dataset: DatasetId, after: LogTip) -> None
 
 def log_number(view: View, dataset: DatasetId, changeset: ChangesetId) -> int | None:
     """Return the log number of a changeset, or None if it never came here."""
-    data = view.get(b"N" + dataset + changeset)
-    return int.from_bytes(data, "big") if data else None
+    key = b"N" + dataset + changeset
+    data = view.get(key)
+    return number_in(key, data) if data else None
+
+
+def number_in(key: bytes, data: bytes) -> int:
+    """Return the number that lies under a key of table N or u.
+
+    Raises:
+        DamagedRecord: it is damaged.
+    """
+    return int.from_bytes(records.plain(key, data, _NUMBER_BYTES, "number"), "big")
 
 
 def log_entry(view: View, dataset: DatasetId, number: int) -> ChangesetId:
-    """Return the changeset at a log number."""
+    """Return the changeset at a log number.
+
+    Raises:
+        DamagedRecord: it is damaged, or is not there.
+    """
     key = b"L" + dataset + _number(number)
     data = view.get(key)
     if data is None:
         raise records.damaged(key, "log entry")
-    return ChangesetId(data)
+    return entry_in(key, data)
+
+
+def entry_in(key: bytes, data: bytes) -> ChangesetId:
+    """Return the changeset that lies under a key of table L.
+
+    Raises:
+        DamagedRecord: it is damaged.
+    """
+    return ChangesetId(Hash(records.plain(key, data, _ID_BYTES, "log entry")))
 
 
 def changeset_data(view: View, dataset: DatasetId, changeset: ChangesetId) -> bytes | None:
     """Return the bytes of an unsealed changeset, or None."""
-    return view.get(b"X" + dataset + changeset)
+    return view.get(changeset_key(dataset, changeset))
+
+
+def changeset_key(dataset: DatasetId, changeset: ChangesetId) -> bytes:
+    """Return the key of an unsealed changeset."""
+    return b"X" + dataset + changeset
 
 
 def put_changeset(
@@ -398,12 +435,12 @@ def put_mark(
     transaction: Transaction, dataset: DatasetId, number: int, ids: tuple[ChangesetId, ...]
 ) -> None:
     """Remember what was unsealed here when segment `number` was begun."""
-    transaction.put(b"k" + dataset + _number(number), b"".join(ids))
+    records.put_plain(transaction, b"k" + dataset + _number(number), b"".join(ids))
 
 
 def mark(view: View, dataset: DatasetId, number: int) -> frozenset[ChangesetId]:
     """Return what was unsealed here when segment `number` was begun."""
-    return frozenset(_ids(view.get(b"k" + dataset + _number(number))))
+    return frozenset(_ids(view, b"k" + dataset + _number(number)))
 
 
 def next_segment(view: View, dataset: DatasetId) -> int:
@@ -419,24 +456,46 @@ def put_signed_segment(
     ids: tuple[ChangesetId, ...],
 ) -> None:
     """Remember which certificate was signed for a segment number; there is never a second one."""
-    transaction.put(b"c" + dataset + _number(number), id_)
-    transaction.put(b"i" + dataset + _number(number), b"".join(ids))
+    records.put_plain(transaction, b"c" + dataset + _number(number), id_)
+    records.put_plain(transaction, b"i" + dataset + _number(number), b"".join(ids))
 
 
 def signed_segment(view: View, dataset: DatasetId, number: int) -> SegmentId | None:
     """Return the certificate that was signed for a segment number, or None."""
-    data = view.get(b"c" + dataset + _number(number))
-    return SegmentId(data) if data else None
+    key = b"c" + dataset + _number(number)
+    data = view.get(key)
+    return segment_in(key, data) if data else None
+
+
+def segment_in(key: bytes, data: bytes) -> SegmentId:
+    """Return the segment that lies under a key of table c.
+
+    Raises:
+        DamagedRecord: it is damaged.
+    """
+    return SegmentId(Hash(records.plain(key, data, _ID_BYTES, "signed certificate")))
 
 
 def signed_changesets(view: View, dataset: DatasetId, number: int) -> tuple[ChangesetId, ...]:
     """Return what the certificate lists that was signed for a segment number; empty if none was."""
-    return _ids(view.get(b"i" + dataset + _number(number)))
+    return _ids(view, b"i" + dataset + _number(number))
 
 
-def _ids(data: bytes | None) -> tuple[ChangesetId, ...]:
-    found = data or b""
-    return tuple(ChangesetId(found[at : at + 32]) for at in range(0, len(found), 32))
+def _ids(view: View, key: bytes) -> tuple[ChangesetId, ...]:
+    data = view.get(key)
+    return ids_in(key, data) if data else ()
+
+
+def ids_in(key: bytes, data: bytes) -> tuple[ChangesetId, ...]:
+    """Return the changesets that lie under a key of table k or i.
+
+    Raises:
+        DamagedRecord: they are damaged.
+    """
+    found = records.plain(key, data, _ID_BYTES, "list of changesets", many=True)
+    return tuple(
+        ChangesetId(Hash(found[at : at + _ID_BYTES])) for at in range(0, len(found), _ID_BYTES)
+    )
 
 
 def shard_key(id_: SegmentId, index: int) -> bytes:
@@ -460,13 +519,22 @@ def put_shard(
 
 def used_bytes(view: View, dataset: DatasetId) -> int:
     """Return how many bytes of a dataset lie here: unsealed changesets and shards."""
-    data = view.get(b"u" + dataset)
-    return int.from_bytes(data, "big") if data else 0
+    key = b"u" + dataset
+    data = view.get(key)
+    return number_in(key, data) if data else 0
+
+
+def count_bytes(transaction: Transaction, dataset: DatasetId) -> None:
+    """Count anew how many bytes of a dataset lie here."""
+    ids = [bundle.certificate.segment for bundle in segments(transaction, dataset)]
+    prefixes = [b"X" + dataset, *(b"D" + id_ for id_ in ids)]
+    used = sum(len(data) for prefix in prefixes for _, data in transaction.scan(prefix))
+    records.put_plain(transaction, b"u" + dataset, _number(used))
 
 
 def _use(transaction: Transaction, dataset: DatasetId, more_bytes: int) -> None:
     used = max(0, used_bytes(transaction, dataset) + more_bytes)
-    transaction.put(b"u" + dataset, _number(used))
+    records.put_plain(transaction, b"u" + dataset, _number(used))
 
 
 def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:

@@ -12,10 +12,19 @@ from msgspec.structs import replace
 from mfdb.dataset.row_changes import RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import CorruptRecord
+from mfdb.kernel.ids import Hash, SegmentId
 from mfdb.node.answers import Keys
 from mfdb.node.provider import records, shelf, take_overs
 from mfdb.node.provider.damage import AGAIN_S
-from mfdb.node.requests import GetDataset, GetKeys, PutReceipts, PutSealed, ReadLog, SealNow
+from mfdb.node.requests import (
+    GetDataset,
+    GetKeys,
+    ListHot,
+    PutReceipts,
+    PutSealed,
+    ReadLog,
+    SealNow,
+)
 from mfdb.rules.changeset import version_ids
 from mfdb.rules.placement import SignedAgreement
 from mfdb.rules.receipt import check_write_receipt
@@ -23,9 +32,12 @@ from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town,
 from tests.unit.node.test_rows import _incoming, staged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mfdb.dataset.writer import Draft
     from mfdb.kernel.ids import DatasetId
     from mfdb.node.commit import Transaction
+    from mfdb.node.provider.shelf import View
     from mfdb.rules.evidence import Agreement
 
 
@@ -79,7 +91,7 @@ async def mend(stand: Stand) -> None:
     await stand.node.looks["restoring"]()
 
 
-@pytest.mark.parametrize("table", ["M", "P", "S", "h", "K", "R", "r", "H", "a", "A"])
+@pytest.mark.parametrize("table", [*"MPShKRrHaAXLOu"])
 @in_town
 async def test_a_turned_bit_is_noticed_told_and_mended(town: Town, table: str) -> None:
     made = await scene(town)
@@ -92,9 +104,9 @@ async def test_a_turned_bit_is_noticed_told_and_mended(town: Town, table: str) -
         good = value(stand, key) or b""
         stand.disk.flip_bit(key, 8 * 40)
     else:
-        part = made.drafts[0].changeset.id if table in "hKRr" else b""
+        part = made.drafts[0].changeset.id if table in "hKRrX" else b""
         key, good = rot(stand, table.encode(), dataset, part)
-    assert stand.node.figures().damaged == 0
+    assert stand.node.figures().damaged == (table == "u")  # these ask for it themselves
     await use(stand, dataset)
     assert stand.node.figures().damaged == (table != "S")  # catching up has brought a bundle
     await mend(stand)
@@ -104,6 +116,67 @@ async def test_a_turned_bit_is_noticed_told_and_mended(town: Town, table: str) -
     assert stand.node.figures().damaged == 0
     report = await stand.sealing.on_seal_now(SealNow(dataset=dataset), made.bob.address)
     assert report.report.receipts == 6
+
+
+@pytest.mark.parametrize("table", [*"Nkci"])
+@in_town
+async def test_what_a_sealing_and_the_log_rest_on_is_written_down_again(
+    town: Town, table: str
+) -> None:
+    made = await scene(town)
+    stand, dataset, id_ = town.stands[0], made.dataset, made.drafts[0].changeset.id
+    await stand.sealing.hot(ListHot(dataset=dataset, number=1))
+    key, good = rot(stand, table.encode(), dataset, id_ if table == "N" else b"")
+    number = int.from_bytes(key[33:], "big")
+    reading: dict[str, Callable[[View], object]] = {
+        "N": lambda view: shelf.log_number(view, dataset, id_),
+        "k": lambda view: shelf.mark(view, dataset, number),
+        "c": lambda view: shelf.signed_segment(view, dataset, number),
+        "i": lambda view: shelf.signed_changesets(view, dataset, number),
+    }
+    with stand.context.sparing(dataset), stand.store.snapshot() as view:
+        reading[table](view)
+    assert stand.node.figures().damaged == 1
+    await mend(stand)
+    assert stand.node.figures().damaged == 0
+    assert value(stand, key) == good
+
+
+@in_town
+async def test_what_was_signed_is_not_signed_otherwise_while_it_is_damaged(town: Town) -> None:
+    made = await scene(town)
+    stand, dataset = town.stands[0], made.dataset
+    ids = tuple(draft.changeset.id for draft in made.drafts)
+    named = SegmentId(Hash(b"s" * 32))
+    await stand.committer.submit(
+        lambda transaction: shelf.put_signed_segment(transaction, dataset, 1, named, ids)
+    )
+    stand.disk.flip_bit(b"c" + dataset + (1).to_bytes(8, "big"), 77)
+    for _ in range(2):
+        with pytest.raises(CorruptRecord) as caught, stand.store.snapshot() as view:
+            shelf.signed_segment(view, dataset, 1)
+        stand.context.damage.note(caught.value)
+        await mend(stand)
+    assert stand.node.figures().damaged == 1, "the segment has not come yet"
+
+
+@in_town
+async def test_plain_values_of_an_older_release_are_read_on(town: Town) -> None:
+    made = await scene(town)
+    stand, dataset = town.stands[0], made.dataset
+    with stand.store.snapshot() as view:
+        tables = [b"L", b"N", b"k", b"c", b"i", b"u", b"O"]
+        kept = [pair for table in tables for pair in view.scan(table + dataset)]
+        used, head = shelf.used_bytes(view, dataset), shelf.log_entry(view, dataset, 6)
+    stand.store.write([(key, data[:-4]) for key, data in kept])
+    with stand.store.snapshot() as view:
+        assert shelf.used_bytes(view, dataset) == used
+        assert shelf.log_entry(view, dataset, 6) == head
+        assert shelf.log_number(view, dataset, head) == 6
+        assert len(shelf.signed_changesets(view, dataset, 0)) == 5
+    report = await stand.sealing.on_seal_now(SealNow(dataset=dataset), made.bob.address)
+    assert (report.report.changesets, report.report.receipts) == (2, 6)
+    assert stand.node.figures().damaged == 0
 
 
 @in_town
