@@ -240,13 +240,6 @@ class ReplicaCore:
         with self._lock:
             if self._store.is_behind:
                 self.show()
-            with self._noting() as working:
-                yield working
-
-    @contextmanager
-    def _noting(self) -> Iterator[Working]:
-        """A writer that reads no rows, so that nothing has to be shown before."""
-        with self._lock:
             with self._below.snapshot() as snapshot:
                 working = Working(snapshot)
                 yield working

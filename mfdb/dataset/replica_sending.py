@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.writer import Draft
     from mfdb.kernel.ids import ChangesetId, DatasetId
     from mfdb.rules.receipt import WriteReceipt
-    from mfdb.store.port import Store
+    from mfdb.store.port import Store, Write
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +99,17 @@ class ReplicaSending(ReplicaCore):
         Raises:
             StoreFull: the disk is full; nothing was kept.
         """
-        with self._noting() as working:
-            for draft in drafts:
-                # The record `Outgoing`, without encoding the changeset again.
-                outgoing = b"\x92" + draft.data + encode(draft.entry)
-                working.put(outgoing_key(dataset, draft.entry.changeset), outgoing)
-            if drafts:
-                self._leave_run(working, dataset, drafts[-1].changeset.header.hlc)
+        if not drafts:
+            return
+        writes: list[Write] = []
+        for draft in drafts:
+            # The record `Outgoing`, without encoding the changeset again.
+            outgoing = b"\x92" + draft.data + encode(draft.entry)
+            writes.append((outgoing_key(dataset, draft.entry.changeset), outgoing))
+        left = self._left_run(drafts[-1].changeset.header.hlc)
+        writes.append((chain_key(dataset), encode(left)))
+        with self._lock:
+            self._put(writes)
 
     def stage(
         self, dataset: DatasetId, changes: Sequence[RowChange], *, sealed_sender: bool = False
@@ -210,8 +214,10 @@ class ReplicaSending(ReplicaCore):
 
     def _leave_run(self, working: Working, dataset: DatasetId, hlc: int) -> None:
         """Have a successor begin a new run, with a stamp above this one."""
-        fresh = self._writer.new_chain()
-        save(working, chain_key(dataset), msgspec.structs.replace(fresh, hlc=hlc))
+        save(working, chain_key(dataset), self._left_run(hlc))
+
+    def _left_run(self, hlc: int) -> Chain:
+        return Chain(self._writer.new_run(), hlc=hlc)
 
     def _add_receipts(
         self,

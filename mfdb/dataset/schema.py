@@ -7,6 +7,7 @@ rely on whoever wrote.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -94,8 +95,7 @@ def _column_fits(column: Column, values: Sequence[Any]) -> bool:
             return False
         found.remove(type(None))
         values = [value for value in values if value is not None]
-    fit = _fit_of(column.type)
-    name = "" if column.type.endswith("[]") else column.type.partition("(")[0]
+    fit, name = _fit_of(column.type), _plain_name(column.type)
     if found == {int} and name not in _BY_VALUE:
         return fit(min(values)) and fit(max(values))
     if found == {str} and name in _TEXTS:
@@ -103,6 +103,13 @@ def _column_fits(column: Column, values: Sequence[Any]) -> bool:
     return all(map(fit, values))
 
 
+@lru_cache(maxsize=256)
+def _plain_name(kind: str) -> str:
+    """Return the name of a type without its numbers, nothing of an array."""
+    return "" if kind.endswith("[]") else kind.partition("(")[0]
+
+
+@lru_cache(maxsize=256)
 def _fit_of(kind: str) -> Callable[[Any], bool]:
     """Return what says whether a stored value is one of a column type."""
     fit = _FITS.get(kind.removesuffix("[]").partition("(")[0], _never)

@@ -55,8 +55,9 @@ def unconditional(manifest: Manifest, action: Action, identity: Address | None) 
     """Return whether `authorise` would allow an action whatever the row holds."""
     if manifest.policies(action):
         return False
+    wanted = int(action)  # a flag is much slower to compare
     for grant in manifest.grants:
-        if not grant.actions & action or grant.condition is not None or grant.columns:
+        if not grant.actions & wanted or grant.condition is not None or grant.columns:
             continue
         if grant.grantee is Grantee.PUBLIC:
             return True

@@ -95,7 +95,11 @@ class ChangesetWriter:
 
     def new_chain(self) -> Chain:
         """Return the start of a new writing run."""
-        return Chain(self._entropy.token(RUN_BYTES))
+        return Chain(self.new_run())
+
+    def new_run(self) -> bytes:
+        """Return the name of a new writing run."""
+        return self._entropy.token(RUN_BYTES)
 
     def compose(
         self,
@@ -185,8 +189,8 @@ class _Sealing:
         self._context = header.seal_context
         self._data_key = data_key
         self._author = author
-        self._sealed_names = tuple(column.name for column in manifest.sealed_columns)
-        self._clear_names = tuple(column.name for column in manifest.clear_columns)
+        self._sealed_names = tuple([column.name for column in manifest.sealed_columns])
+        self._clear_names = tuple([column.name for column in manifest.clear_columns])
         self._sealed_of = picker(self._sealed_names)
         self._clear_of = picker(self._clear_names)
         self._has_clear = bool(manifest.clear_columns)

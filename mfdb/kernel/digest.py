@@ -28,7 +28,12 @@ def tagged_hash(domain: str, *parts: bytes) -> Hash:
     Every kind of message has its own domain string, so that a signature over one can never be
     replayed as another (reference/protocol B3).
     """
-    return Hash(hashlib.sha256(b"".join((domain.encode("ascii"), b"\x00", *parts))).digest())
+    return Hash(hashlib.sha256(b"".join((_start(domain), *parts))).digest())
+
+
+@cache
+def _start(domain: str) -> bytes:
+    return domain.encode("ascii") + b"\x00"
 
 
 def hkdf_sha256(secret: bytes, *, salt: bytes, info: bytes) -> bytes:

@@ -79,7 +79,9 @@ class Asking:
             except PeerUnreachable:
                 self._gate.leave(len(body))
                 raise
-        return await self._call(body, asked_at + timeout_s, timeout_s)
+        answer, frame = self._called(body, asked_at + timeout_s, timeout_s)
+        self._outbox.put(frame)
+        return await answer
 
     def post(self, body: bytes, timeout_s: float) -> asyncio.Future[bytes] | None:
         """Send a request now and return its answer to come, or None if it would have to wait.
@@ -90,8 +92,8 @@ class Asking:
         """
         if not self._enter_now(body):
             return None
-        answer = self._call(body, self._loop.time() + timeout_s, timeout_s)
-        self._outbox.flush()
+        answer, frame = self._called(body, self._loop.time() + timeout_s, timeout_s)
+        self._outbox.put_now(frame)
         return answer
 
     def _enter_now(self, body: bytes) -> bool:
@@ -113,16 +115,17 @@ class Asking:
                 raise _no_answer(timeout_s) from error
             raise
 
-    def _call(self, body: bytes, deadline: float, timeout_s: float) -> asyncio.Future[bytes]:
-        """Send a request that has entered the gate."""
+    def _called(
+        self, body: bytes, deadline: float, timeout_s: float
+    ) -> tuple[asyncio.Future[bytes], bytes]:
+        """Return the answer to come of a request that has entered the gate, and its frame."""
         number = self._next_number()
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._calls[number] = _Call(future, len(body), deadline, timeout_s)
         future.add_done_callback(partial(self._ended, number))
         if deadline < self._due:
             self._set_timer(deadline)
-        self._outbox.put(encode_frame(Kind.REQUEST, number, body))
-        return future
+        return future, encode_frame(Kind.REQUEST, number, body)
 
     def _ended(self, number: int, _: asyncio.Future[bytes]) -> None:
         """Tell the peer of a request that was given up here."""

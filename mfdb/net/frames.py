@@ -113,6 +113,10 @@ class FrameReader:
             MalformedMessage: a frame is shorter than its head or of an unknown kind.
         """
         buffer = self._buffer
+        if not buffer and len(data) >= HEAD_BYTES:  # nearly always one whole frame arrives
+            length, kind, number = _HEAD.unpack_from(data)
+            if length == len(data) - _LENGTH.size <= self._limit_bytes and kind in _KINDS:
+                return [Frame(_KINDS[kind], number, data[HEAD_BYTES:])]
         buffer += data
         frames: list[Frame] = []
         position = 0

@@ -38,6 +38,12 @@ class Outbox:
         self._frames.append(frame)
         self._size_bytes += len(frame)
 
+    def put_now(self, frame: bytes) -> None:
+        """Send a frame in this turn of the loop, with what was put before it."""
+        if not self._shut:
+            self._frames.append(frame)
+            self.flush()
+
     @property
     def has_room(self) -> bool:
         """Whether a body may be put now."""
@@ -60,7 +66,8 @@ class Outbox:
         if self._frames and not self._shut:
             frames, self._frames, self._size_bytes = self._frames, [], 0
             self._send(frames)
-            self._wake()
+            if self._waiters:
+                self._wake()
 
     def hold(self) -> None:
         """Take note that the channel wants no more (its peer reads too slowly)."""

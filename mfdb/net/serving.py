@@ -70,7 +70,8 @@ class Serving:
             return
         answer: asyncio.Future[bytes]
         try:
-            answer = asyncio.ensure_future(self._handler.on_request(self._peer, frame.body))
+            found = self._handler.on_request(self._peer, frame.body)
+            answer = found if isinstance(found, asyncio.Future) else asyncio.ensure_future(found)
         except Exception as error:  # noqa: BLE001,RUF100 - whatever a handler raises must become an answer
             answer = asyncio.get_running_loop().create_future()
             answer.set_exception(error)

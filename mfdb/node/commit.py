@@ -86,6 +86,10 @@ class Transaction:
         """Return what was written, for the store."""
         return list(self._writes.items())
 
+    def afresh(self) -> Transaction:
+        """Return a transaction over the same snapshot in which nothing was written."""
+        return Transaction(self._snapshot)
+
     def absorb(self, inner: Transaction) -> None:
         """Take over the writes of a transaction that was opened on this one."""
         self._writes.update(inner._writes)
@@ -129,7 +133,8 @@ class Committer:
         self._run_briefly = run_briefly or run_blocking
         self._before_commit = before_commit
         self._queue: list[_Submitted[Any, Any]] = []
-        self._wake = asyncio.Event()
+        self._sleep: asyncio.Future[None] | None = None
+        """What the committer waits for while there is nothing to do."""
         self._is_over = False
         self.commits = 0
         """Groups that were made durable."""
@@ -169,18 +174,20 @@ class Committer:
             raise asyncio.CancelledError("the committer has ended")
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._queue.append(_Submitted(change, answer, future))
-        self._wake.set()
+        if self._sleep is not None and not self._sleep.done():
+            self._sleep.set_result(None)
         return future
 
     async def run(self) -> None:
         """Commit groups until cancelled. The node owns this task."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._queue:
-                    group, self._queue = self._queue[:GROUP_LIMIT], self._queue[GROUP_LIMIT:]
-                    await self._commit(group)
+                if not self._queue:
+                    self._sleep = loop.create_future()
+                    await self._sleep
+                group, self._queue = self._queue[:GROUP_LIMIT], self._queue[GROUP_LIMIT:]
+                await self._commit(group)
         finally:
             self._end()
 
@@ -196,8 +203,11 @@ class Committer:
         try:
             with self._store.snapshot() as snapshot:
                 transaction = Transaction(snapshot)
-                for submitted in group:
-                    self._apply(submitted, transaction, done)
+                if len(group) == 1:
+                    transaction = self._apply_one(group[0], transaction, done)
+                else:
+                    for submitted in group:
+                        self._apply(submitted, transaction, done)
                 self._before_commit(transaction)
             writes = transaction.writes()
             await self._write(writes, transaction.redefines)
@@ -224,6 +234,21 @@ class Committer:
                 for dataset in sorted(redefines):
                     self._redefined_at.pop(dataset, None)
                     self._redefined_at[dataset] = self.redefined
+
+    @staticmethod
+    def _apply_one(
+        submitted: _Submitted[Any, Any],
+        transaction: Transaction,
+        done: list[tuple[_Submitted[Any, Any], Any]],
+    ) -> Transaction:
+        """Carry out the only change of a group; return the transaction to commit."""
+        try:
+            result = submitted.change(transaction)
+        except Exception as error:  # handed to whoever submitted the change
+            _fail(submitted, error)
+            return transaction.afresh()
+        done.append((submitted, result))
+        return transaction
 
     @staticmethod
     def _apply(

@@ -331,6 +331,4 @@ def _reserved(account: Account, side: str, price: Wei) -> tuple[Account, int]:
 
 
 def _without(reservations: Mapping[int, int], number: int) -> dict[int, int]:
-    left = dict(reservations)
-    left.pop(number, None)
-    return left
+    return {other: price for other, price in reservations.items() if other != number}

@@ -8,7 +8,7 @@ arrival.
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -27,9 +27,10 @@ from mfdb.kernel.ids import (
     VersionId,
 )
 from mfdb.kernel.limits import CHANGESET_BYTES, OPERATIONS
+from mfdb.kernel.once import once
 from mfdb.rules.columns import check_values
 from mfdb.rules.operations import Body, Operation, OperationKind, open_body, operations_root
-from mfdb.rules.signing import check_network, check_signature, digest_of
+from mfdb.rules.signing import check_network, check_signed, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,12 +99,17 @@ class Changeset(Record, frozen=True, dict=True):
     signature: bytes
     body: bytes | tuple[Operation, ...]
 
-    @cached_property
+    @once
     def id(self) -> ChangesetId:
         """Id of the changeset: header and signature, so that equal ids have equal bytes."""
-        return changeset_id(digest_of(self.header), self.signature)
+        return changeset_id(self.digest, self.signature)
 
-    @cached_property
+    @once
+    def digest(self) -> Hash:
+        """What the signer signs: the hash of the header."""
+        return digest_of(self.header)
+
+    @once
     def columns(self) -> Body | None:
         """The operations column by column; None in format 1.
 
@@ -112,7 +118,7 @@ class Changeset(Record, frozen=True, dict=True):
         """
         return open_body(self.body) if isinstance(self.body, bytes) else None
 
-    @cached_property
+    @once
     def operations(self) -> tuple[Operation, ...]:
         """The operations one by one; what looks at many rows looks at `columns`.
 
@@ -125,13 +131,13 @@ class Changeset(Record, frozen=True, dict=True):
         assert columns is not None, "a body of bytes has columns"
         return columns.operations(partial(due_row_ids, self.header))
 
-    @property
+    @once
     def count(self) -> int:
         """How many operations there are."""
         columns = self.columns
         return len(self.operations) if columns is None else len(columns.sealed)
 
-    @cached_property
+    @once
     def rows(self) -> Sequence[bytes]:
         """The ids of the rows that its operations touch."""
         columns = self.columns
@@ -139,19 +145,19 @@ class Changeset(Record, frozen=True, dict=True):
             return [operation.row for operation in self.operations]
         return columns.row_ids or due_row_ids(self.header, len(columns.sealed))
 
-    @property
+    @once
     def kinds(self) -> frozenset[OperationKind]:
         """What its operations do."""
         columns = self.columns
         if columns is None:
             return frozenset(operation.kind for operation in self.operations)
-        return frozenset(map(OperationKind, set(columns.kinds))) or _INSERTS
+        return frozenset(map(OperationKind, set(columns.kinds))) if columns.kinds else _INSERTS
 
-    @property
+    @once
     def is_plain(self) -> bool:
         """Whether all it does is to insert the rows that are due to it, without clear values."""
         columns = self.columns
-        return columns is not None and columns.has_due_rows and not columns.clear
+        return columns is not None and not columns.rows and not columns.clear
 
 
 def composed(
@@ -183,10 +189,18 @@ class _PlainOperation(Record, frozen=True, gc=False):
     commitment: Hash
 
 
+class _InColumns(Record, frozen=True):
+    """A changeset of the present format, the types of which bound how deep it is."""
+
+    header: Header
+    signature: bytes
+    body: bytes
+
+
 class _PlainChangeset(Record, frozen=True):
     header: Header
     signature: bytes
-    body: bytes | tuple[_PlainOperation, ...]
+    body: tuple[_PlainOperation, ...]
 
 
 def version_id(changeset: ChangesetId, index: int) -> VersionId:
@@ -271,7 +285,11 @@ def open_changeset(data: bytes) -> Changeset:
     Raises:
         ValueTooLarge, MalformedMessage: they encode none.
     """
-    made = decode(Changeset, data, limit_bytes=CHANGESET_BYTES, usual=_PlainChangeset)
+    try:
+        plain = decode(_InColumns, data, limit_bytes=CHANGESET_BYTES)
+        made = Changeset(plain.header, plain.signature, plain.body)
+    except MalformedMessage:
+        made = decode(Changeset, data, limit_bytes=CHANGESET_BYTES, usual=_PlainChangeset)
     _check_body(made)
     return made
 
@@ -316,7 +334,7 @@ def check_changeset(changeset: Changeset, *, network: Hash, dataset: DatasetId) 
         raise BadProof("the header names an identity that did not sign it")
     if not 0 <= header.hlc < 2**64 or not 0 <= header.number < 2**63:
         raise BadProof("a stamp or number is out of range")
-    check_signature(header, changeset.signature, header.signer)
+    check_signed(changeset.digest, changeset.signature, header.signer, kind="Header")
     _check_operations(changeset)
 
 

@@ -16,6 +16,7 @@ from mfdb.kernel.codec import Record
 from mfdb.kernel.digest import tagged_hash
 from mfdb.kernel.errors import BadSignature
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, AgreementId, DatasetId, Hash, SegmentId, Wei
+from mfdb.kernel.once import once
 from mfdb.kernel.typed_data import SigningDomain, struct_hash, typed_digest, word, words
 
 CHEQUE_DOMAIN = "mfdb chequebook"
@@ -60,7 +61,7 @@ EMBEDDED = Network(chain_id=0, deposits=ZERO_ADDRESS).id
 """The network of datasets that live on one machine only."""
 
 
-class Agreement(Record, frozen=True):
+class Agreement(Record, frozen=True, dict=True):
     """A provider's duty towards a client for one dataset, backed by an earmarked deposit.
 
     `subject` blinds the dataset (`subject_of`). Bytes are user-visible storage, fees are in
@@ -107,16 +108,10 @@ class Agreement(Record, frozen=True):
             self.nonce,
         )
 
-    @property
+    @once
     def id(self) -> AgreementId:
-        """Id of the agreement."""
-        return _id_of(self)
-
-
-@lru_cache(maxsize=1024)
-def _id_of(agreement: Agreement) -> AgreementId:
-    """Every receipt names its agreement: the hash is computed once."""
-    return AgreementId(agreement.struct_hash())
+        """Id of the agreement; every receipt names it."""
+        return AgreementId(self.struct_hash())
 
 
 class RepairMandate(Record, frozen=True):

@@ -21,6 +21,7 @@ from mfdb.kernel.errors import (
     WrongVersion,
 )
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
+from mfdb.kernel.once import once
 from mfdb.rules import expression
 from mfdb.rules.clauses import (
     AnyClause,
@@ -180,7 +181,7 @@ class Profile(Record, frozen=True):
             raise SchemaViolation("erasure 'k/n' needs 1 <= k < n <= 64 and n >= replicas")
 
 
-class Manifest(Record, frozen=True):
+class Manifest(Record, frozen=True, dict=True):
     """One version of a dataset's rules; `previous` is the hash of the version before.
 
     `price_ceiling` is the most a provider may ask per MiB and epoch, in wei (0: the client's own).
@@ -212,7 +213,7 @@ class Manifest(Record, frozen=True):
 
     DOMAIN: ClassVar[str] = "mfdb.manifest.v1"
 
-    @property
+    @once
     def hash(self) -> Hash:
         """The hash that headers and the next version name."""
         return digest_of(self)
@@ -227,12 +228,12 @@ class Manifest(Record, frozen=True):
         """The read key that new envelopes are sealed to."""
         return self.read_keys[-1]
 
-    @property
+    @once
     def sealed_columns(self) -> tuple[Column, ...]:
         """The columns that only readers can open, in schema order."""
         return tuple(column for column in self.columns if not column.clear)
 
-    @property
+    @once
     def clear_columns(self) -> tuple[Column, ...]:
         """The columns that providers can read, in schema order."""
         return tuple(column for column in self.columns if column.clear)
@@ -259,9 +260,17 @@ class Manifest(Record, frozen=True):
 
     def policies(self, action: Action) -> tuple[Policy, ...]:
         """Return the policies about an action; the usual answer, none, costs next to nothing."""
-        if self.format == 1 or not any(one[0] == "policy" for one in self.clauses):
+        if self.format == 1 or not self._has_policies:
             return ()
         return tuple(one for one in self.of_kind(Policy) if one.actions & action)
+
+    @once
+    def _has_passing_grants(self) -> bool:
+        return any(grant.until for grant in self.grants)
+
+    @once
+    def _has_policies(self) -> bool:
+        return any(one[0] == "policy" for one in self.clauses)
 
     @property
     def layout(self) -> Layout:
@@ -314,6 +323,8 @@ class Manifest(Record, frozen=True):
 
         It is the very same one if none has.
         """
+        if not self._has_passing_grants:
+            return self
         live = tuple(grant for grant in self.grants if not grant.until or grant.until > now_s)
         if len(live) == len(self.grants):
             return self

@@ -96,6 +96,8 @@ def check_path(root: Hash, leaf: Hash, path: Sequence[bytes], *, index: int, cou
     Raises:
         BadProof: it does not, or index, count and path length do not go together.
     """
+    if count == 1 and not index and not path and leaf == root:
+        return  # as of nearly every receipt
     if not 0 <= index < count or len(path) != depth_of(count) or len(path) > MERKLE_DEPTH:
         raise BadProof(f"leaf {index} of {count} cannot have a path of {len(path)} hashes")
     at = leaf

@@ -111,12 +111,14 @@ def sign_batch(
     network: Network,
 ) -> tuple[WriteReceipt, ...]:
     """Return one receipt per ack under a single signature."""
-    tree = MerkleTree(leaf_hash(ack.words()) for ack in acks)
+    tree = MerkleTree([leaf_hash(ack.words()) for ack in acks])
     batch = AckBatch(provider=provider, number=number, root=tree.root, count=len(acks))
     signature = signer.sign(network.digest(batch))
     return tuple(
-        WriteReceipt(ack=ack, batch=batch, index=index, path=tree.path(index), signature=signature)
-        for index, ack in enumerate(acks)
+        [
+            WriteReceipt(ack, batch, index, tree.path(index), signature)
+            for index, ack in enumerate(acks)
+        ]
     )
 
 
@@ -149,8 +151,21 @@ def check_form(receipt: WriteReceipt, promised: Promised) -> None:
     Raises:
         BadProof: it does not.
     """
-    if (receipt.ack.root, receipt.ack.units) != promised:
+    check_bytes(receipt, promised)
+    _check_leaf(receipt)
+
+
+def check_bytes(receipt: WriteReceipt, promised: Promised) -> None:
+    """Return quietly if a receipt says that it is for these bytes.
+
+    Raises:
+        BadProof: it does not.
+    """
+    if receipt.ack.root != promised.root or receipt.ack.units != promised.units:
         raise BadProof("the receipt is for other bytes")
+
+
+def _check_leaf(receipt: WriteReceipt) -> None:
     check_path(
         receipt.batch.root,
         leaf_hash(receipt.ack.words()),
@@ -161,10 +176,14 @@ def check_form(receipt: WriteReceipt, promised: Promised) -> None:
 
 
 def is_signed(receipt: WriteReceipt, *, network: Network, signer: Address) -> bool:
-    """Return whether a receipt's batch was signed by a provider's hot key.
+    """Return whether a receipt is of a batch that was signed by a provider's hot key.
 
     Receipts of one batch share a signature, and are read often: the verdict is remembered.
     """
+    try:
+        _check_leaf(receipt)
+    except ProtocolViolation:
+        return False
     return _is_batch_signed(receipt.batch, receipt.signature, network, signer)
 
 

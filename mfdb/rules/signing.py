@@ -36,9 +36,17 @@ def check_signature(record: Signable, signature: bytes, signer: Address) -> None
     Raises:
         BadSignature: it did not.
     """
-    found = recover(digest_of(record), signature)
+    check_signed(digest_of(record), signature, signer, kind=type(record).__name__)
+
+
+def check_signed(digest: Hash, signature: bytes, signer: Address, *, kind: str) -> None:
+    """Do what `check_signature` does, for a record of a kind whose digest is known.
+
+    Raises:
+        BadSignature: `signer` did not sign it.
+    """
+    found = recover(digest, signature)
     if found != signer:
-        kind = type(record).__name__
         raise BadSignature(f"{kind} signed by 0x{found.hex()}, not by 0x{signer.hex()}")
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from mfdb.kernel.errors import BadProof
 from mfdb.kernel.ids import ZERO_HASH, Hash
@@ -108,8 +108,10 @@ def _leaves(data: bytes | memoryview, count: int) -> list[Hash]:
 
 
 def _hashes(parts: Struct, data: bytes | memoryview) -> list[Hash]:
-    found = [blake2b(part, digest_size=32).digest() for (part,) in parts.iter_unpack(data)]
-    return cast("list[Hash]", found)
+    found: list[Any] = [
+        blake2b(part, digest_size=32).digest() for (part,) in parts.iter_unpack(data)
+    ]
+    return found
 
 
 def group_hashes(data: bytes | memoryview) -> bytes:

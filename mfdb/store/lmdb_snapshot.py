@@ -73,7 +73,8 @@ class LmdbSnapshot:
         self._leave()
 
     def __del__(self) -> None:
-        self._leave()
+        if not self._done:
+            self._leave()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""

@@ -40,7 +40,7 @@ from mfdb.rules.receipt import (
     Promised,
     WriteReceipt,
     acknowledge,
-    check_form,
+    check_bytes,
     check_promise,
     log_head,
     sign_batch,
@@ -130,6 +130,7 @@ class Intake:
 
     def __init__(self, context: Context, acknowledger: Acknowledger, feed: Feed) -> None:
         self._context = context
+        self._me = context.me
         self._acknowledger = acknowledger
         self._feed = feed
         self._standings = Standings(context)
@@ -192,16 +193,17 @@ class Intake:
         dataset = changeset.header.dataset
         taking = _Taking(changeset, data, entry, UnitTree(data))
 
-        taken = self._context.committer.enqueue(
-            lambda transaction: self._take(transaction, taking, fresh=fresh),
-            lambda taken: answer(_receipt(taken)),
+        def told(taken: _Taken) -> A:
+            self._feed.wake(dataset)
+            return answer(_receipt(taken))
+
+        return self._context.committer.enqueue(
+            lambda transaction: self._take(transaction, taking, fresh=fresh), told
         )
-        taken.add_done_callback(lambda _: self._feed.wake(dataset))
-        return taken
 
     def _take(self, transaction: Transaction, taking: _Taking, *, fresh: bool) -> _Taken:
         dataset, id_ = taking.entry.dataset, taking.entry.changeset
-        receipt = shelf.receipt_of(transaction, dataset, id_, self._context.me)
+        receipt = shelf.receipt_of(transaction, dataset, id_, self._me)
         promised = receipt or self._acknowledger.waiting(dataset, id_)
         standing = self._standings.of(transaction, dataset)
         known = standing.knowledge(transaction, dataset)
@@ -281,7 +283,7 @@ class Intake:
     async def keep_receipts(self, request: PutReceipts) -> Done:
         """Keep other replicas' receipts beside the changesets that they are for.
 
-        The first that comes of a provider for a changeset is taken on its form; its signature is
+        The first that comes of a provider for a changeset is taken on what it says; its proof is
         verified when it is asked for. Any other than the first must prove itself at once.
 
         Raises:
@@ -312,21 +314,23 @@ class Intake:
     ) -> None:
         dataset, network = request.dataset, self._context.network
         promised: dict[ChangesetId, Promised | None] = {}
-        for receipt in dict.fromkeys(request.receipts):
+        for receipt in request.receipts:
             id_, provider = ChangesetId(receipt.ack.changeset), receipt.batch.provider
-            if provider == self._context.me:
+            if provider == self._me:
                 continue  # nobody knows better what was promised here
             if id_ not in promised:
                 promised[id_] = self._promised(transaction, dataset, id_)
-            due = promised[id_]
-            kept = shelf.heard_receipt(transaction, dataset, id_, provider)
-            if due is None or kept == encode(receipt):
+            due, data = promised[id_], encode(receipt)
+            if due is None:
                 continue
+            kept = shelf.heard_receipt(transaction, dataset, id_, provider)
             if kept is None:
-                check_form(receipt, due)
+                check_bytes(receipt, due)
+            elif kept == data:
+                continue
             else:
                 check_promise(receipt, due, network=network, signer=signers[provider])
-            shelf.put_heard_receipt(transaction, dataset, receipt, signers[provider])
+            shelf.put_heard_receipt(transaction, dataset, receipt, signers[provider], data)
 
     def _promised(
         self, transaction: Transaction, dataset: DatasetId, id_: ChangesetId

@@ -49,7 +49,8 @@ class DamagedRecord(CorruptRecord):
 
 def put(transaction: Transaction, key: bytes, record: Record) -> None:
     """Keep a record."""
-    transaction.put(key, checked(encode(record)))
+    body = encode(record)
+    transaction.put(key, body + crc32(body).to_bytes(CHECKSUM_BYTES, "big"))
 
 
 def get(view: View, key: bytes, kind: type[K]) -> K | None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import ProtocolViolation
 from mfdb.kernel.ids import ZERO_HASH, Address, ChangesetId, DatasetId, Hash
 from mfdb.node.answers import Keys, Receipts
@@ -212,7 +213,7 @@ class RestoringLog:
             if is_own:
                 shelf.put_receipt(transaction, dataset, receipt)
             else:
-                shelf.put_heard_receipt(transaction, dataset, receipt, signer)
+                shelf.put_heard_receipt(transaction, dataset, receipt, signer, encode(receipt))
 
         await self._context.committer.submit(change)
 

@@ -362,11 +362,15 @@ def heard_receipt(
 
 
 def put_heard_receipt(
-    transaction: Transaction, dataset: DatasetId, receipt: WriteReceipt, signer: Address
+    transaction: Transaction,
+    dataset: DatasetId,
+    receipt: WriteReceipt,
+    signer: Address,
+    data: bytes,
 ) -> None:
-    """Keep another provider's receipt with the hot key that is to have signed it."""
+    """Keep another provider's receipt, as encoded, with the hot key that is to have signed it."""
     key = b"r" + dataset + receipt.ack.changeset + receipt.batch.provider
-    transaction.put(key, records.checked(signer + encode(receipt)))
+    transaction.put(key, records.checked(signer + data))
 
 
 def receipt_of(

@@ -26,13 +26,14 @@ class Standing(NamedTuple):
 
     by_hash: dict[Hash, Manifest]
     """The manifests by hash, oldest first."""
+    manifests: tuple[Manifest, ...]
     agreement: Agreement
     agreement_id: AgreementId
 
     def knowledge(self, view: View, dataset: DatasetId) -> Knowledge:
         """Return what this provider knows of a dataset, for the judge."""
         return Knowledge(
-            manifests=tuple(self.by_hash.values()),
+            manifests=self.manifests,
             by_hash=self.by_hash,
             version_of=lambda _: None,
             header_of=lambda id_: shelf.header(view, dataset, id_),
@@ -67,7 +68,7 @@ class Standings:
         return found
 
     def _read(self, view: View, dataset: DatasetId) -> Standing:
-        manifests = [signed.manifest for signed in shelf.manifests(view, dataset)]
+        manifests = tuple([signed.manifest for signed in shelf.manifests(view, dataset)])
         if not manifests:
             raise UnknownDataset("this provider keeps no such dataset")
         placement, me = shelf.placement(view, dataset, self._context.network), self._context.me
@@ -78,4 +79,4 @@ class Standings:
                 hint="the placement log names the replicas",
             )
         by_hash = {manifest.hash: manifest for manifest in manifests}
-        return Standing(by_hash, made.agreement, made.agreement.id)
+        return Standing(by_hash, manifests, made.agreement, made.agreement.id)

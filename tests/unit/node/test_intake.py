@@ -28,7 +28,7 @@ from mfdb.rules.manifest import Action, Grantee, Revocation
 from mfdb.rules.receipt import (
     Promised,
     acknowledge,
-    check_form,
+    check_bytes,
     check_write_receipt,
     sign_batch,
 )
@@ -323,9 +323,9 @@ async def test_the_same_receipt_sent_a_thousand_times_is_checked_once(
 
     def counted(*given: Any, **named: Any) -> None:
         calls.append(given)
-        check_form(*given, **named)
+        check_bytes(*given, **named)
 
-    monkeypatch.setattr(room, "check_form", counted)
+    monkeypatch.setattr(room, "check_bytes", counted)
     await town.stands[0].intake.keep_receipts(
         PutReceipts(dataset=dataset, receipts=(theirs,) * 1000)
     )
