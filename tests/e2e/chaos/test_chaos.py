@@ -41,6 +41,7 @@ SEED = int(os.environ.get("MFDB_CHAOS_SEED", "1"))
 DISK_MIB = 64 + int(CHAOS_S)
 CONVERGED_S = 300.0
 LOOK_S = 2.0
+DONE = "nothing is lacking"
 
 
 @pytest.fixture
@@ -87,17 +88,22 @@ async def _chaos(directory: Path, *, can_fill: bool) -> None:
 
 async def _converge(town: Town) -> None:
     """Wait until every promise is readable and every segment has its shards."""
-    lacking = "nothing was looked at"
+    loop = asyncio.get_running_loop()
+    began, looks = loop.time(), list[str]()
     try:
         async with asyncio.timeout(CONVERGED_S):
-            while lacking:
+            while not looks or not looks[-1].endswith(DONE):
                 await asyncio.sleep(LOOK_S)
+                at = loop.time() - began
                 try:
-                    lacking = await _lacking(town)
+                    lacking = await _lacking(town) or DONE
                 except MfdbError as error:
                     lacking = str(error)
+                looks.append(
+                    f"looked at {at:.0f} s, known at {loop.time() - began:.0f} s: {lacking}"
+                )
     except TimeoutError:
-        pytest.fail(f"after {CONVERGED_S:.0f} s without faults: {lacking}")
+        pytest.fail("\n".join([f"after {CONVERGED_S:.0f} s without faults:", *looks]))
 
 
 async def _lacking(town: Town) -> str:
