@@ -22,6 +22,7 @@ from mfdb.kernel.codec import decode, encode
 from mfdb.kernel.errors import (
     BadSignature,
     CorruptRecord,
+    DebtLimitExceeded,
     MalformedMessage,
     MfdbError,
     NetworkError,
@@ -53,6 +54,8 @@ log = logging.getLogger(__name__)
 NO_CHARGE = PriceTable(per_request=Wei(0), per_kib_in=Wei(0), per_kib_out=Wei(0))
 NO_THRESHOLDS = Thresholds(payment=Wei(2**128))
 MIN_VALIDITY_S = 3600
+HEARD_S = 60.0
+"""For how long a peer is not believed again about what it served and we did not count."""
 
 
 class Payee(Protocol):
@@ -72,6 +75,10 @@ class Payee(Protocol):
         """Deliver a payment."""
         ...
 
+    async def standing(self) -> Standing:
+        """Ask how it counts, free of charge."""
+        ...
+
 
 @dataclass(slots=True)
 class PeerAccount:
@@ -83,6 +90,8 @@ class PeerAccount:
     paid_out: Wei = Wei(0)
     """What the chain last said that the peer's chequebook has paid us."""
     is_changed: bool = False
+    is_unsettled: bool = False
+    """Whether it may count otherwise: a cheque may not have arrived, or it refused us credit."""
     paying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -139,8 +148,8 @@ class Accounts:
         self._prices = prices
         self._thresholds = thresholds
         self._accounts: dict[Address, PeerAccount] = {}
-        self._heard: set[Address] = set()
-        """Who has told us since the start what it counts as served."""
+        self._heard_s: dict[Address, float] = {}
+        """When somebody told us last since the start what it counts as served."""
         self.chequebook: Address = ZERO_ADDRESS
         """Our chequebook; zero while we have none and live on credit."""
 
@@ -164,15 +173,15 @@ class Accounts:
     def adopt(self, peer: Address, offer: Offer | None, standing: Standing) -> None:
         """Take up what a crash forgot of an account, or all of one lost with its directory.
 
-        What was served is believed as far as the peer would have served on credit, and once after
-        each start: else every crash would leave a debt that only the peer counts, and their sum
-        would have it refuse us for ever. Our own signature proves a cheque; one that is known here
-        is never overwritten.
+        What was served is believed as far as the peer would have served on credit, and once in a
+        while: else every crash would leave a debt that only the peer counts, and their sum would
+        have it refuse us for ever. Our own signature proves a cheque; one that is known here is
+        never overwritten.
         """
         account = self.of(peer)
-        if offer is not None and peer not in self._heard:
-            self._heard.add(peer)
-            _recall(account, offer, standing)
+        account.is_unsettled = account.is_unsettled or _lags(standing, account.issued)
+        if offer is not None:
+            self._hear(peer, offer, standing)
         if account.issued is not None or standing.cheque is None or offer is None:
             return
         cheque = standing.cheque.cheque
@@ -187,6 +196,16 @@ class Accounts:
         account.issued = standing.cheque
         account.ledger = replace(ledger, account=kept).paid(cheque.cumulative_payout)
         account.is_changed = True
+
+    def _hear(self, peer: Address, offer: Offer, standing: Standing) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._heard_s.get(peer, -HEARD_S) >= HEARD_S:
+            self._heard_s[peer] = now_s
+            _recall(self.of(peer), offer, standing)
+
+    def is_unsettled(self, peer: Address) -> bool:
+        """Return whether the peer may count otherwise than we do; the next request asks it."""
+        return self.of(peer).is_unsettled
 
     # ---- we consume
 
@@ -213,7 +232,8 @@ class Accounts:
         """
         bill = self._bill(correspondent, request_bytes, most_bytes)
         account = bill.account
-        if account.paying.locked() or account.ledger.payment_needed(bill.reserve):
+        waits = account.paying.locked() or account.is_unsettled
+        if waits or account.ledger.payment_needed(bill.reserve):
             return None
         self._reserve(bill)
         return bill
@@ -240,6 +260,7 @@ class Accounts:
         is_refused = isinstance(error, MfdbError) and not isinstance(error, NetworkError)
         is_unsure = not (is_refused or bill.is_void)
         account = bill.account
+        account.is_unsettled = account.is_unsettled or isinstance(error, DebtLimitExceeded)
         account.ledger = account.ledger.release_consume(bill.reservation, is_unsure=is_unsure)
 
     def book(self, bill: Bill) -> bool:
@@ -261,9 +282,24 @@ class Accounts:
         A cheque on its way counts only once it has arrived, hence the lock.
         """
         async with account.paying:
+            if account.is_unsettled:
+                await self._reckon(correspondent, account)
             needed = account.ledger.payment_needed(price)
             if needed and self.chequebook != ZERO_ADDRESS:
                 await self._pay(correspondent, account, needed)
+
+    async def _reckon(self, correspondent: Payee, account: PeerAccount) -> None:
+        """Hear how the peer counts, and let it have the cheque that did not arrive.
+
+        We counted it as paid when it was written, so nothing else would ever pay for it; the caller
+        holds the account's lock.
+        """
+        standing = await correspondent.standing()
+        if account.issued is not None and _lags(standing, account.issued):
+            await correspondent.pay(encode(account.issued))
+        if correspondent.offer is not None:
+            self._hear(correspondent.identity, correspondent.offer, standing)
+        account.is_unsettled = False
 
     async def settle(self, correspondent: Payee) -> None:
         """Pay what is due; a payment that fails is tried again with the next request."""
@@ -288,8 +324,10 @@ class Accounts:
         signature = sign_cheque(cheque, self._keys.account, self._chain.network.chain_id)
         account.issued = PayCheque(cheque=cheque, signature=signature)
         account.ledger = account.ledger.paid(cheque.cumulative_payout)
+        account.is_unsettled = True
         await self._keep(correspondent.identity, account)
         await correspondent.pay(encode(account.issued))
+        account.is_unsettled = False
 
     # ---- we serve
 
@@ -452,6 +490,14 @@ def _received(peer: Address, kept: bytes | None) -> PayCheque | None:
 
 def _cheque(data: bytes | None) -> PayCheque | None:
     return decode(PayCheque, data, limit_bytes=RECORD_BYTES) if data else None
+
+
+def _lags(standing: Standing, issued: PayCheque | None) -> bool:
+    """Return whether a peer has not got the last cheque that we wrote."""
+    if issued is None:
+        return False
+    last = standing.cheque
+    return last is None or last.cheque.cumulative_payout < issued.cheque.cumulative_payout
 
 
 def _recall(account: PeerAccount, offer: Offer, standing: Standing) -> None:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mfdb.chain.port import RecordKind
 from mfdb.kernel.codec import Record, encode
-from mfdb.kernel.errors import BadProof, MfdbError, PeerUnreachable, UnknownIdentity
+from mfdb.kernel.errors import (
+    BadProof,
+    DebtLimitExceeded,
+    MfdbError,
+    PeerUnreachable,
+    UnknownIdentity,
+)
 from mfdb.node.answers import LogPage, Welcome, open_answer
 from mfdb.node.requests import VERSION, Follow, Hello, answer_bytes
 from mfdb.rules.records import (
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address
     from mfdb.net.port import Peer, Transport
     from mfdb.node.accounts import Accounts, Bill
-    from mfdb.node.dues import Offer
+    from mfdb.node.dues import Offer, Standing
     from mfdb.node.requests import Request
     from mfdb.node.sessions import Sessions
     from mfdb.node.settings import NodeSettings
@@ -49,6 +55,7 @@ class Correspondent:
         *,
         accounts: Accounts,
         timeout_s: float,
+        greet: Callable[[], Awaitable[Welcome]],
         redial: Callable[[], Awaitable[Correspondent]],
     ) -> None:
         self.peer = peer
@@ -56,6 +63,7 @@ class Correspondent:
         self.offer = offer
         self._accounts = accounts
         self._timeout_s = timeout_s
+        self._greet = greet
         self._redial = redial
         self.is_due = False
         """Whether it is time to `settle`, after an answer to what was posted."""
@@ -78,11 +86,21 @@ class Correspondent:
             MalformedMessage: it is not of the kind asked for.
             MfdbError: the peer refused.
         """
-        body = encode(request)
-        async with self._accounts.consuming(self, len(body), answer_bytes(type(request))) as bill:
+        body, most_bytes = encode(request), answer_bytes(type(request))
+        try:
+            reply = await self._bought(body, most_bytes, timeout_s)
+        except DebtLimitExceeded:
+            if not self._accounts.is_unsettled(self.identity):
+                raise
+            # It counts otherwise than we do: what it lacks is settled before we ask again.
+            reply = await self._bought(body, most_bytes, timeout_s)
+        return open_answer(answer, reply)
+
+    async def _bought(self, body: bytes, most_bytes: int, timeout_s: float | None) -> bytes:
+        async with self._accounts.consuming(self, len(body), most_bytes) as bill:
             reply = await self.peer.request(body, timeout_s=timeout_s or self._timeout_s)
             bill.answered(len(reply))
-        return open_answer(answer, reply)
+        return reply
 
     def post(
         self,
@@ -145,6 +163,12 @@ class Correspondent:
     async def pay(self, body: bytes) -> None:
         """Send a payment, which is itself free of charge."""
         await self.peer.request(body, timeout_s=self._timeout_s)
+
+    async def standing(self) -> Standing:
+        """Ask how it counts, free of charge; its offer is its newest after that."""
+        welcome = await self._greet()
+        self.offer = welcome.offer
+        return welcome.standing
 
     async def follow(self, request: Follow) -> AsyncIterator[LogPage]:
         """Yield the pages of a provider's log as they come.
@@ -280,7 +304,7 @@ class Directory:
         known = self._open.get(identity)
         if known is None or not known.is_open:
             return await self.reach(identity)
-        known.offer = (await self._hello(known.peer)).offer
+        await known.standing()
         return known
 
     async def reach_any(self, identities: Iterable[Address]) -> Correspondent:
@@ -327,6 +351,7 @@ class Directory:
             welcome.offer,
             accounts=self._accounts,
             timeout_s=self._settings.request_timeout_s,
+            greet=partial(self._hello, peer),
             redial=partial(self.reach, found.identity),
         )
 

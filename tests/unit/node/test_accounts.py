@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from mfdb.chain.port import ChequeCashed, CreateChequebook
-from mfdb.kernel.errors import BadSignature, DebtLimitExceeded, MfdbError, StaleCheque
+from mfdb.kernel.errors import BadSignature, DebtLimitExceeded, MfdbError, StaleCheque, StoreFull
 from mfdb.kernel.ids import MFT, Address, ChangesetId, Hash, Wei
 from mfdb.kernel.seed import MAILBOX_NONCE
 from mfdb.node.answers import Receipts
@@ -360,3 +361,74 @@ async def test_what_a_crash_forgot_of_a_debt_is_learnt_from_the_peer_once_and_wi
     fresh = again._reports._accounts
     fresh.adopt(stand.me, offer, Standing(served=Wei(2**200), cheque=None))
     assert fresh.of(stand.me).ledger.account.owed_by_us == limit
+
+
+# ---- both sides count otherwise
+
+
+@in_town
+async def test_a_cheque_that_did_not_arrive_is_sent_again_before_the_next_request(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
+    stand = await open_shop(town, settings)
+    alice = town.person("alice")
+    remote = await alice.remote()
+    correspondent = await reach(remote, stand)
+    take, lost = stand.accounts.on_cheque, list[PayCheque]()
+
+    async def fail(_caller: NodeRecord, request: PayCheque) -> None:
+        lost.append(request)
+        raise StoreFull("the disk is full")
+
+    monkeypatch.setattr(stand.accounts, "on_cheque", fail)
+    with suppress(MfdbError):
+        for _ in range(30):
+            await correspondent.ask(QUESTION, Receipts)
+    assert lost, "it was time to pay"
+    monkeypatch.setattr(stand.accounts, "on_cheque", take)
+    for _ in range(60):
+        await correspondent.ask(QUESTION, Receipts)
+    account = stand.accounts.of(alice.address)
+    assert account.received == remote._reports._accounts.of(stand.me).issued
+    assert account.ledger.account.served > 60 * PRICE
+
+
+@in_town
+async def test_who_is_refused_for_a_debt_it_forgot_hears_of_it_and_pays(town: Town) -> None:
+    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
+    stand = await open_shop(town, settings)
+    alice = town.person("alice")
+    remote = await alice.remote()
+    correspondent = await reach(remote, stand)
+    await correspondent.ask(QUESTION, Receipts)
+    theirs, ours = stand.accounts.of(alice.address), remote._reports._accounts.of(stand.me)
+    served = theirs.ledger.account.served + 20 * PRICE
+    theirs.ledger = msgspec.structs.replace(
+        theirs.ledger, account=msgspec.structs.replace(theirs.ledger.account, served=served)
+    )
+    remote._reports._accounts._heard_s.clear()  # long ago
+    await correspondent.ask(QUESTION, Receipts)
+    assert ours.ledger.account.consumed == theirs.ledger.account.served
+    assert theirs.received is not None
+    assert theirs.received == ours.issued
+
+
+@in_town
+async def test_a_peer_that_invents_debts_is_paid_no_more_than_its_credit_in_a_while(
+    town: Town,
+) -> None:
+    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
+    stand = await open_shop(town, settings)
+    alice = town.person("alice")
+    remote = await alice.remote()
+    correspondent = await reach(remote, stand)
+    await correspondent.ask(QUESTION, Receipts)
+    theirs, ours = stand.accounts.of(alice.address), remote._reports._accounts.of(stand.me)
+    theirs.ledger = msgspec.structs.replace(
+        theirs.ledger, account=msgspec.structs.replace(theirs.ledger.account, served=10**18)
+    )
+    for _ in range(20):
+        with pytest.raises(DebtLimitExceeded):
+            await correspondent.ask(QUESTION, Receipts)
+    assert ours.ledger.account.paid <= 2 * 25 * PRICE
