@@ -22,6 +22,7 @@ from mfdb.kernel.nearest import nearest_hint
 from mfdb.kernel.seed import MAILBOX_NONCE
 from mfdb.rules.clauses import Policy, plain
 from mfdb.rules.evidence import EMBEDDED
+from mfdb.rules.given_up import is_given_up
 from mfdb.rules.manifest import Action, Grant, Grantee, Kind, Manifest, dataset_id
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Definer:
         """
         self._own_name(name)
         taken = self._state.replica.find(self._state.me, name.name)
-        if taken is None:
+        if taken is None or is_given_up(taken.manifest):
             return True
         if if_not_exists:
             return False

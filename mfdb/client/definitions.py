@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.client.given_up import DROPPED
 from mfdb.dataset.acceptance import EVERYBODY
 from mfdb.kernel.errors import InvalidDefinition, NotSupportedError
 from mfdb.kernel.ids import ZERO_HASH, Address, DatasetId, Hash, Wei
 from mfdb.kernel.seed import MAILBOX_NONCE
 from mfdb.rules.clauses import AnyClause, ForeignKey, Policy, View, plain
 from mfdb.rules.evidence import EMBEDDED
+from mfdb.rules.given_up import DROPPED
 from mfdb.rules.manifest import (
     ALL_ACTIONS,
     FORMAT,

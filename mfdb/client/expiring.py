@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from mfdb.client.given_up import is_given_up
 from mfdb.kernel.errors import MfdbError
 from mfdb.rules.clauses import ForeignKey
 from mfdb.rules.evidence import EMBEDDED
+from mfdb.rules.given_up import is_given_up
 from mfdb.sql.parse import parse
 from mfdb.sql.show_expression import quoted_name
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mfdb.client.given_up import is_given_up
 from mfdb.client.identities import address_of
 from mfdb.client.show import show_default
+from mfdb.rules.given_up import is_given_up
 from mfdb.rules.manifest import Kind
 from mfdb.sql.catalogue import schema_of
 from mfdb.sql.show_expression import show_expression

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfdb.client.given_up import is_given_up
 from mfdb.client.identities import address_of
 from mfdb.kernel.errors import UnknownIdentity, WrongObject
 from mfdb.kernel.ids import DatasetId
 from mfdb.rules.clauses import View
+from mfdb.rules.given_up import is_given_up
 from mfdb.sql.catalogue import ForeignSchema, IndexSchema, TableSchema, schema_of
 
 if TYPE_CHECKING:

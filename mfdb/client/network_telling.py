@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mfdb.client import show
-from mfdb.client.given_up import is_given_up
 from mfdb.client.identities import address_of
 from mfdb.client.results import Result, table
 from mfdb.client.told import asked_of_network
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import show as show_id
 from mfdb.rules.evidence import EMBEDDED
+from mfdb.rules.given_up import is_given_up
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:

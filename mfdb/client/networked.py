@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfdb.client import show
-from mfdb.client.given_up import is_given_up
 from mfdb.client.home import HomeDataset
 from mfdb.client.names import is_told, owner_of
 from mfdb.client.network_telling import NetworkTelling
@@ -34,6 +33,7 @@ from mfdb.kernel.errors import (
     UnknownIdentity,
 )
 from mfdb.rules.evidence import EMBEDDED
+from mfdb.rules.given_up import is_given_up
 from mfdb.rules.manifest import Action, Manifest, Ordering
 from mfdb.sql import money as mo
 from mfdb.sql import query as qu

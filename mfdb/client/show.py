@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from mfdb.client.given_up import is_given_up
 from mfdb.client.options import shown_interval
 from mfdb.client.results import Result, table
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.ids import show
+from mfdb.rules.given_up import is_given_up
 from mfdb.rules.manifest import (
     DEFAULT_ALWAYS_NEXT,
     DEFAULT_NEXT,

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mfdb.client import show
-from mfdb.client.given_up import is_given_up
 from mfdb.client.listening import show_channels
 from mfdb.client.names import SCHEMAS
 from mfdb.client.results import Column, Result
@@ -23,6 +22,7 @@ from mfdb.kernel.errors import NetworkError, UnknownDataset
 from mfdb.kernel.ids import DatasetId, RowId
 from mfdb.kernel.ids import show as show_id
 from mfdb.rules.evidence import EMBEDDED
+from mfdb.rules.given_up import is_given_up
 from mfdb.rules.manifest import Kind
 from mfdb.sql.catalogue import ColumnSchema, TableSchema
 from mfdb.sql.convert import to_stored

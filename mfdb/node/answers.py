@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mfdb.kernel.codec import Record, decode
 from mfdb.kernel.errors import MalformedMessage
-from mfdb.kernel.ids import ChangesetId
+from mfdb.kernel.ids import ChangesetId, DatasetId
 from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.dues import Offer, Standing
 from mfdb.rules.evidence import StoreReceipt
@@ -96,6 +96,12 @@ class Segments(Record, frozen=True, tag="segments"):
     """Sealed segments; if they fill a page (`SEGMENTS_BYTES`), others follow."""
 
     bundles: tuple[SealedSegment, ...]
+
+
+class Datasets(Record, frozen=True, tag="datasets"):
+    """Datasets that are kept there, in the order of their ids."""
+
+    ids: tuple[DatasetId, ...]
 
 
 class Acknowledged(Record, frozen=True, tag="acked"):
@@ -206,6 +212,7 @@ Answer = (
     | PlacementLog
     | History
     | Segments
+    | Datasets
     | Acknowledged
     | AllAnswered
     | LogPage

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import get_args
 
 from mfdb.kernel.codec import Record, decode, encode
-from mfdb.kernel.ids import AgreementId, CaseId, ChangesetId, DatasetId, Hash, SegmentId
+from mfdb.kernel.ids import Address, AgreementId, CaseId, ChangesetId, DatasetId, Hash, SegmentId
 from mfdb.kernel.limits import FRAME_BYTES
 from mfdb.node.answers import DatasetState, LogItem
 from mfdb.node.dues import PayCheque
@@ -74,6 +74,13 @@ class GetSegments(Record, frozen=True, tag="segments?"):
 
     dataset: DatasetId
     after: SegmentId
+
+
+class FindDatasets(Record, frozen=True, tag="find?"):
+    """Ask which datasets of an owner and name are kept here, of those the asker has a part in."""
+
+    owner: Address
+    name: str
 
 
 class PutChangeset(Record, frozen=True, tag="put"):
@@ -298,6 +305,7 @@ Request = (
     | GetDataset
     | GetHistory
     | GetSegments
+    | FindDatasets
     | PutChangeset
     | PutChangesets
     | PutReceipts

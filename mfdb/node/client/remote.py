@@ -15,12 +15,13 @@ import msgspec
 from mfdb.chain.port import RecordKind, SetRecord
 from mfdb.dataset.outcome import Proven, SealOutcome, WriteOutcome
 from mfdb.kernel.codec import encode
-from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownDataset, UnknownIdentity
+from mfdb.kernel.errors import MfdbError, QuorumNotReached, UnknownIdentity
 from mfdb.kernel.seed import HOME_LABEL, MAILBOX_NONCE
 from mfdb.node.answers import Done, SealedReport
 from mfdb.node.client.accusing import Accusing
 from mfdb.node.client.attesting import Attesting
 from mfdb.node.client.bringing_back import BringingBack
+from mfdb.node.client.finding import Finding
 from mfdb.node.client.lookup import Lookup
 from mfdb.node.client.money import Money
 from mfdb.node.client.moving import Change, Mover
@@ -69,6 +70,7 @@ class NodeRemote:
     ) -> None:
         self._context = context
         self._lookup = Lookup(context)
+        self._finding = Finding(context, self._lookup)
         self._placer = Placer(context)
         self._mover = Mover(context, self._lookup, self._placer)
         self._bringing_back = BringingBack(context, self._lookup, self._mover)
@@ -167,28 +169,13 @@ class NodeRemote:
         return provider
 
     async def find(self, owner: Address, name: str | None) -> SignedManifest:
-        """Return the newest manifest of an owner's mailbox, found by its home record.
+        """Return the newest manifest of an owner's dataset, of its mailbox without a name.
 
         Raises:
-            UnknownIdentity: the owner has published no home record.
-            UnknownDataset: its mailbox has another name, or it has none.
+            UnknownIdentity: the owner has published no home record, and no name is given.
+            UnknownDataset: there is none of that name that is open to us.
         """
-        found = await self._find_mailbox(owner)
-        manifest = found.manifest
-        if name is not None and manifest.name != name:
-            raise UnknownDataset(
-                f"0x{owner.hex()} has no dataset {name} that is open to others",
-                hint=f"others find its first mailbox only, which is called {manifest.name}",
-            )
-        return found.manifests[-1]
-
-    async def _find_mailbox(self, owner: Address) -> Whereabouts:
-        dataset = dataset_id(owner, MAILBOX_NONCE)
-        known = self._lookup.known(dataset)
-        if known is not None:
-            return await self._lookup.look(dataset)
-        home = await self._context.directory.home(owner)
-        return await self._lookup.look(dataset, home.mailbox_providers)
+        return (await self._finding.find(owner, name)).manifests[-1]
 
     async def providers(self, dataset: DatasetId) -> tuple[Address, ...]:
         """Return who keeps a dataset, as far as we know.

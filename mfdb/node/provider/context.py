@@ -80,7 +80,8 @@ class Context:
     def demand_part(self, dataset: DatasetId, identity: Address) -> tuple[Manifest, bool]:
         """Return the manifest in force, for whoever has a part in a dataset; and if he serves it.
 
-        A part is any right at all, or an agreement: also who is replaced must hear that it is.
+        A part is any right at all, or an agreement: also who is replaced must hear that it is. An
+        owner has one in what it has dropped, too.
 
         Raises:
             AccessDenied: nothing in it is granted to him.
@@ -91,7 +92,8 @@ class Context:
             placement = shelf.placement(view, dataset, self.network)
         serves = identity in placement.providers
         manifest = manifest.at(self.clock.now_s())
-        if identity not in placement.agreements and not _has_any_right(manifest, identity):
+        takes_part = identity == manifest.owner or identity in placement.agreements
+        if not takes_part and not _has_any_right(manifest, identity):
             raise AccessDenied(f"nothing in this dataset is granted to 0x{identity.hex()}")
         return manifest, serves
 

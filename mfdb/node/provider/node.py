@@ -27,6 +27,7 @@ from mfdb.node.provider.duties import Duties
 from mfdb.node.provider.earnings import Earnings
 from mfdb.node.provider.feed import Feed
 from mfdb.node.provider.figures import Gauges
+from mfdb.node.provider.finding import Finding
 from mfdb.node.provider.healing import Healing
 from mfdb.node.provider.intake import Acknowledger, Intake
 from mfdb.node.provider.leaving import Leaving
@@ -262,7 +263,8 @@ class ProviderNode:
             damage=self._damage,
         )
         answering = {
-            **_reading(duties, serving, shards, healing, RowTrees(context, serving)),
+            **_finding(duties, Finding(context)),
+            **_reading(serving, shards, healing, RowTrees(context, serving)),
             **_writing(duties, intake, sealing, taking_over),
             **_moving(healing, leaving),
         }
@@ -310,13 +312,19 @@ async def _forever(
             log.exception("%s failed, will be tried again", name)
 
 
-def _reading(
-    duties: Duties, serving: Serving, shards: Shards, healing: Healing, trees: RowTrees
-) -> dict[type[Record], Answering]:
+def _finding(duties: Duties, finding: Finding) -> dict[type[Record], Answering]:
     return {
+        requests.FindDatasets: finding.on_find_datasets,
         requests.GetDataset: duties.on_get_dataset,
         requests.GetHistory: duties.on_get_history,
         requests.GetSegments: duties.on_get_segments,
+    }
+
+
+def _reading(
+    serving: Serving, shards: Shards, healing: Healing, trees: RowTrees
+) -> dict[type[Record], Answering]:
+    return {
         requests.ReadLog: serving.on_read_log,
         requests.GetKeys: serving.on_get_keys,
         requests.GetRoot: serving.on_get_root,
