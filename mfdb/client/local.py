@@ -153,7 +153,7 @@ class Local:
             case st.Select() | qu.Query():
                 return self.queries.select(statement, params, text)
             case qu.Verified(query=query):
-                self.queries.verify(query)
+                self.queries.verify(query, params)
                 # Under a key of its own: the text without the check is another statement.
                 return self.queries.select(query, params, f"{text}\x00")
             case _ if isinstance(statement, st.CHANGES):

@@ -15,6 +15,7 @@ from mfdb.dataset.schema import has_key
 from mfdb.dataset.scope import scope_of_keys, scope_of_range
 from mfdb.dataset.visibility import demand
 from mfdb.kernel.errors import CorruptRecord, MfdbError
+from mfdb.rules.evidence import EMBEDDED
 from mfdb.rules.manifest import Action
 from mfdb.sql import query as qu
 from mfdb.sql import statement as st
@@ -123,7 +124,7 @@ class Queries:
             demand(base.manifest, Action.SELECT, self._ground.state.me)
         return base
 
-    def verify(self, query: st.Select | qu.Query) -> None:
+    def verify(self, query: st.Select | qu.Query, params: Given) -> None:
         """Return quietly if all that a query rests on is what was signed, and all of it is here.
 
         Raises:
@@ -133,12 +134,21 @@ class Queries:
             known = self._ground.lookup(name)
             if known is None:
                 continue  # the binder says so, and points at the name
-            report = self._ground.state.replica.check(known.manifest.dataset)
+            report = self._ground.state.replica.check(
+                known.manifest.dataset, self._checked(query, params, known)
+            )
             if not report.is_good:
                 raise CorruptRecord(
                     f"{report.problems[0]} ({report.wrong} are wrong)",
                     hint="CHECK DATABASE tells all; restore it from providers or a dump",
                 )
+
+    def _checked(self, query: st.Select | qu.Query, params: Given, known: Known) -> Scope | None:
+        """Return which rows are enough to check; None where blocks may answer, or a ledger does."""
+        by_blocks = self._ground.state.settings.route == "relational"
+        if by_blocks or known.manifest.network == EMBEDDED:
+            return None
+        return self.scope(query, params, known)
 
     def scope(self, query: st.Select | qu.Query, params: Given, known: Known) -> Scope | None:
         """Return which rows of a dataset are the only ones that a query looks at.

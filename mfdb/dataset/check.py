@@ -25,6 +25,7 @@ from mfdb.dataset.layout import (
     Envelope,
     StoredRow,
     Verdict,
+    envelope_key,
     of_dataset,
     shown_key,
     unique_prefix,
@@ -32,6 +33,7 @@ from mfdb.dataset.layout import (
 from mfdb.dataset.ledger.check import LedgerCheck
 from mfdb.dataset.ledger.format import has_ledger
 from mfdb.dataset.opener import Opened
+from mfdb.dataset.row_leaves import LAST
 from mfdb.dataset.row_runs import load_state, scan_states
 from mfdb.dataset.rows import row_reader
 from mfdb.dataset.salts import load_entry
@@ -48,7 +50,9 @@ if TYPE_CHECKING:
 
     from nacl.public import PrivateKey
 
+    from mfdb.dataset.acceptance import VersionMeta
     from mfdb.dataset.catalogue import Known
+    from mfdb.dataset.scope import Scope
     from mfdb.kernel.ids import DatasetId
     from mfdb.store.port import Snapshot
 
@@ -101,6 +105,18 @@ def check_store(
     return report
 
 
+def check_scope(
+    snapshot: Snapshot,
+    private_key: Callable[[Manifest, int], PrivateKey | None],
+    known: Known,
+    scope: Scope,
+) -> CheckReport:
+    """Return what a check found of a scope of a sealed dataset: its rows, and what is visible."""
+    report = CheckReport(datasets=1)
+    _Check(snapshot, known, private_key, report).run_scope(scope)
+    return report
+
+
 class _Check:
     """The check of one dataset."""
 
@@ -128,6 +144,54 @@ class _Check:
                 part()
             except MfdbError as error:
                 self._say(f"the check ended early: {error}")
+
+    def run_scope(self, scope: Scope) -> None:
+        """Check what is shown of some rows, and the changesets that it comes from."""
+        try:
+            self._manifests()
+            heads = self._heads_shown(scope)
+            for changeset, rows in heads.items():  # opening one opens all its rows
+                self._report.changesets += 1
+                self._of_changeset(changeset, rows)
+            self._visible(scope, {row.row for rows in heads.values() for row in rows})
+        except MfdbError as error:
+            self._say(f"the check ended early: {error}")
+
+    def _heads_shown(self, scope: Scope) -> dict[ChangesetId, list[VersionMeta]]:
+        """Return the heads by which the rows of a scope are shown, by their changesets."""
+        found: dict[ChangesetId, list[VersionMeta]] = {}
+        for first, last in scope.spans:
+            for row, state in scan_states(self._snapshot, self._dataset, first, last + LAST):
+                if not state.shown:
+                    continue
+                head = winner(state.versions)
+                if head.version != state.shown:
+                    self._say(f"row {row.hex()[:16]} is not visible in its newest version")
+                found.setdefault(head.changeset, []).append(head)
+        return found
+
+    def _of_changeset(self, named: ChangesetId, rows: list[VersionMeta]) -> None:
+        envelope = load(self._snapshot, Envelope, envelope_key(self._dataset, named))
+        if envelope is None or envelope.verdict is not Verdict.APPLIED:
+            self._say(f"changeset {named.hex()[:16]} of the log is missing")
+            return
+        self._changeset(named, envelope.changeset)
+        operations = envelope.changeset.operations
+        versions = version_ids(envelope.changeset.id, envelope.changeset.count)
+        for head in rows:
+            if (operations[head.index].row, versions[head.index]) != (head.row, head.version):
+                self._say(f"row {head.row.hex()[:16]} has other heads than the log gives it")
+            self._shown(head.row, head.version)
+
+    def _visible(self, scope: Scope, rows: set[RowId]) -> None:
+        """Check that nothing is visible between the keys of a scope but its rows."""
+        read, skip = row_reader(self._known.manifest), len(shown_key(self._dataset, b""))
+        for start, stop in scope.keys:
+            above = None if stop is None else shown_key(self._dataset, stop)
+            for key, value in self._snapshot.scan(shown_key(self._dataset, start), above):
+                self._report.rows += 1
+                if read(key[skip:], value).row not in rows:
+                    self._say(f"a row is visible under {key[skip:].hex()[:16]} that nobody signed")
 
     def _say(self, problem: str) -> None:
         self._report.say(f"dataset {self._known.manifest.name}: {problem}")

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mfdb.dataset.pending import Pending
     from mfdb.dataset.row_changes import RowChange
     from mfdb.dataset.row_leaves import RowLeaves
+    from mfdb.dataset.scope import Scope
     from mfdb.kernel.ids import Address, DatasetId
     from mfdb.rules.changeset import Changeset
     from mfdb.rules.key_log import KeyLogEntry
@@ -191,11 +192,17 @@ class Replica(ReplicaSending):
         with self._redefining() as working:
             return indexes.remove(working, dataset, name)
 
-    def check(self, dataset: DatasetId | None = None) -> CheckReport:
-        """Return what a check against the signed log found: of everything, or of one dataset."""
-        from mfdb.dataset.check import check_store
+    def check(self, dataset: DatasetId | None = None, scope: Scope | None = None) -> CheckReport:
+        """Return what a check against the signed log found: of everything, or of one dataset.
+
+        Of one on a network it may be of a scope only.
+        """
+        from mfdb.dataset.check import check_scope, check_store
 
         with self._store.snapshot() as snapshot:
+            if dataset is not None and scope is not None:
+                known = catalogue.known_dataset(snapshot, dataset)
+                return check_scope(snapshot, self.keyring.private_read_key, known, scope)
             return check_store(snapshot, self.keyring.private_read_key, dataset)
 
     def vacuum(self) -> tuple[int, int]:

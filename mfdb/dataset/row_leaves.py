@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mfdb.rules.row_tree import RowLeaf, RowTree, Span
     from mfdb.store.port import Snapshot, Store
 
-_LAST = b"\xff" * (32 - PLACE_BYTES)
+LAST = b"\xff" * (32 - PLACE_BYTES)
 """The end of the highest row id with a place."""
 
 
@@ -69,5 +69,5 @@ def _unknown(snapshot: Snapshot, dataset: DatasetId, leaf: RowLeaf) -> Iterator[
 def _states(
     snapshot: Snapshot, dataset: DatasetId, first: bytes, last: bytes
 ) -> Iterator[tuple[bytes, RowState]]:
-    for row, state in scan_states(snapshot, dataset, first, last + _LAST):
+    for row, state in scan_states(snapshot, dataset, first, last + LAST):
         yield row[:PLACE_BYTES], state

@@ -10,6 +10,7 @@ import pytest
 
 from mfdb.kernel.errors import (
     AccessDenied,
+    CorruptRecord,
     MfdbError,
     NetworkError,
     NoProviders,
@@ -593,5 +594,35 @@ def test_keys_that_an_alter_changed_do_not_name_rows(world: FakeNetwork, bob: Us
         # Who has not heard of the ALTER yet learns of it before it believes in an absence.
         assert await laptop.rows("SELECT body FROM notes WHERE id = 2 VERIFY") == [("two",)]
         assert len(world.attested_spans) == 1
+
+    asyncio.run(main())
+
+
+def test_of_a_scope_only_its_rows_are_held_against_signatures(
+    world: FakeNetwork, bob: User
+) -> None:
+    async def main() -> None:
+        await bob.run("CREATE DATASET notes (id INTEGER CLEAR PRIMARY KEY, body TEXT)")
+        await bob.run("INSERT INTO notes VALUES (1, 'one'), (2, 'two'), (3, 'three')")
+        await bob.run("INSERT INTO notes VALUES (4, 'four')")
+        await bob.run("UPDATE notes SET body = 'ONE' WHERE id = 1")
+        with bob.store.snapshot() as snapshot:
+            visible = {value: key for key, value in snapshot.scan(b"d")}
+        (two,) = (value for value in visible if b"two" in value)
+        (three,) = (value for value in visible if b"three" in value)
+        bob.store.write([(visible[two], two.replace(b"two", b"TWO"))])
+        assert await bob.rows("SELECT id FROM notes WHERE id > 2 VERIFY") == [(3,), (4,)]
+        for where in ("id = 2", "id < 3", "id BETWEEN 1 AND 3", "body = 'TWO'"):
+            with pytest.raises(CorruptRecord, match="shows other values than were signed"):
+                await bob.run(f"SELECT id FROM notes WHERE {where} VERIFY")
+        # A row that stands under a key besides its own, and one that is gone from where it was.
+        forged = visible[three][:-33] + b"\x01" + visible[three][-32:]
+        bob.store.write([(visible[two], two), (forged, three)])
+        with pytest.raises(CorruptRecord):
+            await bob.run("SELECT count(*) FROM notes WHERE id < 2 VERIFY")
+        bob.store.write([(forged, None), (visible[three], None)])
+        with pytest.raises(CorruptRecord, match="not visible where it should be"):
+            await bob.run("SELECT count(*) FROM notes WHERE id > 2 VERIFY")
+        assert await bob.rows("SELECT body FROM notes WHERE id = 1 VERIFY") == [("ONE",)]
 
     asyncio.run(main())
