@@ -188,7 +188,7 @@ def admit(changeset: Changeset, known: Knowledge) -> Accepted | Parked:
         return Parked((header.manifest,))
     _check_header(changeset, manifest)
     _check_sizes(changeset, manifest)
-    unknown = _outside_frontier(changeset, manifest, known)
+    unknown = _outside_frontier(header, changeset.id, manifest, known)
     if unknown:
         return Parked(unknown)
     parents, missing = _parents(changeset, known)
@@ -223,7 +223,35 @@ def check_frontier(changeset: Changeset, known: Knowledge) -> None:
     """
     named = known.manifest_of(changeset.header.manifest)
     if named is not None:
-        _outside_frontier(changeset, named, known)
+        _outside_frontier(changeset.header, changeset.id, named, known)
+
+
+def heads_left(versions: Iterable[VersionMeta], known: Knowledge) -> dict[VersionId, VersionMeta]:
+    """Return the heads of a row among all its versions, each after its parent.
+
+    What a revocation leaves out supersedes nothing, and neither does what builds on it.
+    """
+    counted: dict[VersionId, VersionMeta] = {}
+    for meta in versions:
+        is_orphan = bool(meta.parent) and meta.parent not in counted
+        header = known.header_of(meta.changeset)
+        if is_orphan or (header is not None and is_left_out(meta.changeset, header, known)):
+            continue
+        counted[meta.version] = meta
+    superseded = {meta.parent for meta in counted.values()}
+    return {version: meta for version, meta in counted.items() if version not in superseded}
+
+
+def is_left_out(id_: ChangesetId, header: Header, known: Knowledge) -> bool:
+    """Return whether a revocation is known that leaves a changeset out."""
+    named = known.manifest_of(header.manifest)
+    if named is None:
+        return False
+    try:
+        _outside_frontier(header, id_, named, known)
+    except AccessDenied:
+        return True  # the answer asked for
+    return False
 
 
 def check_fresh(
@@ -304,9 +332,11 @@ def too_long(manifest: Manifest, size: int) -> SchemaViolation:
     )
 
 
-def _outside_frontier(changeset: Changeset, named: Manifest, known: Knowledge) -> tuple[Hash, ...]:
-    """Return what is missing to tell whether the changeset lies inside every accepted frontier."""
-    signer = changeset.header.signer
+def _outside_frontier(
+    header: Header, id_: ChangesetId, named: Manifest, known: Knowledge
+) -> tuple[Hash, ...]:
+    """Return what is missing to tell whether a changeset lies inside every accepted frontier."""
+    signer = header.signer
     if signer == named.owner:
         return ()
     missing: list[Hash] = []
@@ -315,19 +345,19 @@ def _outside_frontier(changeset: Changeset, named: Manifest, known: Knowledge) -
             continue
         for revocation in later.revocations:
             if revocation.signer in (signer, EVERYBODY):
-                missing += _missing_links(changeset, revocation.frontier, known)
+                missing += _missing_links(header, id_, revocation.frontier, known)
     return tuple(missing)
 
 
 def _missing_links(
-    changeset: Changeset, frontier: tuple[Hash, ...], known: Knowledge
+    header: Header, id_: ChangesetId, frontier: tuple[Hash, ...], known: Knowledge
 ) -> tuple[Hash, ...]:
     """Walk back from each accepted head of the same chain to the changeset.
 
     Raises:
         AccessDenied: no head's chain contains it.
     """
-    header, own = changeset.header, Hash(changeset.id)
+    own = Hash(id_)
     missing = []
     for head in frontier:
         at = Hash(head)

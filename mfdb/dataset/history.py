@@ -2,7 +2,7 @@
 
 add(changeset) -> judge -> Accepted: versions and heads kept, whoever waited is judged again
                         -> Parked:   kept, waits for what is missing
-                        -> raises:   refused, nothing kept
+                        -> raises:   refused, nothing kept but what a revocation leaves out
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from mfdb.dataset.acceptance import Accepted, Knowledge, Parked, VersionMeta, admit, judge
+from mfdb.dataset.acceptance import (
+    Accepted,
+    Knowledge,
+    Parked,
+    VersionMeta,
+    admit,
+    is_left_out,
+    judge,
+)
 from mfdb.dataset.key_merge import merge_entries
 from mfdb.dataset.layout import (
     Envelope,
@@ -91,7 +99,13 @@ class History:
         if stored is not None and stored.verdict is not Verdict.PARKED:
             self._merge(stored.changeset, entry)
             return stored.verdict
-        verdict = self._judge(changeset)
+        try:
+            verdict = self._judge(changeset)
+        except AccessDenied:
+            if is_left_out(changeset.id, changeset.header, self._knowledge()):
+                # Replicas keep it, and it stands in their logs: we have seen it, and need no more.
+                self._keep(changeset, Verdict.DENIED)
+            raise
         self._merge(changeset, entry)
         for news in self._news(changeset, verdict):
             self.wake(news)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mfdb.dataset.layout import Envelope, Verdict, of_dataset
 from mfdb.dataset.row_runs import scan_states
 from mfdb.dataset.states import version_in
+from mfdb.dataset.working import parse
+from mfdb.kernel.ids import Hash, VersionId
+from mfdb.rules.changeset import version_ids
 from mfdb.rules.row_tree import PLACE_BYTES, grow, row_leaf
 
 if TYPE_CHECKING:
@@ -14,7 +18,8 @@ if TYPE_CHECKING:
 
     from mfdb.dataset.acceptance import VersionMeta
     from mfdb.dataset.layout import RowState
-    from mfdb.kernel.ids import DatasetId, VersionId
+    from mfdb.kernel.ids import DatasetId
+    from mfdb.rules.changeset import Changeset
     from mfdb.rules.row_tree import RowLeaf, RowTree, Span
     from mfdb.store.port import Snapshot, Store
 
@@ -50,6 +55,32 @@ class RowLeaves:
             return [
                 version for leaf in leaves for version in _unknown(snapshot, self._dataset, leaf)
             ]
+
+    def superseded_by(self, heads: Iterable[VersionId]) -> set[VersionId]:
+        """Return what versions that are known here, and do not count, were written over.
+
+        It reads everything that is kept of the dataset: who asks has found a contradiction.
+        """
+        parents: dict[VersionId, VersionId] = {}
+        with self._store.snapshot() as snapshot:
+            for _, value in snapshot.scan(of_dataset(b"c", self._dataset)):
+                envelope = parse(Envelope, value)
+                if envelope.verdict is not Verdict.APPLIED:
+                    parents.update(_parents(envelope.changeset))
+        found: set[VersionId] = set()
+        for head in heads:
+            at = parents.get(head)
+            while at is not None and at not in found:
+                found.add(at)
+                at = parents.get(at)
+        return found
+
+
+def _parents(changeset: Changeset) -> Iterator[tuple[VersionId, VersionId]]:
+    ids = version_ids(changeset.id, changeset.count)
+    for version, operation in zip(ids, changeset.operations, strict=True):
+        if operation.parent:
+            yield version, VersionId(Hash(operation.parent))
 
 
 def _leaves(snapshot: Snapshot, dataset: DatasetId, first: bytes, last: bytes) -> Iterator[RowLeaf]:

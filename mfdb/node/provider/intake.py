@@ -17,6 +17,7 @@ from mfdb.dataset.acceptance import (
     as_named,
     check_fresh,
     check_frontier,
+    heads_left,
     judge,
 )
 from mfdb.kernel.codec import encode
@@ -49,9 +50,9 @@ from mfdb.rules.units import UnitTree
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.ids import Address, DatasetId, RowId, VersionId
     from mfdb.kernel.seed import IdentityKeys
     from mfdb.node.commit import Transaction
     from mfdb.node.provider.context import Context
@@ -255,7 +256,7 @@ class Intake:
             check_fresh(
                 verdict,
                 known,
-                heads_of=lambda row: rows.heads(transaction, dataset, row),
+                heads_of=lambda row: _heads(transaction, dataset, row, known),
                 now_s=now_s,
             )
         return verdict
@@ -353,6 +354,18 @@ class Intake:
             raise AccessDenied("only the dataset's owner may shred rows")
         await self._context.committer.submit(lambda transaction: _shred(transaction, request))
         return Done()
+
+
+def _heads(
+    transaction: Transaction, dataset: DatasetId, row: RowId, known: Knowledge
+) -> Collection[VersionId]:
+    """Return the versions of a row that a new one may supersede.
+
+    Once rights were revoked, a row's newest version may be one that no reader counts.
+    """
+    if not any(manifest.revocations for manifest in known.manifests):
+        return rows.heads(transaction, dataset, row)
+    return heads_left(rows.versions(transaction, dataset, row), known)
 
 
 def _itself(receipt: WriteReceipt) -> WriteReceipt:

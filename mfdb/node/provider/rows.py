@@ -105,6 +105,14 @@ def version_in(
     return None
 
 
+def versions(view: View, dataset: DatasetId, row: RowId) -> list[VersionMeta]:
+    """Return all versions of a row, in the order of the log: each after its parent."""
+    named = [
+        (at, _changeset(view, dataset, number)) for number, at, _ in _places(view, dataset, row)
+    ]
+    return [_meta(view, dataset, one, at, row) for at, one in named if one is not None]
+
+
 def heads(view: View, dataset: DatasetId, row: RowId) -> frozenset[VersionId]:
     """Return the versions of a row that no known version supersedes."""
     return frozenset(

@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from mfdb.dataset.row_changes import RowDelete
+from mfdb.dataset.row_changes import RowDelete, RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, BadProof, MalformedMessage, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import Hash, RowId
 from mfdb.node.answers import LogPage, Root, Rows
 from mfdb.node.provider import row_trees
-from mfdb.node.requests import SPANS, GetRoot, GetRows, ReadLog, SealNow
+from mfdb.node.requests import SPANS, GetRoot, GetRows, PutManifest, ReadLog, SealNow
+from mfdb.rules.changeset import version_ids
+from mfdb.rules.manifest import Action, Grantee, Revocation
 from mfdb.rules.receipt import SignedLogRoot
 from mfdb.rules.row_tree import RowProof, SignedRowRoot
 from mfdb.rules.signing import sign
+from tests.fixtures.datasets import OWNER_ALL, grant
+from tests.fixtures.datasets import signed as signed_manifest
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
+from tests.unit.node.test_rows import _incoming, staged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from mfdb.kernel.ids import Address, DatasetId
+    from mfdb.kernel.ids import Address, DatasetId, VersionId
     from mfdb.node.client.remote import NodeRemote
     from mfdb.rules.row_tree import Span
 
@@ -214,6 +219,62 @@ async def test_whoever_denies_a_row_that_it_acknowledged_is_found_out(town: Town
     answer(liar, GetRows, other_rows(liar))
     with pytest.raises(BadProof, match="leaves out what was asked for"):
         await remote.attest(dataset, bob.replica, places([row]))
+
+
+@in_town
+async def test_a_row_that_was_changed_by_who_lost_his_right_is_neither_denied_nor_frozen(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replicas keep the version that a revocation leaves out; for readers the one before counts."""
+    await town.open(6)
+    bob, alice = town.person("bob"), town.person("alice")
+    updating = grant(Grantee.IDENTITY, int(Action.UPDATE), alice.address)
+    before = town.mailbox(bob, grants=(OWNER_ALL, updating))
+    await town.place(before, bob)
+    dataset = before.manifest.dataset
+    for person in (bob, alice):
+        person.replica.add_manifests([before])
+    first = bob.write(dataset, "first")
+    row, (version,) = first.changeset.operations[0].row, version_ids(first.changeset.id, 1)
+    for person in (bob, alice):
+        person.replica.apply(dataset, [_incoming(first)])
+    change = RowUpdate(row=row, parent=version, values={"body": "over it"})
+    with monkeypatch.context() as patch:  # she writes over what she cannot read
+        patch.setattr("mfdb.dataset.replica_sending.check_current", lambda *_: None)
+        over = staged(alice, dataset, change)
+    for stand in town.stands[:3]:
+        await stand.take(first)
+        await stand.take(over)
+    changes = {"number": 1, "previous": before.manifest.hash, "acl_epoch": 1}
+    revoked = msgspec.structs.replace(
+        before.manifest,
+        grants=(OWNER_ALL,),
+        revocations=(Revocation(alice.address, ()),),
+        **changes,
+    )
+    after = signed_manifest(revoked, bob.keys)
+    for stand in town.stands:
+        await stand.duties.on_put_manifest(PutManifest(signed=after))
+    remote = await bob.remote()
+    await read(town, bob, remote, dataset)
+    assert len(await remote.attest(dataset, bob.replica, places([row]))) == 3
+    next_ = staged(bob, dataset, RowUpdate(row=row, parent=version, values={"body": "second"}))
+    for stand in town.stands[:3]:
+        await stand.take(next_)
+    await remote.sync(dataset, bob.replica)
+    assert len(await remote.attest(dataset, bob.replica, places([row]))) == 3
+    (leaf_version,) = version_ids(next_.changeset.id, 1)
+    assert replica_heads(bob, dataset, row) == [leaf_version]
+    await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
+    fresh, other = await reader(town)
+    await read(town, fresh, other, dataset)
+    assert replica_heads(fresh, dataset, row) == [leaf_version]
+    assert len(await other.attest(dataset, fresh.replica)) == 3
+
+
+def replica_heads(bob: Person, dataset: DatasetId, row: RowId) -> list[VersionId]:
+    leaves = bob.replica.leaves(dataset)
+    return [version.version for _, version in leaves.heads_in(places([row]))]
 
 
 @in_town
