@@ -121,17 +121,18 @@ class FrameReader:
         frames: list[Frame] = []
         position = 0
         available = len(buffer)
-        while available - position >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(buffer, position)
-            self._check(length)
-            end = position + _LENGTH.size + length
-            if end > available:
-                break
-            _, kind, number = _HEAD.unpack_from(buffer, position)
-            if kind not in _KINDS:
-                raise MalformedMessage(f"a frame of unknown kind {kind}")
-            frames.append(Frame(_KINDS[kind], number, bytes(buffer[position + HEAD_BYTES : end])))
-            position = end
+        with memoryview(buffer) as view:  # of which a body is copied once
+            while available - position >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(view, position)
+                self._check(length)
+                end = position + _LENGTH.size + length
+                if end > available:
+                    break
+                _, kind, number = _HEAD.unpack_from(view, position)
+                if kind not in _KINDS:
+                    raise MalformedMessage(f"a frame of unknown kind {kind}")
+                frames.append(Frame(_KINDS[kind], number, bytes(view[position + HEAD_BYTES : end])))
+                position = end
         del buffer[:position]
         return frames
 

@@ -284,7 +284,13 @@ class SealCertificate(Record, frozen=True):
     @property
     def segment(self) -> SegmentId:
         """Id of the sealed segment."""
-        return SegmentId(self.struct_hash())
+        return _segment_of(self)
+
+
+@lru_cache(maxsize=1024)
+def _segment_of(certificate: SealCertificate) -> SegmentId:
+    """Whoever looks at a bundle asks for it several times over: the hash is computed once."""
+    return SegmentId(certificate.struct_hash())
 
 
 class Cheque(Record, frozen=True):
