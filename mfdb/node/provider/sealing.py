@@ -21,12 +21,13 @@ from mfdb.kernel.account import recover
 from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.errors import AccessDenied, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import ChangesetId
-from mfdb.node.answers import Done, HotList, SealedReport, SealReport, Signed, Stored
+from mfdb.node.answers import Done, HotList, SealedReport, SealReport, Signed
 from mfdb.node.provider import hot_index, shelf
-from mfdb.node.provider.bundles import Bundles, sealed_ids
+from mfdb.node.provider.bundles import sealed_ids
 from mfdb.node.provider.completing import fetch_shards
 from mfdb.node.provider.copy_desk import CopyDesk
-from mfdb.node.requests import ListHot, PrepareSeal, ProposeSeal, PutSealed, PutShard
+from mfdb.node.provider.spreading import Spreading
+from mfdb.node.requests import ListHot, PrepareSeal, ProposeSeal
 from mfdb.rules.evidence import check_signer
 from replication.seal import (
     HotLog,
@@ -40,10 +41,8 @@ from replication.seal import (
 )
 from replication.segment import (
     SealedSegment,
-    SignedStoreReceipt,
     build_segment,
     certify,
-    check_receipt,
     read_segment,
 )
 
@@ -77,7 +76,7 @@ class _Attempt:
     quorum: int
 
 
-class Sealing(Bundles):
+class Sealing(Spreading):
     """The service that leads, checks and signs sealings."""
 
     def __init__(self, context: Context, intake: Intake) -> None:
@@ -208,7 +207,7 @@ class Sealing(Bundles):
         )
         signatures = await self._signatures(proposal, placement, attempt)
         bundle = SealedSegment(certificate, ids, roots, signatures, ())
-        bundle = await self._spread(dataset, bundle, shards, placement)
+        bundle = await self.spread(dataset, bundle, shards, placement)
         await self.hand_round(dataset, bundle, placement)
         return SealReport(
             segments=1,
@@ -335,74 +334,6 @@ class Sealing(Bundles):
         signer = correspondent.record.signer
         check_signer(self._context.network, proposal.certificate, signature, signer)
         return signature
-
-    async def _spread(
-        self,
-        dataset: DatasetId,
-        bundle: SealedSegment,
-        shards: Sequence[bytes],
-        placement: Placement,
-    ) -> SealedSegment:
-        """Return the bundle with the store receipts of all holders that took their shard."""
-        stored = await asyncio.gather(
-            *(
-                self.store_at(
-                    placement.shards[slot], dataset, bundle, slot, shards[slot], made_here=True
-                )
-                for slot in sorted(placement.shards)
-                if slot < bundle.certificate.n
-            )
-        )
-        receipts = tuple(signed for signed in stored if signed is not None)
-        if len(receipts) < bundle.certificate.k:
-            raise QuorumNotReached("fewer than k shard holders could be reached")
-        return msgspec.structs.replace(bundle, receipts=receipts)
-
-    async def store_at(
-        self,
-        holder: Address,
-        dataset: DatasetId,
-        bundle: SealedSegment,
-        slot: int,
-        shard: bytes,
-        *,
-        made_here: bool = False,
-    ) -> SignedStoreReceipt | None:
-        """Return the receipt of a holder that took its shard, or None.
-
-        `made_here` says that the shard's hashes were computed here for this very bundle.
-        """
-        request = PutShard(dataset=dataset, bundle=bundle, shard=slot, data=shard)
-        try:
-            if holder == self._context.me:
-                keep = self.put_own_shard if made_here else self.on_put_shard
-                stored = await keep(request)
-            else:
-                correspondent = await self._context.directory.reach(holder)
-                stored = await correspondent.ask(request, Stored)
-                record = await self._context.directory.record(holder)
-                check_receipt(bundle, stored.receipt)
-                check_signer(self._context.network, stored.receipt, stored.signature, record.signer)
-        except MfdbError as error:
-            log.warning("shard not stored holder=0x%s %s", holder.hex(), error)
-            return None
-        return SignedStoreReceipt(receipt=stored.receipt, signature=stored.signature)
-
-    async def hand_round(
-        self, dataset: DatasetId, bundle: SealedSegment, placement: Placement
-    ) -> None:
-        """Give a bundle with its receipts to every provider of the dataset."""
-        request = PutSealed(dataset=dataset, bundle=bundle)
-        others = [who for who in placement.providers if who != self._context.me]
-        handing = (self._hand(request, provider) for provider in others)
-        await asyncio.gather(self.on_put_sealed(request), *handing)
-
-    async def _hand(self, request: PutSealed, provider: Address) -> None:
-        try:
-            correspondent = await self._context.directory.reach(provider)
-            await correspondent.ask(request, Done)
-        except MfdbError as error:
-            log.warning("bundle not handed over to=0x%s %s", provider.hex(), error)
 
     # ---- taking part
 
