@@ -296,6 +296,7 @@ class Accounts:
         """
         standing = await correspondent.standing()
         if account.issued is not None and _lags(standing, account.issued):
+            await self._keep(correspondent.identity, account)  # perhaps that failed before
             await correspondent.pay(encode(account.issued))
         if correspondent.offer is not None:
             self._hear(correspondent.identity, correspondent.offer, standing)
