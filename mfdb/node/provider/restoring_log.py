@@ -8,7 +8,7 @@ log                    -> the number that is kept with every changeset, and the 
 bytes of a changeset   -> other replicas
 sums and sizes         -> counted again
 a sealing under way    -> what is unsealed is marked anew; what was signed is told by its segment,
-and until that has come nothing else is signed for its number
+or made again of what is listed here, or others signed; until then nothing else is signed
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import ProtocolViolation
 from mfdb.kernel.ids import ZERO_HASH, Address, ChangesetId, DatasetId, Hash
-from mfdb.node.answers import Keys, Receipts
+from mfdb.node.answers import HotList, Keys, Receipts
 from mfdb.node.provider import hot_index, records, rows, shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.provider.sources import answers, other_providers
-from mfdb.node.requests import GetKeys, GetReceipts
+from mfdb.node.requests import GetKeys, GetReceipts, ListHot
 from mfdb.rules.changeset import Header, open_changeset
 from mfdb.rules.key_log import KeyLogEntry, check_entry
 from mfdb.rules.receipt import (
@@ -36,17 +36,21 @@ from mfdb.rules.receipt import (
     log_head,
     sign_batch,
 )
+from replication.seal import missing
+from replication.segment import build_segment, certify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mfdb.kernel.codec import Record
+    from mfdb.kernel.ids import SegmentId
     from mfdb.node.commit import Transaction
     from mfdb.node.provider.context import Context
     from mfdb.node.provider.intake import Intake
     from mfdb.node.provider.sealing import Sealing
     from mfdb.node.provider.shelf import View
     from mfdb.rules.changeset import Changeset
+    from mfdb.store.port import Store
 
 log = logging.getLogger(__name__)
 _KINDS: dict[bytes, type[Record]] = {
@@ -70,7 +74,7 @@ _PLAIN: dict[bytes, Callable[[bytes, bytes], object]] = {
 }
 
 
-_COUNTED = (b"O", b"u", b"k", b"c", b"i")
+_COUNTED = (b"O", b"u", b"k")
 
 
 class RestoringLog:
@@ -116,6 +120,8 @@ class RestoringLog:
             case b"X":
                 others = await other_providers(self._context, dataset)
                 await self._sealing.copies.fetch(dataset, [id_], others)
+            case b"c" | b"i":
+                await self._signed(dataset, int.from_bytes(key[33:], "big"))
             case table if table in _COUNTED:
                 again = partial(_count_again, key=key, dataset=dataset)
                 await self._context.committer.submit(again)
@@ -247,6 +253,55 @@ class RestoringLog:
 
         await self._context.committer.submit(change)
 
+    # ---- sealings
+
+    async def _signed(self, dataset: DatasetId, number: int) -> None:
+        """Write down again which certificate was signed for a segment's number, and its list."""
+        with self._context.store.snapshot() as view:
+            bundles = shelf.segments(view, dataset)
+        for bundle in bundles:
+            if bundle.certificate.number == number:
+                named = bundle.certificate.segment
+                await self._keep_signed(dataset, number, named, bundle.changesets)
+                return
+        segment, lists = _signed_as_kept(self._context.store, dataset, number)
+        if segment is not None:
+            request = ListHot(dataset=dataset, number=number)
+            lists = [
+                told.signed async for told in answers(self._context, dataset, request, HotList)
+            ]
+        for ids in lists:
+            made = await self._remade(dataset, number, ids)
+            if made is not None and segment in (None, made):
+                await self._keep_signed(dataset, number, made, ids)
+                return
+
+    async def _remade(
+        self, dataset: DatasetId, number: int, ids: tuple[ChangesetId, ...]
+    ) -> SegmentId | None:
+        """Return which segment listed changesets make; None if not all can be had at present."""
+        copies, others = self._sealing.copies, await other_providers(self._context, dataset)
+        held = await copies.fetch(dataset, ids, others)
+        held |= await self._sealing.unpacked(dataset, missing(ids, held.keys()))
+        if not ids or missing(ids, held.keys()):
+            return None
+        with self._context.store.snapshot() as view:
+            manifest = shelf.manifest(view, dataset)
+        k, n = manifest.profile.k, manifest.profile.n
+
+        def make() -> SegmentId:
+            segment = build_segment(number, held.items())
+            return certify(manifest.subject, number, sorted(held), segment, k=k, n=n)[0].segment
+
+        return await self._context.run_blocking(make)
+
+    async def _keep_signed(
+        self, dataset: DatasetId, number: int, segment: SegmentId, ids: tuple[ChangesetId, ...]
+    ) -> None:
+        await self._context.committer.submit(
+            lambda transaction: shelf.put_signed_segment(transaction, dataset, number, segment, ids)
+        )
+
     # ---- the log
 
     async def _number_of(self, dataset: DatasetId, id_: ChangesetId) -> None:
@@ -323,18 +378,22 @@ def _count_again(transaction: Transaction, key: bytes, dataset: DatasetId) -> No
         hot_index.sum_again(transaction, key)
     elif key.startswith(b"u"):
         shelf.count_bytes(transaction, dataset)
-    else:
-        _sealing_again(transaction, key, dataset)
-
-
-def _sealing_again(transaction: Transaction, key: bytes, dataset: DatasetId) -> None:
-    """Write down again what is known of a sealing that is not over."""
-    number = int.from_bytes(key[33:], "big")
-    if key.startswith(b"k"):  # what was marked lies here until it is sealed
+    else:  # what was marked lies here until it is sealed
         ids = tuple(entry.changeset for entry in hot_index.entries(transaction, dataset))
-        shelf.put_mark(transaction, dataset, number, ids)
-        return
-    for bundle in shelf.segments(transaction, dataset):
-        if bundle.certificate.number == number:
-            named = bundle.certificate.segment
-            shelf.put_signed_segment(transaction, dataset, number, named, bundle.changesets)
+        shelf.put_mark(transaction, dataset, int.from_bytes(key[33:], "big"), ids)
+
+
+def _signed_as_kept(
+    store: Store, dataset: DatasetId, number: int
+) -> tuple[SegmentId | None, list[tuple[ChangesetId, ...]]]:
+    """Return what is sound of the certificate signed for a number: its segment, or its list."""
+    with store.snapshot() as view:
+        try:
+            return shelf.signed_segment(view, dataset, number), []
+        except DamagedRecord as error:
+            log.info("the list must tell it: %s", error)
+        try:
+            return None, [shelf.signed_changesets(view, dataset, number)]
+        except DamagedRecord as error:
+            log.warning("nothing is known any more of what was signed: %s", error)
+        return None, []

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from mfdb.dataset.row_changes import RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import CorruptRecord
-from mfdb.kernel.ids import Hash, SegmentId
 from mfdb.node.answers import Keys
 from mfdb.node.provider import records, shelf, take_overs
 from mfdb.node.provider.damage import AGAIN_S
@@ -142,22 +141,36 @@ async def test_what_a_sealing_and_the_log_rest_on_is_written_down_again(
     assert value(stand, key) == good
 
 
+@pytest.mark.parametrize("tables", ["c", "i", "ci"])
 @in_town
-async def test_what_was_signed_is_not_signed_otherwise_while_it_is_damaged(town: Town) -> None:
+async def test_what_was_signed_and_is_not_sealed_yet_is_found_again_or_refused(
+    town: Town, tables: str
+) -> None:
     made = await scene(town)
     stand, dataset = town.stands[0], made.dataset
-    ids = tuple(draft.changeset.id for draft in made.drafts)
-    named = SegmentId(Hash(b"s" * 32))
-    await stand.committer.submit(
-        lambda transaction: shelf.put_signed_segment(transaction, dataset, 1, named, ids)
-    )
-    stand.disk.flip_bit(b"c" + dataset + (1).to_bytes(8, "big"), 77)
-    for _ in range(2):
-        with pytest.raises(CorruptRecord) as caught, stand.store.snapshot() as view:
-            shelf.signed_segment(view, dataset, 1)
-        stand.context.damage.note(caught.value)
-        await mend(stand)
-    assert stand.node.figures().damaged == 1, "the segment has not come yet"
+    ids = tuple(sorted(draft.changeset.id for draft in made.drafts))
+    held = stand.sealing.copies.held(dataset, ids)
+    named = (await stand.sealing._make(dataset, 1, held))[0].segment
+    for signer in town.stands[:2]:
+        await signer.committer.submit(
+            lambda transaction: shelf.put_signed_segment(transaction, dataset, 1, named, ids)
+        )
+    for table in tables:
+        stand.disk.flip_bit(table.encode() + dataset + (1).to_bytes(8, "big"), 77)
+    with stand.context.sparing(dataset), stand.store.snapshot() as view:
+        shelf.signed_changesets(view, dataset, 1)
+        shelf.signed_segment(view, dataset, 1)
+    assert stand.node.figures().damaged == 1
+    await mend(stand)
+    is_lost = len(tables) == 2
+    assert stand.node.figures().damaged == is_lost
+    with stand.store.snapshot() as view:
+        if is_lost:
+            with pytest.raises(CorruptRecord):
+                shelf.signed_segment(view, dataset, 1)
+        else:
+            assert shelf.signed_segment(view, dataset, 1) == named
+            assert shelf.signed_changesets(view, dataset, 1) == ids
 
 
 @in_town
