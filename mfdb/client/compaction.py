@@ -2,7 +2,8 @@
 
 The storage engine says which datasets have rows enough (`Blocks.on_cold`). The thread that then
 starts takes one step at a time, each some ten milliseconds, whenever nothing was asked for a
-moment; under a load that never pauses it still takes a step every few seconds.
+moment and no write is on its way; under a load that never pauses it still takes a step every few
+seconds.
 """
 
 from __future__ import annotations
@@ -84,6 +85,6 @@ class Compaction:
             before = self._blocks.beats
             if self._stopped.wait(self._quiet_s):
                 return False
-            if self._blocks.beats == before:
+            if self._blocks.beats == before and not self._blocks.under_way:
                 break
         return True

@@ -207,6 +207,7 @@ class Lane:
     # ---- one group
 
     async def _carry(self, group: list[_Write]) -> None:
+        self._replica.blocks.under_way += 1
         try:
             await self._send_together(group)
         except BaseException as error:
@@ -214,6 +215,8 @@ class Lane:
                 write.fail(error)
             if not isinstance(error, Exception):
                 raise
+        finally:
+            self._replica.blocks.under_way -= 1
 
     async def _send_together(self, group: list[_Write]) -> None:
         """Send a group as one; if it cannot stand so, send each write of it alone."""

@@ -406,8 +406,11 @@ def _clears(
 ) -> list[dict[str, Any]]:
     """Return the clear columns of every operation by name, checked."""
     columns = manifest.clear_columns
-    if changeset.is_plain and not columns:
-        return [_NO_CLEAR] * changeset.count
+    body = changeset.columns
+    if body is not None and changeset.kinds == _INSERTS:
+        if not columns and not body.clear:
+            return [_NO_CLEAR] * changeset.count
+        return [_named(one, manifest, columns) for one in body.clear or ((),) * changeset.count]
     clears = []
     for index, (operation, parent) in enumerate(zip(changeset.operations, parents, strict=True)):
         if parent is not None and (parent.row != operation.row or parent.is_tombstone):
@@ -426,16 +429,21 @@ def _clear(
         if operation.clear or operation.sealed:
             raise BadProof("a delete carries no values")
         return {}
-    if len(columns) != len(operation.clear):
+    clear = _named(operation.clear, manifest, columns)
+    if parent is not None and manifest.ordering is Ordering.FREE:
+        _check_unchanged(clear, parent, manifest)
+    return clear
+
+
+def _named(
+    values: tuple[Any, ...], manifest: Manifest, columns: tuple[Column, ...]
+) -> dict[str, Any]:
+    if len(columns) != len(values):
         raise BadProof("an operation carries another number of clear values than its manifest has")
-    if not columns:
-        return {}
-    clear = {c.name: value for c, value in zip(columns, operation.clear, strict=True)}
+    clear = {c.name: value for c, value in zip(columns, values, strict=True)}
     for column in columns:
         if column.not_null and clear[column.name] is None:
             raise SchemaViolation(f"column {column.name} of {manifest.name} must not be NULL")
-    if parent is not None and manifest.ordering is Ordering.FREE:
-        _check_unchanged(clear, parent, manifest)
     return clear
 
 

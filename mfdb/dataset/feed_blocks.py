@@ -8,7 +8,7 @@ from mfdb.dataset.layout import FeedBlock, FeedEntry, FeedRun
 from mfdb.dataset.working import parse
 from mfdb.kernel.codec import encode
 from mfdb.kernel.ids import Hash, RowId
-from mfdb.rules.changeset import INDEX_BYTES, version_id
+from mfdb.rules.changeset import INDEX_BYTES, version_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def _entry(run: FeedRun, index: int) -> FeedEntry:
     return FeedEntry(
         row=RowId(Hash(run.stem + index.to_bytes(INDEX_BYTES, "big") + run.rest)),
         old=b"",
-        new=version_id(run.changeset, index),
+        new=version_origin(run.changeset, index),
         author=run.author,
         hlc=run.hlc,
         kept={},

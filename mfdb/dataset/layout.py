@@ -13,7 +13,7 @@
 | `z` dataset changeset chunk           | the salts, `SALTS` in each chunk                    |
 | `r` dataset changeset                 | write receipts                                      |
 | `p` dataset missing changeset         | nothing: the changeset waits for what is missing    |
-| `w` dataset row                       | `RowState`: heads, and where the row is shown       |
+| `w` dataset row                       | `RowState`: heads, where it is shown; `FreshState`  |
 | `h` dataset stem                      | `RowRuns`: rows that nobody changed since           |
 | `v` dataset version                   | `VersionMeta` of versions superseded long ago       |
 | `x` dataset version                   | `VersionMeta` before the last revocation            |
@@ -106,6 +106,21 @@ class RowState(Record, frozen=True, gc=False):
         return tuple(version.version for version in self.versions)
 
 
+class FreshState(Record, frozen=True, gc=False):
+    """The state of a row that nobody changed since operation `index` of a changeset inserted it.
+
+    It has another number of fields than a `RowState`, which tells them apart.
+    """
+
+    changeset: ChangesetId
+    index: int
+    locator: bytes
+    place: bytes
+    author: bytes
+    hlc: int
+    clear: dict[str, Any]
+
+
 class RowRun(Record, frozen=True, gc=False):
     """Rows that one changeset inserted, shown one after the other from change `place` on.
 
@@ -149,8 +164,9 @@ class StoredRow(Record, frozen=True, gc=False):
 class FeedEntry(Record, frozen=True, gc=False):
     """One change of one visible row.
 
-    `old` names the version that was shown before, `new` the one shown since (empty: gone). Values
-    are opened when somebody asks; `kept` are the clear and key columns of a row that is gone.
+    `old` names the version that was shown before, `new` the one shown since (empty: gone), as
+    `version_at` takes it. Values are opened when somebody asks; `kept` are clear and key columns
+    of a row that is gone.
     """
 
     row: RowId

@@ -135,6 +135,8 @@ def check_current(states: States, manifest: Manifest, changes: Iterable[RowChang
         StaleWrite: a row changed since the change was planned.
         DuplicateRow: a row with that key came since.
     """
+    if isinstance(changes, FreshRows) and states.knows_none(changes.ids):
+        return
     for change in changes:
         if change.row is None:
             continue

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from heapq import merge
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mfdb.dataset.acceptance import VersionMeta
-from mfdb.dataset.layout import RowRun, RowRuns, RowState, of_dataset, row_key, runs_key
+from mfdb.dataset.layout import FreshState, RowRun, RowRuns, RowState, of_dataset, row_key, runs_key
 from mfdb.dataset.working import load, parse
+from mfdb.kernel.codec import encode
 from mfdb.kernel.ids import Hash, RowId
 from mfdb.rules.changeset import INDEX_BYTES, STEM_FIRST_BYTES, version_id
 from mfdb.rules.operations import OperationKind
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from mfdb.store.port import Snapshot
 
 PLACE_BYTES = 8
+_STATE_HEAD = encode(RowState())[:1]
 _REST_AT = STEM_FIRST_BYTES + INDEX_BYTES
 
 
 def load_state(source: Snapshot, dataset: DatasetId, row: RowId) -> RowState | None:
     """Return the state of a row, or None if it was never seen."""
-    found = load(source, RowState, row_key(dataset, row))
-    return run_state(source, dataset, row) if found is None else found
+    found = source.get(row_key(dataset, row))
+    return run_state(source, dataset, row) if found is None else _own_state(row, found)
 
 
 def run_state(source: Snapshot, dataset: DatasetId, row: RowId) -> RowState | None:
@@ -52,7 +54,7 @@ def scan_states(
     prefix = of_dataset(b"w", dataset)
     at = len(prefix)
     own = (
-        (RowId(Hash(key[at:])), parse(RowState, value))
+        (row := RowId(Hash(key[at:])), _own_state(row, value))
         for key, value in source.scan(prefix + first, prefix + last + b"\x00")
     )
     before = None
@@ -84,17 +86,36 @@ def _rest(run: RowRun) -> bytes:
     return run.rest
 
 
+def _own_state(row: RowId, value: bytes) -> RowState:
+    """Return the state that a row has for itself."""
+    if value.startswith(_STATE_HEAD):
+        return parse(RowState, value)
+    fresh = parse(FreshState, value)
+    return _inserted(row, fresh, fresh.index, fresh.locator, fresh.place, fresh.clear)
+
+
 def _state(run: RowRun, row: RowId, index: int) -> RowState:
+    place = (run.place + index).to_bytes(PLACE_BYTES, "big")
+    return _inserted(row, run, index, place, place, {})
+
+
+def _inserted(
+    row: RowId,
+    by: RowRun | FreshState,
+    index: int,
+    locator: bytes,
+    place: bytes,
+    clear: dict[str, Any],
+) -> RowState:
     version = VersionMeta(
-        version=version_id(run.changeset, index),
+        version=version_id(by.changeset, index),
         row=row,
-        changeset=run.changeset,
+        changeset=by.changeset,
         index=index,
         kind=OperationKind.INSERT,
         parent=b"",
-        author=run.author,
-        hlc=run.hlc,
-        clear={},
+        author=by.author,
+        hlc=by.hlc,
+        clear=clear,
     )
-    place = (run.place + index).to_bytes(PLACE_BYTES, "big")
-    return RowState((version,), locator=place, shown=version.version, place=place)
+    return RowState((version,), locator=locator, shown=version.version, place=place)

@@ -26,7 +26,7 @@ from mfdb.dataset.states import version_in
 from mfdb.dataset.table import last_sequence
 from mfdb.dataset.working import load, parse
 from mfdb.kernel.ids import Hash, RowId, VersionId
-from mfdb.rules.changeset import version_ids
+from mfdb.rules.changeset import version_at, version_ids
 from mfdb.rules.manifest import Ordering
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class SealedFeed:
         version: bytes,
     ) -> dict[str, Any] | None:
         """Return one side of a change: None if there is none or this identity may not see it."""
-        meta = self._former_meta(entry.row, VersionId(version)) if version else None
+        meta = self._former_meta(entry.row, version_at(version)) if version else None
         if meta is None or not (sees.all or sees.row(meta.view)):
             return None
         return contents.shown(meta) or {}
@@ -203,7 +203,7 @@ def _change(
     return RowChanged(
         op="insert" if old is None else "delete" if new is None else "update",
         row=entry.row,
-        version=VersionId(entry.new or entry.old),
+        version=version_at(entry.new or entry.old),
         old=old,
         new=new,
         author=entry.author,

@@ -10,12 +10,13 @@ from mfdb.dataset.acceptance import VersionMeta
 from mfdb.dataset.layout import RowState, of_dataset, row_key, version_key
 from mfdb.dataset.row_runs import load_state, scan_states
 from mfdb.dataset.working import load, parse, save
+from mfdb.kernel.ids import Hash, RowId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mfdb.dataset.working import Working
-    from mfdb.kernel.ids import DatasetId, RowId, VersionId
+    from mfdb.kernel.ids import DatasetId, VersionId
     from mfdb.store.port import Snapshot
 
 PAST = 4
@@ -39,6 +40,12 @@ class States:
             found = load_state(self._working, self._dataset, row)
             self._kept[row] = found
             return found
+
+    def knows_none(self, rows: Iterable[bytes]) -> bool:
+        """Return whether nothing was ever seen of these rows, as far as that is quickly told."""
+        get, prefix = self._working.get, row_key(self._dataset, RowId(Hash(b"")))
+        has_runs = next(self._working.scan(of_dataset(b"h", self._dataset)), None) is not None
+        return not has_runs and all(get(prefix + row) is None for row in rows)
 
     def set(self, row: RowId, state: RowState) -> None:
         """Give a row a new state."""

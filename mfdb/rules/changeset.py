@@ -226,6 +226,11 @@ def version_at(origin: bytes) -> VersionId:
     return VersionId(tagged_hash(VERSION_DOMAIN, origin))
 
 
+def version_origin(changeset: ChangesetId, index: int) -> bytes:
+    """Return what `version_at` takes of operation `index` of a changeset."""
+    return changeset + index.to_bytes(_VERSION_INDEX_BYTES, "big")
+
+
 def version_origins(changeset: ChangesetId, count: int) -> list[bytes]:
     """Return what `version_at` takes of all operations of a changeset."""
     return [changeset + index.to_bytes(_VERSION_INDEX_BYTES, "big") for index in range(count)]

@@ -44,6 +44,8 @@ class Blocks:
         self._watch: dict[DatasetId, set[bytes]] = {}
         self._cold: dict[DatasetId, int] = {}
         self.cache = BlockCache()
+        self.under_way = 0
+        """Writes that wait for somebody else: in such moments nothing is quiet."""
         self.beats = 0
         """Grows whenever something is read or written."""
         self.on_cold: Callable[[DatasetId], None] | None = None

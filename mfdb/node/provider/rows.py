@@ -49,6 +49,7 @@ _UNMEASURED = 5
 _PLAIN = 6
 """The format in which values that are no records had no checksum; they are read on."""
 _PLACE = struct.Struct(">QIB")
+_INSERTS = frozenset({OperationKind.INSERT})
 _NO_CLEAR: dict[str, Any] = {}
 
 
@@ -74,6 +75,12 @@ def put_versions(transaction: Transaction, accepted: Accepted, number: int) -> N
     if changeset.is_plain:
         put_run(transaction, changeset.header, number)
         return
+    if changeset.kinds == _INSERTS:
+        for index, key in enumerate(_keys(dataset, changeset.rows)):
+            here = _PLACE.pack(number, index, HEAD)
+            transaction.put(key, (transaction.get(key) or b"") + here)
+        put_meta(transaction, accepted)
+        return
     for index, operation in enumerate(changeset.operations):
         row = RowId(operation.row)
         if operation.parent:
@@ -87,7 +94,8 @@ def put_versions(transaction: Transaction, accepted: Accepted, number: int) -> N
 def put_meta(transaction: Transaction, accepted: Accepted) -> None:
     """Keep what the operations of a changeset say, unless all are plain inserts."""
     changeset = accepted.changeset
-    if changeset.is_plain:
+    body = changeset.columns
+    if body is not None and not body.clear and changeset.kinds == _INSERTS:
         return
     if any(one.kind is not OperationKind.INSERT or one.clear for one in changeset.operations):
         meta = ChangesetMeta(tuple(_operations(accepted)))
@@ -230,6 +238,11 @@ def _rewrite(transaction: Transaction) -> None:
 
 def _key(dataset: DatasetId, row: RowId) -> bytes:
     return b"T" + dataset[:DATASET_BYTES] + row[:ROW_BYTES]
+
+
+def _keys(dataset: DatasetId, rows: Iterable[bytes]) -> list[bytes]:
+    prefix = b"T" + dataset[:DATASET_BYTES]
+    return [prefix + row[:ROW_BYTES] for row in rows]
 
 
 def _places(view: View, dataset: DatasetId, row: RowId) -> list[Place]:
