@@ -1,6 +1,6 @@
 """`python -m mfdb.testing`: run simulations by seed, or one again.
 
-python -m mfdb.testing --seeds 2000 --regressions tests/sim/regressions.txt
+python -m mfdb.testing --seeds 2000 --regressions tests/sim/regressions.txt   (every night)
 python -m mfdb.testing --seeds 1 --first 17 --trace 100
 """
 
@@ -11,11 +11,12 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mfdb.testing.simulator import Options, run_seed
 from mfdb.testing.simulator_plants import PLANTS
@@ -25,26 +26,54 @@ if TYPE_CHECKING:
 
     from mfdb.testing.simulator import Report
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the seeds asked for; return 0 only if every checker held in all of them."""
+    """Run the seeds asked for; return 0 only if every checker held in all of them.
+
+    Ctrl-C ends the run after the seeds that run just then; what is known by then is told, with the
+    seed to go on from, and 130 returned.
+    """
     asked = _parser().parse_args(arguments)
     options = Options(steps=asked.steps, plant=asked.plant, wide=asked.wide)
-    reports = []
-    with contextlib.closing(_reports(asked, options)) as running:
-        for report in running:
-            reports.append(report)
-            if not asked.json:
-                sys.stdout.write(_shown(report, options, asked.trace))
-                sys.stdout.flush()
-            if report.failure is not None and asked.regressions is not None:
-                _note(asked.regressions, report.seed, options)
-    failed = [report for report in reports if report.failure is not None]
+    reports: list[Report] = []
+    is_over = False
+    with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.closing(_reports(asked, options)) as running:
+            for report in running:
+                reports.append(report)
+                _tell(report, len(reports), asked, options)
+        is_over = True
+    _conclude(reports, asked, options, is_over=is_over)
+    if not is_over:
+        return INTERRUPTED
+    return 0 if all(report.failure is None for report in reports) else 1
+
+
+def _conclude(
+    reports: Sequence[Report], asked: argparse.Namespace, options: Options, *, is_over: bool
+) -> None:
+    """Tell how it went: how many seeds held, and how to run those again that did not."""
     if asked.json:
-        sys.stdout.write(json.dumps(_summary(reports, options)) + "\n")
-    else:
-        sys.stdout.write(f"{len(reports) - len(failed)} of {len(reports)} seeds held\n")
-    return 1 if failed else 0
+        sys.stdout.write(json.dumps(_summary(reports, options, is_over=is_over)) + "\n")
+        return
+    failed = [report for report in reports if report.failure is not None]
+    sys.stdout.write(f"{len(reports) - len(failed)} of {len(reports)} seeds held\n")
+    sys.stdout.writelines(f"failed: {replay(report, options)}\n" for report in failed)
+    if not is_over:
+        rest, first = asked.seeds - len(reports), asked.first + len(reports)
+        sys.stdout.write(f"stopped; go on with --seeds {rest} --first {first}\n")
+
+
+def _tell(report: Report, count: int, asked: argparse.Namespace, options: Options) -> None:
+    """Tell of a seed as soon as it has run, and note it if it failed."""
+    if not asked.json:
+        sys.stdout.write(f"[{count}/{asked.seeds}] {_shown(report, options, asked.trace)}")
+        sys.stdout.flush()
+    if report.failure is not None and asked.regressions is not None:
+        _note(asked.regressions, report.seed, options)
 
 
 def _reports(asked: argparse.Namespace, options: Options) -> Generator[Report, None, None]:
@@ -55,7 +84,12 @@ def _reports(asked: argparse.Namespace, options: Options) -> Generator[Report, N
         yield from (run_seed(seed, options) for seed in seeds)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    # A terminal sends Ctrl-C to all processes; it is for the one that tells the results.
+    deaf: dict[str, Any] = {
+        "initializer": signal.signal,
+        "initargs": (signal.SIGINT, signal.SIG_IGN),
+    }
+    with ProcessPoolExecutor(jobs, mp_context=context, **deaf) as pool:
         try:
             yield from pool.map(partial(run_seed, options=options), seeds)
         finally:
@@ -106,13 +140,14 @@ def _shown(report: Report, options: Options, lines: int) -> str:
         )
     trace = "".join(f"  {line}\n" for line in report.lines[len(report.lines) - lines :])
     return (
-        f"{trace}seed {report.seed}: FAILED: {report.failure}\nreplay: {replay(report, options)}\n"
+        f"seed {report.seed}: FAILED: {report.failure}\n{trace}replay: {replay(report, options)}\n"
     )
 
 
-def _summary(reports: Sequence[Report], options: Options) -> dict[str, object]:
+def _summary(reports: Sequence[Report], options: Options, *, is_over: bool) -> dict[str, object]:
     return {
-        "ok": all(report.failure is None for report in reports),
+        "ok": is_over and all(report.failure is None for report in reports),
+        "interrupted": not is_over,
         "seeds": [
             {
                 "seed": report.seed,

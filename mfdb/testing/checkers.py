@@ -20,6 +20,7 @@ from mfdb.kernel.ids import ZERO_ADDRESS, Address, AgreementId, ChangesetId, Dat
 from mfdb.kernel.limits import HLC_AHEAD_S, RECORD_BYTES
 from mfdb.node.dues import PayCheque
 from mfdb.node.provider import shelf
+from mfdb.node.provider.records import DamagedRecord
 from mfdb.rules.changeset import is_changeset
 from mfdb.rules.receipt import check_write_receipt
 from mfdb.testing.memory_store import MemorySnapshot
@@ -98,7 +99,7 @@ class Checkers:
         sealed = _whole_segments(scene)
         for id_ in scene.promises.writes:
             copies = sum(_holds(v, scene.dataset, id_) for v in views)
-            entries = sum(shelf.key_entry(v, scene.dataset, id_) is not None for v in views)
+            entries = sum(_opens(v, scene.dataset, id_) for v in views)
             if copies < quorum and id_ not in sealed:
                 raise CheckFailed(
                     1,
@@ -293,6 +294,7 @@ class Checkers:
             *_unspread(scene),
             *_unread(scene),
             *_unrepaired(scene),
+            *_unmended(scene),
         ]  # fmt: skip
 
     def at_end(self) -> None:
@@ -339,6 +341,13 @@ def _holds(view: View, dataset: DatasetId, id_: ChangesetId) -> bool:
 
 _is_changeset = lru_cache(maxsize=1024)(is_changeset)
 """The same bytes lie on several disks and are looked at after every step."""
+
+
+def _opens(view: View, dataset: DatasetId, id_: ChangesetId) -> bool:
+    try:
+        return shelf.key_entry(view, dataset, id_) is not None
+    except DamagedRecord:
+        return False
 
 
 def _write_quorum(scene: Scene) -> int:
@@ -506,3 +515,18 @@ def _unrepaired(scene: Scene) -> Iterable[str]:
             yield f"0x{provider.hex()[:8]} lost shard {slot} of {segment.hex()[:8]} unpunished"
         elif not any(p.owner == scene.owner.machine.address and p.to_owner > 0 for p in paid):
             yield "the owner was not paid"
+
+
+_LOOKED_AT = frozenset((b"M", b"P", b"S", b"H"))
+"""Tables of a replica that are read again and again, so that rot in them cannot stay unseen."""
+
+
+def _unmended(scene: Scene) -> Iterable[str]:
+    """Replicas have noticed what rots in rules, placement, segments and logs, and mended it."""
+    replicas = scene.placement().replica_set
+    for machine, _ in scene.keepers():
+        if machine.address not in replicas:
+            continue
+        for key in machine.disk.rotten():
+            if key[:1] in _LOOKED_AT and key[1:33] == scene.dataset:
+                yield f"{machine.name} has not mended {key[:1].decode()} {key[33:].hex()[:12]}"

@@ -86,13 +86,17 @@ class Decisions:
 
     # ---- rules
 
-    def _manifest(self) -> Manifest:
-        return self._owner.replica.known(self._owner.dataset).manifest
+    async def _newest(self) -> Manifest:
+        """Return the rules in force at providers: he may have failed to keep what they took."""
+        owner = self._owner
+        found = await owner.machine.remote.whereabouts(owner.dataset)
+        owner.replica.add_manifests(found.manifests)
+        return owner.replica.known(owner.dataset).manifest
 
     async def _grant(self, writer: Address, name: str) -> None:
         self._promises.admitted(name)
         grant = Grant(Grantee.IDENTITY, writer, int(Action.INSERT), (), None, 0)
-        before = self._manifest()
+        before = await self._newest()
         await self._publish(before, granted(before, [grant], ()))
 
     async def _revoke(self, writer: Address, name: str) -> None:
@@ -100,7 +104,7 @@ class Decisions:
         owner = self._owner
         told = frozenset(id_ for id_, one in self._promises.writes.items() if one.author == name)
         await owner.machine.remote.sync(owner.dataset, owner.replica)
-        before = self._manifest()
+        before = await self._newest()
         lost = [(Grantee.IDENTITY, bytes(writer), int(Action.INSERT), ())]
         with owner.replica.reading() as reading:
             known = reading.known(owner.dataset)
@@ -125,14 +129,14 @@ class Decisions:
     # ---- placement
 
     async def _recode(self, profile: Profile) -> None:
-        before = self._manifest()
+        before = await self._newest()
         publish = partial(self._publish, before, before)
         if before.profile != profile:
             publish = partial(self._publish, before, successor(before, profile=profile))
         await self._change(Change(profile=profile, publish=publish))
 
     async def _move(self, leaving: frozenset[Address]) -> None:
-        await self._change(Change(profile=self._manifest().profile, leaving=leaving))
+        await self._change(Change(profile=(await self._newest()).profile, leaving=leaving))
 
     async def _change(self, change: Change) -> None:
         moved = await self._owner.machine.remote.move(self._owner.dataset, change)
@@ -142,6 +146,6 @@ class Decisions:
         """Look after the mailbox as a client's node does of itself, until nobody waits."""
         remote = self._owner.machine.remote
         await remote.look_after()
-        found = await remote._lookup.look(self._owner.dataset)  # noqa: SLF001,RUF100 - looks only
+        found = await remote.whereabouts(self._owner.dataset)
         if not self.draining.isdisjoint(found.placement.providers):
             raise DeadlineExceeded("somebody who drains is not let go yet")

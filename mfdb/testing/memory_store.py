@@ -21,7 +21,7 @@ from mfdb.store.bounds import check_batch
 from mfdb.store.ordered import prefix_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from mfdb.store.port import Write
 
@@ -62,6 +62,7 @@ class MemoryDisk:
         """Grows whenever the contents may have changed."""
         self._synced = _State([], {})
         self._unsynced: list[list[Write]] = []
+        self._rot: dict[bytes, tuple[bytes, bytes]] = {}
 
     @property
     def unsynced(self) -> int:
@@ -104,9 +105,26 @@ class MemoryDisk:
 
         It rots where it lies, synced or not: no crash makes it good again.
         """
-        rotten = bytearray(self.state.values[key])
+        before = self.state.values[key]
+        rotten = bytearray(before)
         rotten[bit // 8] ^= 1 << (bit % 8)
-        self._replace(key, self.state.values[key], bytes(rotten))
+        good = self._rot[key][1] if key in self.rotten() else before
+        self._rot[key] = (bytes(rotten), good)
+        self._replace(key, before, bytes(rotten))
+
+    def rotten(self) -> list[bytes]:
+        """Return the keys whose value still has a bit turned."""
+        values = self.state.values
+        return [key for key, (rot, good) in self._rot.items() if values.get(key) == rot != good]
+
+    def before_rot(self, *, except_tables: Container[bytes]) -> _State:
+        """Return the contents as if no bit had turned, but for keys with these first bytes."""
+        rotten = [key for key in self.rotten() if key[:1] not in except_tables]
+        if not rotten:
+            return self.state
+        state = self.state.copy()
+        state.values.update((key, self._rot[key][1]) for key in rotten)
+        return state
 
     def lose(self, key: bytes) -> None:
         """Remove a stored value behind the node's back; no crash brings it back."""

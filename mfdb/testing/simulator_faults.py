@@ -15,7 +15,7 @@ from mfdb.testing.simulator_liars import KINDS, Liar
 from mfdb.testing.simulator_machine import MINING_S
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mfdb.testing.simulator import Simulation
     from mfdb.testing.simulator_machine import ProviderMachine
@@ -27,6 +27,8 @@ PROVIDER_JUMP_S = 12.0
 """How far a provider's clock may be off; `Scene.clock_error_s` allows for it."""
 CLIENT_JUMPS_S = (-300.0, -60.0, 20.0, 45.0, 120.0)
 REVERTS = 0.3
+TABLES_THAT_ROT = tuple(b"%c" % table for table in b"XhKRrHSPMV")
+"""What a provider can tell rotten from sound (`mfdb.node.provider.shelf` says what they hold)."""
 
 
 class Faults:
@@ -194,18 +196,29 @@ class Faults:
         self._unsynced = None
 
     async def _rot(self) -> None:
-        """One bit of a changeset, or of what opens it, turns at one replica."""
+        """One bit of a changeset turns at one replica."""
         machine = self._may_fail()
-        if machine is None:
+        if machine is not None:
+            dataset = self._simulation.owner.dataset
+            ids = shelf.unsealed(MemorySnapshot(machine.disk.state), dataset)
+            self._turn_bit(machine, [b"X" + dataset + id_ for id_ in ids])
+
+    async def rot_anywhere(self) -> None:
+        """One bit of a changeset, or of a record about it or its dataset, turns at one replica."""
+        machine = self._may_fail()
+        if machine is not None:
+            prefix = self._random.choice(TABLES_THAT_ROT) + self._simulation.owner.dataset
+            view = MemorySnapshot(machine.disk.state)
+            self._turn_bit(machine, [key for key, _ in view.scan(prefix)])
+
+    def _turn_bit(self, machine: ProviderMachine, keys: Sequence[bytes]) -> None:
+        if not keys:
             return
-        view = MemorySnapshot(machine.disk.state)
-        dataset = self._simulation.owner.dataset
-        keys = [b"X" + dataset + id_ for id_ in shelf.unsealed(view, dataset)]
-        if keys:
-            key = self._random.choice(keys)
-            size = len(machine.disk.state.values[key])
-            self._trace.add(f"changeset {key[33:].hex()[:12]} rots at {machine.name}")
-            machine.disk.flip_bit(key, self._random.randrange(8 * size))
+        key = self._random.choice(keys)
+        size = len(machine.disk.state.values[key])
+        what = "changeset" if key.startswith(b"X") else f"record {key[:1].decode()}"
+        self._trace.add(f"{what} {key[33:].hex()[:12]} rots at {machine.name}")
+        machine.disk.flip_bit(key, self._random.randrange(8 * size))
 
     def _may_fail(self) -> ProviderMachine | None:
         """Return the one provider whose disk may fail, or who may lie, chosen on first use."""

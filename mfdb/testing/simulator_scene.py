@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from replication.segment import SealedSegment
 
 T = TypeVar("T")
+LOST_BY_ROT = frozenset((b"X", b"K", b"D"))
+"""What counts as lost while it rots: changesets, what opens them, and shards. All else a provider
+tells by its checksum and mends; checkers read it as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class Scene:
         """Yield the disk of every provider that has not left, whether a process runs on it now."""
         for machine in self.providers:
             if machine.address not in self.gone:
-                yield machine, MemorySnapshot(machine.disk.state)
+                yield machine, MemorySnapshot(machine.disk.before_rot(except_tables=LOST_BY_ROT))
 
     def while_same(self, what: str, find: Callable[[], T]) -> T:
         """Return what is found on the disks, or was when nothing on them was different.

@@ -39,7 +39,7 @@ class Schedule:
         self._random = simulation.random
         self._trace = simulation.trace
         self.faults = Faults(simulation)
-        self._widening = Widening(simulation)
+        self._widening = Widening(simulation, self.faults)
         self._steps: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (30, self._write),
             (4, self._delete),

@@ -1,4 +1,4 @@
-"""What seeds go through besides where `--wide` asks for it: other rules, providers, people's disks.
+"""What seeds go through besides where `--wide` asks for it: rules, moves, people's disks, rot.
 
 Which of these a seed has it draws from a source of its own, so that all that it draws without them
 stays as it was. Not every wide seed holds yet: overlapping moves can wait for ever for shards that
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address
     from mfdb.testing.decisions import Decisions
     from mfdb.testing.simulator import Simulation
+    from mfdb.testing.simulator_faults import Faults
     from mfdb.testing.simulator_machine import ClientMachine, ProviderMachine
     from mfdb.testing.workload import Writer
 
@@ -41,6 +42,8 @@ class Wide(Enum):
     """Providers drain or are left, and the code and the number of replicas change."""
     DISKS = "disks"
     """The disks of the people fill up, or lie about their syncs."""
+    ROT = "rot"
+    """The one provider's disk that may fail rots, again and again."""
 
 
 def wide_of(seed: int) -> frozenset[Wide]:
@@ -52,7 +55,7 @@ def wide_of(seed: int) -> frozenset[Wide]:
 class Widening:
     """The steps that a wide seed has more."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, faults: Faults) -> None:
         self._simulation = simulation
         self._random = simulation.random
         self._trace = simulation.trace
@@ -61,6 +64,7 @@ class Widening:
             Wide.RULES: [(10, self._rule)],
             Wide.MOVES: [(5, self._drain), (4, self._leave), (5, self._recode)],
             Wide.DISKS: [(5, self._fill_disk), (4, self._lose_syncs), (5, self._crash_unsynced)],
+            Wide.ROT: [(12, faults.rot_anywhere)],
         }
         self.steps = [step for kind in Wide if kind in simulation.wide for step in steps[kind]]
 

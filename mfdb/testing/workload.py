@@ -307,7 +307,7 @@ class Writer:
             self._promises.leaks.append(f"{self.machine.name} synced the mailbox")
         except MfdbError as error:
             self._trace.add(f"{self.machine.name} cannot sync: {type(error).__name__}")
-        found = remote._lookup.known(dataset)
+        found = remote.known(dataset)
         if found is None:
             return
         if found.segments:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mfdb.testing import __main__ as command
-from mfdb.testing.simulator import Options, Simulation
+from mfdb.testing.simulator import Options, Report, Simulation
 from mfdb.testing.simulator_plants import PLANTS
 from mfdb.testing.simulator_wide import Wide, wide_of
 from tests.fixtures.simulated import SEEDS, held
@@ -61,11 +61,15 @@ RULES = {
     "never-reconcile": ("rule 7",),
     "never-audit": ("rule 7",),
 }
+CAUGHT_FIRST = {"hlc-bound": 5, "reconciliation": 3, "never-reconcile": 11}
+"""The seed that caught a plant first when that was looked up last (seed 0 if not named), tried
+before all others; what a seed draws changes with the code, so it may be another by now."""
 
 
 @pytest.mark.parametrize("plant", sorted(PLANTS))
 def test_a_planted_bug_is_caught(plant: str) -> None:
-    for seed in range(SEEDS):
+    first = CAUGHT_FIRST.get(plant, 0)
+    for seed in sorted(range(SEEDS), key=lambda seed: (seed != first, seed)):
         failure = Simulation(seed, Options(plant=plant)).run().failure
         if failure is not None:
             assert any(rule in failure for rule in RULES[plant])
@@ -100,6 +104,28 @@ def test_a_failure_prints_its_trace_and_the_command_that_replays_it(
     assert "the mailbox stands" in printed or "receipts for" in printed
     replay = "replay: python -m mfdb.testing --seeds 1 --first 1 --plant w-counting"
     assert replay in printed
+
+
+def test_ctrl_c_tells_what_is_known_and_where_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_or_stop(seed: int, options: Options) -> Report:
+        if seed == 9:
+            raise KeyboardInterrupt
+        failure = "rule 1: lost" if seed == 8 else None
+        return Report(
+            seed=seed, failure=failure, digest="", virtual_s=1.0, writes=options.steps, lines=[]
+        )
+
+    monkeypatch.setattr(command, "run_seed", run_or_stop)
+    asked = ["--seeds", "20", "--first", "7", "--jobs", "1"]
+    assert command.main(asked) == 130
+    printed = capsys.readouterr().out
+    assert "[1/20] seed 7: held" in printed
+    assert "failed: python -m mfdb.testing --seeds 1 --first 8\n" in printed
+    assert printed.endswith("stopped; go on with --seeds 18 --first 9\n")
+    assert command.main([*asked, "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["ok"] is False
 
 
 def test_success_is_said_in_one_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -177,6 +177,18 @@ class NodeRemote:
         """
         return (await self._finding.find(owner, name)).manifests[-1]
 
+    def known(self, dataset: DatasetId) -> Whereabouts | None:
+        """Return what was told of a dataset last, to this process or one before it, or None."""
+        return self._lookup.known(dataset)
+
+    async def whereabouts(self, dataset: DatasetId) -> Whereabouts:
+        """Return what the providers of a dataset tell of it now: rules, placement, segments.
+
+        Raises:
+            UnknownDataset, PeerUnreachable: nobody is known, or answers.
+        """
+        return await self._lookup.look(dataset)
+
     async def providers(self, dataset: DatasetId) -> tuple[Address, ...]:
         """Return who keeps a dataset, as far as we know.
 
@@ -266,7 +278,7 @@ class NodeRemote:
             QuorumNotReached: not in time; it is pushed on in the background.
             AccessDenied, StaleWrite: every replica refused it.
         """
-        found = await self._whereabouts(dataset)
+        found = await self._place_to_write(dataset)
         push = Push(self._context, self._pipes, found, changeset, entry)
         self._pushing.add(push)
         push.over.add_done_callback(lambda over: self._pushed(dataset, push, over))
@@ -280,7 +292,7 @@ class NodeRemote:
         self._syncing.mending.saw(dataset, changeset.header.hlc)
         return outcome
 
-    async def _whereabouts(self, dataset: DatasetId) -> Whereabouts:
+    async def _place_to_write(self, dataset: DatasetId) -> Whereabouts:
         """Return where to write; asked for anew once somebody there refused a write.
 
         Who only writes learns of no move otherwise: those who left refuse, and no quorum is left.

@@ -70,6 +70,23 @@ def test_a_flipped_bit_stays_flipped_after_a_crash() -> None:
     assert contents(MemoryStore(disk)) == {b"k": b"\x00\x02"}
 
 
+def test_a_disk_knows_what_rots_until_it_is_written_again() -> None:
+    disk = MemoryDisk()
+    disk.write([(b"Mk", b"abc"), (b"Xk", b"abc")], shared=False)
+    before = disk.version
+    for key in (b"Mk", b"Mk", b"Xk"):
+        disk.flip_bit(key, 9 if disk.rotten() else 0)
+    assert disk.version > before
+    assert disk.rotten() == [b"Mk", b"Xk"]
+    seen = disk.before_rot(except_tables=(b"X",)).values
+    assert (seen[b"Mk"], seen[b"Xk"]) == (b"abc", disk.state.values[b"Xk"])
+    disk.flip_bit(b"Mk", 9)
+    disk.flip_bit(b"Mk", 0)
+    disk.write([(b"Xk", b"abc")], shared=False)
+    assert disk.rotten() == []
+    assert disk.before_rot(except_tables=()) is disk.state
+
+
 @pytest.mark.parametrize("surviving", [1, 2])
 def test_damage_outlasts_the_crash_of_a_disk_that_had_not_synced_what_it_hit(
     surviving: int,
