@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from mfdb.kernel.ids import Address, AgreementId
 
 SEGMENT_FORMAT = 2
+SEGMENT_FORMATS = (1, 2)
+"""In format 1 no zeros stand before large changesets; it is read for ever."""
 SEGMENT_CHANGESETS = 100_000
 """A segment lists at most so many changesets, so that its bundle fits a frame."""
 SEALED_LIMIT_BYTES = 4 * 2**20
@@ -128,14 +130,19 @@ def open_segment(data: bytes, number: int) -> list[tuple[ChangesetId, bytes]]:
     if len(data) < _HEAD.size:
         raise MalformedMessage("a segment is cut short")
     version, found, count = _HEAD.unpack_from(data)
-    if version != SEGMENT_FORMAT or found != number:
-        raise MalformedMessage(f"segment {found} of format {version}, not segment {number}")
+    if version not in SEGMENT_FORMATS:
+        raise MalformedMessage(f"a segment of format {version}, this release reads 1 and 2")
+    if found != number:
+        raise MalformedMessage(f"this is segment {found}, not segment {number}")
     if count > SEGMENT_CHANGESETS:
         raise ValueTooLarge(f"a segment has at most {SEGMENT_CHANGESETS} changesets")
-    return [(id_, data[at : at + length]) for id_, at, length in _entries(data, count)]
+    entries = _entries(data, count, has_gaps=version > 1)
+    return [(id_, data[at : at + length]) for id_, at, length in entries]
 
 
-def _entries(data: bytes, count: int) -> Iterator[tuple[ChangesetId, int, int]]:
+def _entries(
+    data: bytes, count: int, *, has_gaps: bool = True
+) -> Iterator[tuple[ChangesetId, int, int]]:
     """Yield the ids of a segment's changesets, and where and how long each is."""
     at, last = HEAD_BYTES, b""
     for _ in range(count):
@@ -143,7 +150,7 @@ def _entries(data: bytes, count: int) -> Iterator[tuple[ChangesetId, int, int]]:
             raise MalformedMessage("a segment is cut short")
         changeset, length = _ENTRY.unpack_from(data, at)
         at += ENTRY_BYTES
-        gap = _gap_bytes(at, length)
+        gap = _gap_bytes(at, length) if has_gaps else 0
         if changeset <= last or length > CHANGESET_BYTES or at + gap + length > len(data):
             raise MalformedMessage("a segment's changesets are out of order, too long or cut short")
         if data[at : at + gap] != bytes(gap):

@@ -82,6 +82,15 @@ def test_a_large_changeset_stands_where_nodes_of_unit_trees_do() -> None:
     assert len(data) <= HEAD_BYTES + most_bytes(len(small)) + most_bytes(len(large))
 
 
+def test_segments_of_format_1_have_no_gaps_and_are_read() -> None:
+    large = bytes(ALIGNED_FROM_BYTES)
+    entries = [(ONE, b"small"), (TWO, large)]
+    framed = [struct.pack(">32sI", id_, len(data)) + data for id_, data in entries]
+    assert open_segment(struct.pack(">BQI", 1, 9, 2) + b"".join(framed), 9) == entries
+    with pytest.raises(MalformedMessage, match="format 3, this release reads 1 and 2"):
+        open_segment(struct.pack(">BQI", 3, 9, 2) + b"".join(framed), 9)
+
+
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -136,7 +145,7 @@ def _framed(*entries: tuple[bytes, int, bytes], count: int | None = None) -> byt
         (SEGMENT[:12], MalformedMessage),
         (SEGMENT[:-1], MalformedMessage),
         (SEGMENT + b"\x00", MalformedMessage),
-        (b"\x01" + SEGMENT[1:], MalformedMessage),
+        (b"\x00" + SEGMENT[1:], MalformedMessage),
         (_framed((TWO, 0, b""), (ONE, 0, b"")), MalformedMessage),
         (_framed((ONE, 0, b""), (ONE, 0, b"")), MalformedMessage),
         (_framed((ONE, 2**32 - 1, b"a")), MalformedMessage),
