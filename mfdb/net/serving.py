@@ -217,9 +217,13 @@ class Serving:
 
     def _send(self, number: int, frame: bytes) -> None:
         """Send the last frame; the place is given back first, as the peer counts on it then."""
-        if self._forget(number) is not None:
-            self._tasks.pop(number, None)
+        if self._forget(number) is None:
+            return
+        self._tasks.pop(number, None)
+        if self._works:
             self._outbox.put(frame)
+        else:  # nothing else is to come that it could wait for
+            self._outbox.put_now(frame)
 
 
 def _answer_frame(number: int, answer: bytes) -> bytes:

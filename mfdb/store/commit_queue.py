@@ -128,7 +128,10 @@ class CommitQueue:
         One batch that is refused must not take the others with it.
         """
         try:
-            self._commit([one.batch for one in group], sum([one.size_bytes for one in group]))
+            if len(group) == 1:
+                self._commit((group[0].batch,), group[0].size_bytes)
+            else:
+                self._commit([one.batch for one in group], sum([one.size_bytes for one in group]))
         except MfdbError as error:
             if len(group) == 1:
                 return [error]
