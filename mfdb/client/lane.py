@@ -255,8 +255,10 @@ class Lane:
             raise
         finally:
             keeping.cancel()
-            shred = self._acknowledge(written, is_kept=keeping.is_done and not asks)
-            self._under_way -= ids
+            try:
+                shred = self._acknowledge(written, is_kept=keeping.is_done and not asks)
+            finally:  # what could not be shown (the disk is full) is sent again
+                self._under_way -= ids
         if shred:
             await self._shred(shred)
 

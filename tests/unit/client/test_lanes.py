@@ -11,7 +11,7 @@ from mfdb.client import lane
 from mfdb.client.aio import Connection
 from mfdb.client.lane import GROUPS, MANY_CHANGES, SHOW_CHANGESETS
 from mfdb.dataset import row_changes
-from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation
+from mfdb.kernel.errors import DuplicateRow, QuorumNotReached, SchemaViolation, StoreFull
 from mfdb.testing.memory_store import MemoryDisk
 from tests.fixtures.users import User
 
@@ -248,6 +248,39 @@ def slowly(bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
         return await write(*given)
 
     monkeypatch.setattr(bob.remote, "write", slow)
+
+
+def test_what_was_acknowledged_while_the_disk_was_full_is_sent_again(
+    bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        dataset = await notes(bob)
+        await bob.run(INSERT, 1, "one")
+        assert bob.remote is not None
+        kept = asyncio.Event()
+        write, keep = bob.remote.write, bob.replica.keep
+
+        async def filling(*given: Any) -> Any:
+            outcome = await write(*given)
+            await kept.wait()
+            bob.store.disk.full = True
+            return outcome
+
+        def noted(*given: Any) -> None:
+            keep(*given)
+            kept.set()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(bob.remote, "write", filling)
+            patched.setattr(bob.replica, "keep", noted)
+            with pytest.raises(StoreFull):
+                await bob.run("UPDATE notes SET body = 'more' WHERE id = 1")
+        bob.store.disk.full = False
+        await bob.run(INSERT, 2, "two")
+        assert bob.replica.outgoing(dataset) == []
+        assert await bob.rows("SELECT body FROM notes WHERE id = 1") == [("more",)]
+
+    asyncio.run(main())
 
 
 def test_acknowledged_rows_are_shown_many_at_once_or_when_somebody_reads(
