@@ -20,7 +20,7 @@ from mfdb.devnet.devnet import Devnet
 from mfdb.devnet.parameters import TERMS, Parameters
 from mfdb.kernel.codec import decode_own
 from mfdb.kernel.ids import MFT, ChangesetId, Wei
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.settings import ClientSettings, NodeSettings, ProviderSettings
 from mfdb.node.system import SystemClock
 from mfdb.node.wiring import build_remote
@@ -170,7 +170,7 @@ def _is_kept(view: View, dataset: DatasetId, receipt: WriteReceipt) -> bool:
     id_ = ChangesetId(receipt.ack.changeset)
     if shelf.changeset_data(view, dataset, id_) is not None:
         return True
-    return any(id_ in bundle.changesets for bundle in shelf.segments(view, dataset))
+    return any(id_ in bundle.changesets for bundle in sealed_shelf.segments(view, dataset))
 
 
 def _cpu_s(pid: int) -> float:

@@ -19,7 +19,7 @@ from mfdb.kernel.errors import MfdbError
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, AgreementId, ChangesetId, DatasetId, SegmentId
 from mfdb.kernel.limits import HLC_AHEAD_S, RECORD_BYTES
 from mfdb.node.dues import PayCheque
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.rules.changeset import is_changeset
 from mfdb.rules.receipt import check_write_receipt
@@ -133,7 +133,7 @@ class Checkers:
         placement = shelf.placement(view, scene.dataset, scene.chain.network)
         signers = _signers(scene, placement)
         found: set[ChangesetId] = set()
-        for bundle in shelf.segments(view, scene.dataset):
+        for bundle in sealed_shelf.segments(view, scene.dataset):
             stored = stored_shards(bundle, scene.chain.network, signers, until=0)
             if len(stored) == bundle.certificate.n:
                 found.update(bundle.changesets)
@@ -368,8 +368,8 @@ def _shards_on_disk(scene: Scene, bundle: SealedSegment) -> dict[int, list[Addre
     found: dict[int, list[Address]] = {}
     segment = bundle.certificate.segment
     for machine, view in scene.disks():
-        for index in shelf.my_shards(view, segment):
-            data = shelf.shard(view, segment, index) or b""
+        for index in sealed_shelf.my_shards(view, segment):
+            data = sealed_shelf.shard(view, segment, index) or b""
             if is_shard(bundle, index, data):
                 found.setdefault(index, []).append(machine.address)
     return found
@@ -468,7 +468,7 @@ def _unspread(scene: Scene) -> Iterable[str]:
             yield f"segment {segment.hex()[:8]} lacks shards {lacking}"
         replicas = placement.replica_set
         for machine, view in scene.keepers():
-            bundle = shelf.segment(view, scene.dataset, segment)
+            bundle = sealed_shelf.segment(view, scene.dataset, segment)
             if machine.address not in replicas:
                 continue
             if bundle is None:

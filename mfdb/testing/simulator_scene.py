@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.testing.memory_store import MemorySnapshot
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Scene:
     def _bundles(self) -> dict[SegmentId, list[SealedSegment]]:
         found: dict[SegmentId, list[SealedSegment]] = {}
         for _, view in self.disks():
-            for bundle in shelf.segments(view, self.dataset):
+            for bundle in sealed_shelf.segments(view, self.dataset):
                 found.setdefault(bundle.certificate.segment, []).append(bundle)
         return found
 

@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MfdbError
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf
 from mfdb.testing.memory_store import MemorySnapshot
 from mfdb.testing.simulator_faults import Faults
 from mfdb.testing.simulator_wide import Wide, Widening, start_person
@@ -201,7 +201,7 @@ class Schedule:
         if not holding:
             return
         machine, slot = self._random.choice(holding)
-        key = shelf.shard_key(segment, slot)
+        key = sealed_shelf.shard_key(segment, slot)
         if self._random.random() < 0.3:
             self._trace.add(f"shard {slot} of {segment.hex()[:8]} rots at {machine.name}")
             machine.disk.flip_bit(
@@ -249,4 +249,4 @@ class Schedule:
 
 
 def _slots(machine: ProviderMachine, segment: SegmentId) -> tuple[int, ...]:
-    return shelf.my_shards(MemorySnapshot(machine.disk.state), segment)
+    return sealed_shelf.my_shards(MemorySnapshot(machine.disk.state), segment)

@@ -17,7 +17,7 @@ from mfdb.devnet import processes
 from mfdb.devnet.demo.books import flows, gas_by_kind
 from mfdb.devnet.demo.stage import claim
 from mfdb.kernel.ids import ZERO_ADDRESS, Address, parse_address, show_mft
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf
 from mfdb.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ async def _drop_shard(stage: Stage, victim: Address, shard: int) -> None:
     await processes.stop([process], stage.clock)
     with contextlib.closing(LmdbStore(stage.devnet.provider_directory(index) / "store")) as store:
         with store.snapshot() as view:
-            segments = shelf.segments(view, stage.mailbox)
-        keys = [shelf.shard_key(bundle.certificate.segment, shard) for bundle in segments]
+            segments = sealed_shelf.segments(view, stage.mailbox)
+        keys = [sealed_shelf.shard_key(bundle.certificate.segment, shard) for bundle in segments]
         store.write([(key, None) for key in keys])
     await stage.devnet.restart(index)
     stage.note(f"provider {index} has silently deleted its shard")

@@ -21,7 +21,7 @@ from mfdb.kernel.errors import (
     WrongVersion,
 )
 from mfdb.node.answers import Proofs
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.requests import Audit
 from replication.audit import failed_draw
 
@@ -75,7 +75,7 @@ class Auditing:
         share_bp = round(self._context.settings.audit_share * BASIS_POINTS)
         with self._context.store.snapshot() as view:
             placement = shelf.placement(view, dataset, self._context.network)
-            bundles = shelf.segments(view, dataset)
+            bundles = sealed_shelf.segments(view, dataset)
         me = self._context.me
         return list(audits_of(me, placement, bundles, beacon, share_bp=share_bp))
 

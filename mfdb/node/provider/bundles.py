@@ -13,7 +13,7 @@ import msgspec
 
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature
 from mfdb.node.answers import Done, Stored
-from mfdb.node.provider import hot_index, shelf
+from mfdb.node.provider import hot_index, sealed_shelf, shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.requests import PutSealed, PutShard
 from mfdb.rules.evidence import StoreReceipt, check_signer
@@ -84,7 +84,7 @@ class Bundles:
         placement = self._context.placement(request.dataset)
         agreement = placement.agreements.get(self._context.me)
         with self._context.store.snapshot() as view:
-            if shelf.is_dropped(view, request.dataset, request.bundle.certificate.segment):
+            if sealed_shelf.is_dropped(view, request.dataset, request.bundle.certificate.segment):
                 raise AccessDenied("the owner has released everybody from that segment")
         if agreement is None or placement.shards.get(request.shard) != self._context.me:
             raise AccessDenied(f"shard {request.shard} is not placed on this provider")
@@ -136,13 +136,13 @@ class Bundles:
         signers: Mapping[AgreementId, Address],
     ) -> None:
         """Keep a bundle, and drop in the same commit what it takes over."""
-        if shelf.is_dropped(transaction, dataset, bundle.certificate.segment):
+        if sealed_shelf.is_dropped(transaction, dataset, bundle.certificate.segment):
             return
         known = _kept(transaction, dataset, bundle)
         if known is not None:
             placement = shelf.placement(transaction, dataset, self._context.network)
             bundle = _merged(known, bundle, placement)
-        shelf.put_segment(transaction, dataset, bundle)
+        sealed_shelf.put_segment(transaction, dataset, bundle)
         self._release(transaction, dataset, bundle, self._stored(bundle, signers))
 
     async def release(self, dataset: DatasetId) -> None:
@@ -151,7 +151,9 @@ class Bundles:
             held = frozenset(one.changeset for one in hot_index.entries(view, dataset))
             if not held:
                 return
-            due = [b for b in shelf.segments(view, dataset) if not held.isdisjoint(b.changesets)]
+            due = [
+                b for b in sealed_shelf.segments(view, dataset) if not held.isdisjoint(b.changesets)
+            ]
         if not due:
             return
         signers = await self._shard_signers(dataset)
@@ -179,7 +181,7 @@ class Bundles:
         held = frozenset(one.changeset for one in hot_index.entries(transaction, dataset))
         if held.isdisjoint(bundle.changesets):
             return
-        marked = shelf.mark(transaction, dataset, bundle.certificate.number)
+        marked = sealed_shelf.mark(transaction, dataset, bundle.certificate.number)
         left_out = marked.difference(bundle.changesets)
         if left_out:  # it is held on here, or was another certificate's
             left_out &= held | sealed_ids(transaction, dataset)
@@ -213,7 +215,7 @@ class Bundles:
         for bundle in bundles:
             with self._context.store.snapshot() as view:
                 known = _kept(view, dataset, bundle)
-                if shelf.is_dropped(view, dataset, bundle.certificate.segment):
+                if sealed_shelf.is_dropped(view, dataset, bundle.certificate.segment):
                     continue
             if known is None or _merged(known, bundle, placement) != known:
                 await self.on_put_sealed(PutSealed(dataset=dataset, bundle=bundle))
@@ -238,13 +240,13 @@ def _is_signed(network: Network, signed: SignedStoreReceipt, signer: Address | N
 
 def sealed_ids(view: shelf.View, dataset: DatasetId) -> frozenset[ChangesetId]:
     """Return the changesets that segments list."""
-    return frozenset(id_ for b in shelf.segments(view, dataset) for id_ in b.changesets)
+    return frozenset(id_ for b in sealed_shelf.segments(view, dataset) for id_ in b.changesets)
 
 
 def _kept(view: shelf.View, dataset: DatasetId, bundle: SealedSegment) -> SealedSegment | None:
     """Return what is kept of a segment; a damaged bundle makes way for the verified one."""
     try:
-        return shelf.segment(view, dataset, bundle.certificate.segment)
+        return sealed_shelf.segment(view, dataset, bundle.certificate.segment)
     except DamagedRecord as error:
         log.warning("%s dataset=0x%s", error, dataset.hex())
         return None
@@ -252,10 +254,10 @@ def _kept(view: shelf.View, dataset: DatasetId, bundle: SealedSegment) -> Sealed
 
 def _keep_shard(transaction: Transaction, request: PutShard) -> None:
     segment = request.bundle.certificate.segment
-    shelf.put_shard(transaction, request.dataset, segment, request.shard, request.data)
+    sealed_shelf.put_shard(transaction, request.dataset, segment, request.shard, request.data)
     if _kept(transaction, request.dataset, request.bundle) is None:
         bare = msgspec.structs.replace(request.bundle, receipts=())
-        shelf.put_segment(transaction, request.dataset, bare)
+        sealed_shelf.put_segment(transaction, request.dataset, bare)
 
 
 def _merged(known: SealedSegment, new: SealedSegment, placement: Placement) -> SealedSegment:

@@ -14,7 +14,7 @@ import msgspec
 
 from mfdb.kernel.errors import MfdbError, StripeLost
 from mfdb.node.answers import Shard
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf
 from mfdb.node.requests import GetShard
 from replication.codec import Codec
 from replication.segment import SealedSegment, build_segment, is_shard, read_segment
@@ -73,7 +73,7 @@ async def _shard_at(
     try:
         if holder == context.me:
             with context.store.snapshot() as view:
-                return shelf.shard(view, segment, slot) or b""
+                return sealed_shelf.shard(view, segment, slot) or b""
         correspondent = await context.directory.reach(holder)
         request = GetShard(dataset=dataset, segment=segment, shard=slot)
         return (await correspondent.ask(request, Shard)).data
@@ -101,7 +101,7 @@ class Completing:
         """
         placement = self._context.placement(dataset)
         with self._context.store.snapshot() as view:
-            bundles = shelf.segments(view, dataset)
+            bundles = sealed_shelf.segments(view, dataset)
         due = [(b, lacking) for b in bundles if (lacking := _lacking(b, placement))]
         self.lacking[dataset] = len(due)
         if not leads and placement.replica_set[0] != self._context.me:
@@ -160,7 +160,7 @@ class Completing:
         """Return what other segments hold of a segment that never came to have k shards."""
         wanted = frozenset(bundle.changesets) - held
         with self._context.store.snapshot() as view:
-            others = [b for b in shelf.segments(view, dataset) if b != bundle]
+            others = [b for b in sealed_shelf.segments(view, dataset) if b != bundle]
         found: dict[ChangesetId, bytes] = {}
         for other in others:
             if not wanted.isdisjoint(other.changesets):

@@ -14,7 +14,7 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import ZERO_HASH
 from mfdb.node.answers import DatasetState, Done, History, PlacementLog, Segments, Signed
 from mfdb.node.dues import Offer
-from mfdb.node.provider import agreements, releases, shelf, take_overs
+from mfdb.node.provider import agreements, releases, sealed_shelf, shelf, take_overs
 from mfdb.node.requests import PutManifest, PutPlacement
 from mfdb.node.terms import most_deposit
 from mfdb.node.whereabouts import check_on_chain, first_page
@@ -256,7 +256,7 @@ class Duties:
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, request.dataset)
             placement = shelf.placement(view, request.dataset, self._context.network)
-            bundles = shelf.segments_after(view, request.dataset, request.after)
+            bundles = sealed_shelf.segments_after(view, request.dataset, request.after)
         verdict = authorise(
             manifest.at(self._context.clock.now_s()), Action.SELECT, None, None, caller
         )
@@ -276,7 +276,7 @@ class Duties:
         dataset = request.dataset
         manifest, serves = self._context.demand_part(dataset, caller)
         with self._context.store.snapshot() as view:
-            segments = shelf.segments_after(view, dataset, b"")
+            segments = sealed_shelf.segments_after(view, dataset, b"")
             manifests = first_page(shelf.manifests(view, dataset))
             placements = first_page(shelf.placements(view, dataset))
         reads = serves or isinstance(

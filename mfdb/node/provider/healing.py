@@ -13,7 +13,7 @@ from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import AccessDenied, MfdbError
 from mfdb.kernel.ids import ChangesetId
 from mfdb.node.answers import Done, Keys, LogItem, Reconciled
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.provider.completing import Completing, fetch_shards
 from mfdb.node.provider.fellows import Fellows
 from mfdb.node.provider.hot_index import stored_items
@@ -199,8 +199,8 @@ class Healing:
         with self._context.store.snapshot() as view:
             unknown = [
                 bundle
-                for bundle in shelf.segments(view, dataset)
-                if not shelf.is_learnt(view, dataset, bundle.certificate.segment)
+                for bundle in sealed_shelf.segments(view, dataset)
+                if not sealed_shelf.is_learnt(view, dataset, bundle.certificate.segment)
             ]
         for bundle in unknown:
             try:
@@ -224,7 +224,7 @@ class Healing:
         if not self._never_came(dataset, bundle):
             segment = bundle.certificate.segment
             await self._context.committer.submit(
-                lambda transaction: shelf.put_learnt(transaction, dataset, segment)
+                lambda transaction: sealed_shelf.put_learnt(transaction, dataset, segment)
             )
 
     def _never_came(self, dataset: DatasetId, bundle: SealedSegment) -> frozenset[ChangesetId]:

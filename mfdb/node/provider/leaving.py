@@ -17,7 +17,7 @@ from mfdb.chain.port import TerminateAgreement
 from mfdb.kernel.errors import AccessDenied, BadProof, TransactionReverted
 from mfdb.kernel.ids import ZERO_HASH, SegmentId
 from mfdb.node.answers import Done, SealedReport, SealReport
-from mfdb.node.provider import releases, shelf, take_overs
+from mfdb.node.provider import releases, sealed_shelf, shelf, take_overs
 from mfdb.rules.evidence import check_signer
 from mfdb.rules.manifest import Action
 from replication.moving import to_recode
@@ -114,7 +114,7 @@ class Leaving:
     def _to_recode(self, dataset: DatasetId) -> list[SealedSegment]:
         with self._context.store.snapshot() as view:
             profile = shelf.manifest(view, dataset).profile
-            return to_recode(shelf.segments(view, dataset), profile.k, profile.n)
+            return to_recode(sealed_shelf.segments(view, dataset), profile.k, profile.n)
 
     def _demand_owner(self, dataset: DatasetId, caller: Address) -> None:
         with self._context.store.snapshot() as view:
@@ -157,7 +157,7 @@ class Leaving:
 
 
 def _forget(transaction: Transaction, dataset: DatasetId) -> None:
-    shelf.forget(transaction, dataset)
+    sealed_shelf.forget(transaction, dataset)
     take_overs.drop_of(transaction, dataset)
 
 
@@ -165,4 +165,4 @@ def _keep(transaction: Transaction, dataset: DatasetId, given: tuple[SignedRelea
     for signed in given:
         releases.put_release(transaction, signed)
         if signed.release.segment != _ALL:
-            shelf.drop_segment(transaction, dataset, signed.release.segment)
+            sealed_shelf.drop_segment(transaction, dataset, signed.release.segment)

@@ -16,7 +16,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import MfdbError
-from mfdb.node.provider import releases, shelf
+from mfdb.node.provider import releases, sealed_shelf
 
 if TYPE_CHECKING:
     from mfdb.kernel.ids import DatasetId
@@ -107,7 +107,7 @@ class Notice:
     def _smallest(self, dataset: DatasetId, made: Agreement) -> SignedStoreReceipt | None:
         """Return what this provider promised of its smallest shard, or None if it holds none."""
         with self._context.store.snapshot() as view:
-            bundles = shelf.segments(view, dataset)
+            bundles = sealed_shelf.segments(view, dataset)
         mine = (
             signed
             for bundle in bundles

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mfdb.chain.port import ReleaseCompensation
 from mfdb.kernel.errors import MfdbError, TransactionReverted
 from mfdb.node.answers import DatasetState, Done
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.requests import TakeOver
 from mfdb.node.whereabouts import first_page
 from mfdb.rules.records import DRAINING
@@ -146,8 +146,8 @@ class Repairing:
         with self._context.store.snapshot() as view:
             # A page each, and the lost segment: the spare asks us for the rest of the history, and
             # what is left over of the segments, the leader completes.
-            page = shelf.segments_after(view, dataset, b"")
-            lost = shelf.segment(view, dataset, opened.receipt.segment)
+            page = sealed_shelf.segments_after(view, dataset, b"")
+            lost = sealed_shelf.segment(view, dataset, opened.receipt.segment)
             more = () if lost is None or lost in page else (lost,)
             state = DatasetState(
                 manifests=first_page(shelf.manifests(view, dataset)),

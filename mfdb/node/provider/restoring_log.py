@@ -22,7 +22,7 @@ from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import ProtocolViolation
 from mfdb.kernel.ids import ZERO_HASH, Address, ChangesetId, DatasetId, Hash
 from mfdb.node.answers import HotList, Keys, Receipts
-from mfdb.node.provider import hot_index, records, rows, shelf
+from mfdb.node.provider import hot_index, records, rows, sealed_shelf, shelf
 from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.provider.sources import answers, other_providers
 from mfdb.node.requests import GetKeys, GetReceipts, ListHot
@@ -67,9 +67,9 @@ _PLAIN: dict[bytes, Callable[[bytes, bytes], object]] = {
     b"L": shelf.entry_in,
     b"N": shelf.number_in,
     b"u": shelf.number_in,
-    b"c": shelf.segment_in,
-    b"k": shelf.ids_in,
-    b"i": shelf.ids_in,
+    b"c": sealed_shelf.segment_in,
+    b"k": sealed_shelf.ids_in,
+    b"i": sealed_shelf.ids_in,
     b"O": hot_index.opened,
 }
 
@@ -258,7 +258,7 @@ class RestoringLog:
     async def _signed(self, dataset: DatasetId, number: int) -> None:
         """Write down again which certificate was signed for a segment's number, and its list."""
         with self._context.store.snapshot() as view:
-            bundles = shelf.segments(view, dataset)
+            bundles = sealed_shelf.segments(view, dataset)
         for bundle in bundles:
             if bundle.certificate.number == number:
                 named = bundle.certificate.segment
@@ -299,7 +299,9 @@ class RestoringLog:
         self, dataset: DatasetId, number: int, segment: SegmentId, ids: tuple[ChangesetId, ...]
     ) -> None:
         await self._context.committer.submit(
-            lambda transaction: shelf.put_signed_segment(transaction, dataset, number, segment, ids)
+            lambda transaction: sealed_shelf.put_signed_segment(
+                transaction, dataset, number, segment, ids
+            )
         )
 
     # ---- the log
@@ -377,10 +379,10 @@ def _count_again(transaction: Transaction, key: bytes, dataset: DatasetId) -> No
     if key.startswith(b"O"):
         hot_index.sum_again(transaction, key)
     elif key.startswith(b"u"):
-        shelf.count_bytes(transaction, dataset)
+        sealed_shelf.count_bytes(transaction, dataset)
     else:  # what was marked lies here until it is sealed
         ids = tuple(entry.changeset for entry in hot_index.entries(transaction, dataset))
-        shelf.put_mark(transaction, dataset, int.from_bytes(key[33:], "big"), ids)
+        sealed_shelf.put_mark(transaction, dataset, int.from_bytes(key[33:], "big"), ids)
 
 
 def _signed_as_kept(
@@ -389,11 +391,11 @@ def _signed_as_kept(
     """Return what is sound of the certificate signed for a number: its segment, or its list."""
     with store.snapshot() as view:
         try:
-            return shelf.signed_segment(view, dataset, number), []
+            return sealed_shelf.signed_segment(view, dataset, number), []
         except DamagedRecord as error:
             log.info("the list must tell it: %s", error)
         try:
-            return None, [shelf.signed_changesets(view, dataset, number)]
+            return None, [sealed_shelf.signed_changesets(view, dataset, number)]
         except DamagedRecord as error:
             log.warning("nothing is known any more of what was signed: %s", error)
         return None, []

@@ -22,7 +22,7 @@ from mfdb.kernel.clock import Hlc, hlc_seconds
 from mfdb.kernel.errors import AccessDenied, MfdbError, QuorumNotReached
 from mfdb.kernel.ids import ChangesetId
 from mfdb.node.answers import Done, HotList, SealedReport, SealReport, Signed
-from mfdb.node.provider import hot_index, shelf
+from mfdb.node.provider import hot_index, sealed_shelf, shelf
 from mfdb.node.provider.bundles import sealed_ids
 from mfdb.node.provider.completing import fetch_shards
 from mfdb.node.provider.copy_desk import CopyDesk
@@ -111,7 +111,7 @@ class Sealing(Spreading):
     async def _lead(self, dataset: DatasetId) -> SealReport:
         with self._context.store.snapshot() as view:
             manifest = shelf.manifest(view, dataset)
-            number = shelf.next_segment(view, dataset)
+            number = sealed_shelf.next_segment(view, dataset)
             held_here = union([self._entries(view, dataset)])
         placement, quorum = self._context.placement(dataset), manifest.profile.write_quorum
         hot, ahead = await asyncio.gather(
@@ -172,7 +172,7 @@ class Sealing(Spreading):
         async with self._leading.setdefault(dataset, asyncio.Lock()):
             await self._lead(dataset)  # what came since goes into a segment of its own
             with self._context.store.snapshot() as view:
-                number = shelf.next_segment(view, dataset)
+                number = sealed_shelf.next_segment(view, dataset)
                 quorum = shelf.manifest(view, dataset).profile.write_quorum
             ids, attempt = bundle.changesets, _Attempt(dataset, number, set(), quorum)
             return await self._seal(attempt, ids, self.unpacked(dataset, ids))
@@ -354,11 +354,11 @@ class Sealing(Spreading):
 
     def _mark(self, transaction: Transaction, request: ListHot) -> HotList:
         entries = tuple(self._entries(transaction, request.dataset))
-        signed = shelf.signed_changesets(transaction, request.dataset, request.number)
-        is_next = request.number == shelf.next_segment(transaction, request.dataset)
+        signed = sealed_shelf.signed_changesets(transaction, request.dataset, request.number)
+        is_next = request.number == sealed_shelf.next_segment(transaction, request.dataset)
         if is_next and not signed:
             ids = tuple(entry.changeset for entry in entries)
-            shelf.put_mark(transaction, request.dataset, request.number, ids)
+            sealed_shelf.put_mark(transaction, request.dataset, request.number, ids)
         return HotList(entries=entries, signed=signed)
 
     def _entries(self, view: shelf.View, dataset: DatasetId) -> Iterable[HotEntry]:
@@ -407,7 +407,7 @@ class Sealing(Spreading):
     ) -> None:
         """Make the certificate of the next segment, if all of it is here."""
         with self._context.store.snapshot() as view:
-            is_next = number == shelf.next_segment(view, dataset)
+            is_next = number == sealed_shelf.next_segment(view, dataset)
         if is_next and held.keys() >= set(ids):
             await self._make(dataset, number, held)
 
@@ -419,7 +419,7 @@ class Sealing(Spreading):
         if not wanted:
             return found
         with self._context.store.snapshot() as view:
-            bundles = shelf.segments(view, dataset)
+            bundles = sealed_shelf.segments(view, dataset)
         placement = self._context.placement(dataset)
         for bundle in bundles:
             if wanted.isdisjoint(bundle.changesets):
@@ -461,8 +461,8 @@ class Sealing(Spreading):
     ) -> bytes:
         dataset, certificate = request.dataset, request.certificate
         manifest = shelf.manifest(transaction, dataset)
-        number = shelf.next_segment(transaction, dataset)
-        unlisted = shelf.mark(transaction, dataset, number).difference(request.changesets)
+        number = sealed_shelf.next_segment(transaction, dataset)
+        unlisted = sealed_shelf.mark(transaction, dataset, number).difference(request.changesets)
         if unlisted:
             unlisted -= sealed_ids(transaction, dataset)
         view = SealView(
@@ -472,7 +472,7 @@ class Sealing(Spreading):
             n=manifest.profile.n,
             # What came since an attempt was begun goes into the next segment.
             receipted=frozenset() if is_begun else unlisted,
-            signed=shelf.signed_segment(transaction, dataset, number),
+            signed=sealed_shelf.signed_segment(transaction, dataset, number),
             made=self._made.get(dataset),
         )
         proposal = Proposal(
@@ -481,7 +481,7 @@ class Sealing(Spreading):
             shard_roots=request.shard_roots,
         )
         check_before_signing(proposal, held, view)
-        shelf.put_signed_segment(
+        sealed_shelf.put_signed_segment(
             transaction, dataset, number, certificate.segment, request.changesets
         )
         return self._context.keys.signer.sign(self._context.network.digest(certificate))

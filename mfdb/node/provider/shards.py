@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import ShardMissing
 from mfdb.node.answers import Proofs, Shard
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf
 from mfdb.rules.manifest import Action
 from mfdb.rules.placement import SLOTS
 from replication.audit import answer
@@ -52,7 +52,7 @@ class Shards:
         found = None
         if 0 <= index < SLOTS:
             with self._context.store.snapshot() as view:
-                found = shelf.shard(view, segment, index)
+                found = sealed_shelf.shard(view, segment, index)
         if found is None:
             raise ShardMissing(f"shard {index} of segment 0x{segment.hex()[:16]} is not here")
         return found

@@ -25,7 +25,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mfdb.kernel.codec import Record, encode
+from mfdb.kernel.codec import Record
 from mfdb.kernel.errors import MalformedMessage, ProtocolViolation, UnknownDataset
 from mfdb.kernel.ids import (
     ZERO_HASH,
@@ -33,9 +33,7 @@ from mfdb.kernel.ids import (
     ChangesetId,
     DatasetId,
     Hash,
-    SegmentId,
 )
-from mfdb.node.answers import SEGMENTS_BYTES
 from mfdb.node.provider import hot_index, records
 from mfdb.rules.changeset import Header
 from mfdb.rules.key_log import KeyLogEntry
@@ -43,7 +41,6 @@ from mfdb.rules.manifest import Manifest, SignedManifest
 from mfdb.rules.placement import Placement, SignedPlacement, fold
 from mfdb.rules.receipt import WriteReceipt, is_signed
 from replication.seal import HotEntry
-from replication.segment import SealedSegment
 
 if TYPE_CHECKING:
     from mfdb.node.commit import Transaction
@@ -63,17 +60,17 @@ class LogTip(Record, frozen=True):
     newest: int
 
 
-_OF_DATASET = (
-    *(b"M", b"P", b"L", b"N", b"H", b"X", b"O", b"o", b"h", b"K", b"R"),
-    *(b"V", b"S", b"k", b"c", b"i", b"u", b"v", b"y", b"d", b"r"),
-)
-_ROWS_DATASET_BYTES = 12
 ADDRESS_BYTES = 20
-_ID_BYTES = 32
+ID_BYTES = 32
 _NUMBER_BYTES = 8
 
 
-def _number(value: int) -> bytes:
+def number_bytes(value: int) -> bytes:
+    """Return a number as keys hold it, in their order.
+
+    Raises:
+        MalformedMessage: it is out of range.
+    """
     if not 0 <= value < 2**64:
         raise MalformedMessage("a number in a request is out of range")
     return value.to_bytes(8, "big")
@@ -116,7 +113,7 @@ def put_manifest(transaction: Transaction, signed: SignedManifest) -> None:
 
 def manifest_key(dataset: DatasetId, number: int) -> bytes:
     """Return the key of a manifest version."""
-    return b"M" + dataset + _number(number)
+    return b"M" + dataset + number_bytes(number)
 
 
 def placements(view: View, dataset: DatasetId) -> tuple[SignedPlacement, ...]:
@@ -155,7 +152,7 @@ def placement_entry(view: View, dataset: DatasetId, number: int) -> SignedPlacem
 
 def placement_key(dataset: DatasetId, number: int) -> bytes:
     """Return the key of a placement entry."""
-    return b"P" + dataset + _number(number)
+    return b"P" + dataset + number_bytes(number)
 
 
 def put_placement(transaction: Transaction, signed: SignedPlacement) -> None:
@@ -199,14 +196,14 @@ def put_log_entry(
     transaction: Transaction, dataset: DatasetId, number: int, changeset: ChangesetId
 ) -> None:
     """Keep which changeset stands at a log number."""
-    records.put_plain(transaction, b"L" + dataset + _number(number), changeset)
+    records.put_plain(transaction, b"L" + dataset + number_bytes(number), changeset)
 
 
 def put_log_number(
     transaction: Transaction, dataset: DatasetId, changeset: ChangesetId, number: int
 ) -> None:
     """Keep at which log number a changeset stands."""
-    records.put_plain(transaction, b"N" + dataset + changeset, _number(number))
+    records.put_plain(transaction, b"N" + dataset + changeset, number_bytes(number))
 
 
 def put_tip(transaction: Transaction, dataset: DatasetId, after: LogTip) -> None:
@@ -236,7 +233,7 @@ def log_entry(view: View, dataset: DatasetId, number: int) -> ChangesetId:
     Raises:
         DamagedRecord: it is damaged, or is not there.
     """
-    key = b"L" + dataset + _number(number)
+    key = b"L" + dataset + number_bytes(number)
     data = view.get(key)
     if data is None:
         raise records.damaged(key, "log entry")
@@ -249,7 +246,7 @@ def entry_in(key: bytes, data: bytes) -> ChangesetId:
     Raises:
         DamagedRecord: it is damaged.
     """
-    return ChangesetId(Hash(records.plain(key, data, _ID_BYTES, "log entry")))
+    return ChangesetId(Hash(records.plain(key, data, ID_BYTES, "log entry")))
 
 
 def changeset_data(view: View, dataset: DatasetId, changeset: ChangesetId) -> bytes | None:
@@ -267,7 +264,7 @@ def put_changeset(
 ) -> None:
     """Keep a changeset: its bytes until they are sealed, header and what opens it for ever."""
     suffix = entry.dataset + entry.changeset
-    _use(transaction, entry.dataset, len(data))
+    use_bytes(transaction, entry.dataset, len(data))
     transaction.put(b"X" + suffix, data)
     put_header(transaction, entry.dataset, entry.changeset, header)
     hot = HotEntry(entry.changeset, header.hlc, len(data))
@@ -300,7 +297,7 @@ def release(transaction: Transaction, dataset: DatasetId, changeset: ChangesetId
     known = header(transaction, dataset, changeset)
     if known is not None:
         length = hot_index.remove(transaction, dataset, known.hlc, changeset)
-        _use(transaction, dataset, -length)
+        use_bytes(transaction, dataset, -length)
 
 
 def unsealed(view: View, dataset: DatasetId) -> tuple[ChangesetId, ...]:
@@ -390,135 +387,8 @@ def next_batch(transaction: Transaction) -> int:
     """Return the number of the next receipt batch; none is ever used twice."""
     data = transaction.get(b"B")
     number = int.from_bytes(data, "big") + 1 if data else 0
-    transaction.put(b"B", _number(number))
+    transaction.put(b"B", number_bytes(number))
     return number
-
-
-# ---- sealed segments and shards
-
-
-def segments(view: View, dataset: DatasetId) -> tuple[SealedSegment, ...]:
-    """Return the sealed segments of a dataset, by number."""
-    found = records.every(view, b"S" + dataset, SealedSegment)
-    return tuple(sorted(found, key=lambda bundle: bundle.certificate.number))
-
-
-def segments_after(view: View, dataset: DatasetId, after: bytes) -> tuple[SealedSegment, ...]:
-    """Return a page of the segments that follow one in the order of their ids."""
-    page: list[SealedSegment] = []
-    size = 0
-    for key, data in view.scan(b"S" + dataset):
-        if key[33:] > after and size < SEGMENTS_BYTES:
-            page.append(bundle := records.opened(SealedSegment, key, data))
-            size += len(encode(bundle))
-    return tuple(page)
-
-
-def segment(view: View, dataset: DatasetId, id_: SegmentId) -> SealedSegment | None:
-    """Return a sealed segment's bundle, or None."""
-    return records.get(view, b"S" + dataset + id_, SealedSegment)
-
-
-def put_segment(transaction: Transaction, dataset: DatasetId, bundle: SealedSegment) -> None:
-    """Keep a bundle; a later one with more receipts replaces it."""
-    id_ = bundle.certificate.segment
-    records.put(transaction, b"S" + dataset + id_, bundle)
-
-
-def is_learnt(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
-    """Return whether everything that a segment lists is known to have come here."""
-    return view.get(b"y" + dataset + id_) is not None
-
-
-def put_learnt(transaction: Transaction, dataset: DatasetId, id_: SegmentId) -> None:
-    """Remember that everything that a segment lists came here."""
-    transaction.put(b"y" + dataset + id_, b"")
-
-
-def put_mark(
-    transaction: Transaction, dataset: DatasetId, number: int, ids: tuple[ChangesetId, ...]
-) -> None:
-    """Remember what was unsealed here when segment `number` was begun."""
-    records.put_plain(transaction, b"k" + dataset + _number(number), b"".join(ids))
-
-
-def mark(view: View, dataset: DatasetId, number: int) -> frozenset[ChangesetId]:
-    """Return what was unsealed here when segment `number` was begun."""
-    return frozenset(_ids(view, b"k" + dataset + _number(number)))
-
-
-def next_segment(view: View, dataset: DatasetId) -> int:
-    """Return the number that the next segment has, as far as this provider knows."""
-    return max((bundle.certificate.number + 1 for bundle in segments(view, dataset)), default=0)
-
-
-def put_signed_segment(
-    transaction: Transaction,
-    dataset: DatasetId,
-    number: int,
-    id_: SegmentId,
-    ids: tuple[ChangesetId, ...],
-) -> None:
-    """Remember which certificate was signed for a segment number; there is never a second one."""
-    records.put_plain(transaction, b"c" + dataset + _number(number), id_)
-    records.put_plain(transaction, b"i" + dataset + _number(number), b"".join(ids))
-
-
-def signed_segment(view: View, dataset: DatasetId, number: int) -> SegmentId | None:
-    """Return the certificate that was signed for a segment number, or None."""
-    key = b"c" + dataset + _number(number)
-    data = view.get(key)
-    return segment_in(key, data) if data else None
-
-
-def segment_in(key: bytes, data: bytes) -> SegmentId:
-    """Return the segment that lies under a key of table c.
-
-    Raises:
-        DamagedRecord: it is damaged.
-    """
-    return SegmentId(Hash(records.plain(key, data, _ID_BYTES, "signed certificate")))
-
-
-def signed_changesets(view: View, dataset: DatasetId, number: int) -> tuple[ChangesetId, ...]:
-    """Return what the certificate lists that was signed for a segment number; empty if none was."""
-    return _ids(view, b"i" + dataset + _number(number))
-
-
-def _ids(view: View, key: bytes) -> tuple[ChangesetId, ...]:
-    data = view.get(key)
-    return ids_in(key, data) if data else ()
-
-
-def ids_in(key: bytes, data: bytes) -> tuple[ChangesetId, ...]:
-    """Return the changesets that lie under a key of table k or i.
-
-    Raises:
-        DamagedRecord: they are damaged.
-    """
-    found = records.plain(key, data, _ID_BYTES, "list of changesets", many=True)
-    return tuple(
-        ChangesetId(Hash(found[at : at + _ID_BYTES])) for at in range(0, len(found), _ID_BYTES)
-    )
-
-
-def shard_key(id_: SegmentId, index: int) -> bytes:
-    """Return the key under which a shard's bytes lie."""
-    return b"D" + id_ + index.to_bytes(2, "big")
-
-
-def shard(view: View, id_: SegmentId, index: int) -> bytes | None:
-    """Return the bytes of a shard, or None."""
-    return view.get(shard_key(id_, index))
-
-
-def put_shard(
-    transaction: Transaction, dataset: DatasetId, id_: SegmentId, index: int, data: bytes
-) -> None:
-    """Keep the bytes of a shard."""
-    before = shard(transaction, id_, index) or b""
-    _use(transaction, dataset, len(data) - len(before))
-    transaction.put(shard_key(id_, index), data)
 
 
 def used_bytes(view: View, dataset: DatasetId) -> int:
@@ -528,62 +398,10 @@ def used_bytes(view: View, dataset: DatasetId) -> int:
     return number_in(key, data) if data else 0
 
 
-def count_bytes(transaction: Transaction, dataset: DatasetId) -> None:
-    """Count anew how many bytes of a dataset lie here."""
-    ids = [bundle.certificate.segment for bundle in segments(transaction, dataset)]
-    prefixes = [b"X" + dataset, *(b"D" + id_ for id_ in ids)]
-    used = sum(len(data) for prefix in prefixes for _, data in transaction.scan(prefix))
-    records.put_plain(transaction, b"u" + dataset, _number(used))
-
-
-def _use(transaction: Transaction, dataset: DatasetId, more_bytes: int) -> None:
+def use_bytes(transaction: Transaction, dataset: DatasetId, more_bytes: int) -> None:
+    """Count so many bytes of a dataset more, or less."""
     used = max(0, used_bytes(transaction, dataset) + more_bytes)
-    records.put_plain(transaction, b"u" + dataset, _number(used))
-
-
-def my_shards(view: View, id_: SegmentId) -> tuple[int, ...]:
-    """Return which shards of a segment lie here."""
-    return tuple(int.from_bytes(key[-2:], "big") for key, _ in view.scan(b"D" + id_))
-
-
-# ---- leaving
-
-
-def drop_segment(transaction: Transaction, dataset: DatasetId, id_: SegmentId) -> None:
-    """Forget a segment that others took over, with its shards, for ever."""
-    for index in my_shards(transaction, id_):
-        _use(transaction, dataset, -len(shard(transaction, id_, index) or b""))
-        transaction.delete(shard_key(id_, index))
-    transaction.delete(b"S" + dataset + id_)
-    transaction.delete(b"y" + dataset + id_)
-    transaction.put(b"d" + dataset + id_, b"")
-
-
-def is_dropped(view: View, dataset: DatasetId, id_: SegmentId) -> bool:
-    """Return whether the owner has released everybody from a segment."""
-    return view.get(b"d" + dataset + id_) is not None
-
-
-def has_shards(view: View, dataset: DatasetId) -> bool:
-    """Return whether a shard of a dataset lies here."""
-    return any(my_shards(view, bundle.certificate.segment) for bundle in segments(view, dataset))
-
-
-def forget(transaction: Transaction, dataset: DatasetId) -> None:
-    """Remove all that is kept of a dataset; releases stay, for the court."""
-    transaction.redefines.add(dataset)
-    for bundle in segments(transaction, dataset):
-        for index in my_shards(transaction, bundle.certificate.segment):
-            transaction.delete(shard_key(bundle.certificate.segment, index))
-    named = manifest(transaction, dataset)
-    for table in (b"A", b"a"):
-        transaction.delete(table + named.subject + named.owner)
-    for table in _OF_DATASET:
-        for key, _ in list(transaction.scan(table + dataset)):
-            transaction.delete(key)
-    for table in (b"T", b"I"):
-        for key, _ in list(transaction.scan(table + dataset[:_ROWS_DATASET_BYTES])):
-            transaction.delete(key)
+    records.put_plain(transaction, b"u" + dataset, number_bytes(used))
 
 
 # ---- the chain
@@ -597,4 +415,4 @@ def events_read(view: View) -> int:
 
 def put_events_read(transaction: Transaction, block: int) -> None:
     """Remember from which block on the chain's events must be read."""
-    transaction.put(b"e", _number(block))
+    transaction.put(b"e", number_bytes(block))

@@ -33,7 +33,7 @@ from mfdb.kernel.errors import (
 from mfdb.kernel.ids import Hash
 from mfdb.node.answers import DatasetState, Done
 from mfdb.node.placement_log import hand_over
-from mfdb.node.provider import agreements, shelf, take_overs
+from mfdb.node.provider import agreements, sealed_shelf, shelf, take_overs
 from mfdb.node.provider.completing import fetch_shards
 from mfdb.node.provider.duties import is_fresh
 from mfdb.node.provider.take_overs import TakeOverJob
@@ -299,8 +299,8 @@ class TakingOver:
         take_overs.drop(transaction, job.request.case)
         placement = shelf.placement(transaction, job.dataset, self._context.network)
         has_part = self._context.me in placement.agreements
-        if not has_part and not shelf.has_shards(transaction, job.dataset):
-            shelf.forget(transaction, job.dataset)
+        if not has_part and not sealed_shelf.has_shards(transaction, job.dataset):
+            sealed_shelf.forget(transaction, job.dataset)
 
     async def _placed(
         self, job: TakeOverJob, case: CaseState
@@ -352,7 +352,7 @@ class TakingOver:
             state = DatasetState(
                 manifests=shelf.manifests(view, dataset),
                 placements=shelf.placements(view, dataset),
-                segments=shelf.segments(view, dataset) or told.segments,
+                segments=sealed_shelf.segments(view, dataset) or told.segments,
             )
         if not state.placements:
             return told
@@ -482,7 +482,7 @@ class TakingOver:
             expiry=agreement.end,
         )
         await self._context.committer.submit(
-            lambda transaction: shelf.put_shard(
+            lambda transaction: sealed_shelf.put_shard(
                 transaction, dataset, bundle.certificate.segment, slot, shard
             )
         )

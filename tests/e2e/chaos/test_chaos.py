@@ -16,7 +16,7 @@ import pytest
 
 from mfdb.kernel.errors import MfdbError
 from mfdb.node.network_file import NetworkFile
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.rules.evidence import Network
 from replication.segment import is_shard
 from tests.fixtures.chaos_monkey import Monkey
@@ -134,11 +134,11 @@ def _check_disks(town: Town) -> None:
     bundles = {}
     for index in range(1, PROVIDERS + 1):
         with town.disk(index) as view:
-            for bundle in shelf.segments(view, town.dataset):
+            for bundle in sealed_shelf.segments(view, town.dataset):
                 id_ = bundle.certificate.segment
                 bundles[id_] = bundle
-                for slot in shelf.my_shards(view, id_):
-                    if is_shard(bundle, slot, shelf.shard(view, id_, slot) or b""):
+                for slot in sealed_shelf.my_shards(view, id_):
+                    if is_shard(bundle, slot, sealed_shelf.shard(view, id_, slot) or b""):
                         found = holders.setdefault(id_, {}).setdefault(slot, [])
                         found.append(town.identity(index))
             if shelf.manifests(view, town.dataset):

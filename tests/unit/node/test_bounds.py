@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mfdb.kernel.errors import AccessDenied, CapacityExceeded
-from mfdb.node.provider import agreements, shelf
+from mfdb.node.provider import agreements, sealed_shelf, shelf
 from mfdb.node.provider.earnings import Earnings
 from mfdb.node.requests import GetDataset, ReadLog, SealNow
 from mfdb.rules.manifest import Action, Grantee
@@ -53,8 +53,8 @@ async def test_sealing_frees_the_room_of_what_it_lets_go(town: Town) -> None:
     assert used(town.stands[0], dataset) > 60_000
     await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
     with town.stands[0].store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
-        shard = shelf.shard(view, bundle.certificate.segment, 0)
+        (bundle,) = sealed_shelf.segments(view, dataset)
+        shard = sealed_shelf.shard(view, bundle.certificate.segment, 0)
     assert shard is not None
     assert used(town.stands[0], dataset) == len(shard) < 60_000
 

@@ -28,7 +28,7 @@ from mfdb.node.client import moving
 from mfdb.node.client.dumped import DumpedNode
 from mfdb.node.client.moving import Change
 from mfdb.node.client.watching import SUSPECT_S
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.requests import ProposeAgreement, PutShard, Recode, SealNow
 from mfdb.rules.manifest import Profile
 from mfdb.rules.records import DRAINING
@@ -134,11 +134,11 @@ async def test_rows_are_readable_and_writable_while_a_provider_leaves(town: Town
 async def test_what_fewer_replicas_certified_is_read_after_more_must(town: Town) -> None:
     bob, dataset, remote = await moving_town(town, 8)
     with town.stands[0].store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     bare = replace(bundle, signatures=bundle.signatures[:2])  # as when one of three was away
     for stand in town.stands[:6]:
         await stand.committer.submit(
-            lambda transaction: shelf.put_segment(transaction, dataset, bare)
+            lambda transaction: sealed_shelf.put_segment(transaction, dataset, bare)
         )
     await recode(town, bob, remote, dataset, Profile(replicas=4, write_quorum=3))
     replicas, _ = await placed(remote, dataset)

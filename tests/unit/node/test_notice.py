@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import CaseClosed, CaseOpened
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf
 from mfdb.node.provider.notice import PATIENCE_S
 from tests.fixtures.node_town import TERMS, Stand, Town, in_town, sealed_town
 from tests.fixtures.repairs import events, everybody
@@ -117,5 +117,7 @@ async def test_a_replica_seals_what_it_acknowledged_before_it_gives_notice(town:
     await asyncio.sleep(PATIENCE_S)
     await days(town, until=1)
     with town.stands[2].store.snapshot() as view:
-        sealed = [id_ for bundle in shelf.segments(view, dataset) for id_ in bundle.changesets]
+        sealed = [
+            id_ for bundle in sealed_shelf.segments(view, dataset) for id_ in bundle.changesets
+        ]
     assert draft.changeset.id in sealed

@@ -23,7 +23,7 @@ from mfdb.kernel.errors import (
     StripeLost,
     UnknownIdentity,
 )
-from mfdb.node.provider import shelf, take_overs
+from mfdb.node.provider import sealed_shelf, take_overs
 from mfdb.node.requests import Audit, SealNow, TakeOver
 from tests.fixtures.node_town import TERMS, Person, Town, in_town, sealed_town
 from tests.fixtures.repairs import (
@@ -76,7 +76,7 @@ async def test_an_altered_shard_is_a_case(town: Town) -> None:
     guilty = holder(town, dataset, LOST)
     shard = bytearray(guilty.shards.read(segment, LOST))
     shard[7] ^= 1
-    guilty.store.write([(shelf.shard_key(segment, LOST), bytes(shard))])
+    guilty.store.write([(sealed_shelf.shard_key(segment, LOST), bytes(shard))])
     await epoch_with_beacon(town)
     await everybody(town, "auditing")
     assert len(events(town, CaseOpened)) == 1
@@ -246,7 +246,7 @@ async def test_what_the_court_was_about_is_repaired_though_another_segment_canno
         await stand.take(draft)
     await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
     with town.stands[0].store.snapshot() as view:
-        hopeless, cited = shelf.segments_after(view, dataset, b"")
+        hopeless, cited = sealed_shelf.segments_after(view, dataset, b"")
     for shard in range(3):  # k - 1 are left
         lose(holder(town, dataset, shard), hopeless.certificate.segment, shard)
     lose(holder(town, dataset, LOST), cited.certificate.segment)

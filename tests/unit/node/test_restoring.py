@@ -13,7 +13,7 @@ from mfdb.dataset.row_changes import RowUpdate
 from mfdb.kernel.codec import encode
 from mfdb.kernel.errors import CorruptRecord
 from mfdb.node.answers import Keys
-from mfdb.node.provider import records, shelf, take_overs
+from mfdb.node.provider import records, sealed_shelf, shelf, take_overs
 from mfdb.node.provider.damage import AGAIN_S
 from mfdb.node.requests import (
     GetDataset,
@@ -129,9 +129,9 @@ async def test_what_a_sealing_and_the_log_rest_on_is_written_down_again(
     number = int.from_bytes(key[33:], "big")
     reading: dict[str, Callable[[View], object]] = {
         "N": lambda view: shelf.log_number(view, dataset, id_),
-        "k": lambda view: shelf.mark(view, dataset, number),
-        "c": lambda view: shelf.signed_segment(view, dataset, number),
-        "i": lambda view: shelf.signed_changesets(view, dataset, number),
+        "k": lambda view: sealed_shelf.mark(view, dataset, number),
+        "c": lambda view: sealed_shelf.signed_segment(view, dataset, number),
+        "i": lambda view: sealed_shelf.signed_changesets(view, dataset, number),
     }
     with stand.context.sparing(dataset), stand.store.snapshot() as view:
         reading[table](view)
@@ -153,13 +153,13 @@ async def test_what_was_signed_and_is_not_sealed_yet_is_found_again_or_refused(
     named = (await stand.sealing._make(dataset, 1, held))[0].segment
     for signer in town.stands[:2]:
         await signer.committer.submit(
-            lambda transaction: shelf.put_signed_segment(transaction, dataset, 1, named, ids)
+            lambda transaction: sealed_shelf.put_signed_segment(transaction, dataset, 1, named, ids)
         )
     for table in tables:
         stand.disk.flip_bit(table.encode() + dataset + (1).to_bytes(8, "big"), 77)
     with stand.context.sparing(dataset), stand.store.snapshot() as view:
-        shelf.signed_changesets(view, dataset, 1)
-        shelf.signed_segment(view, dataset, 1)
+        sealed_shelf.signed_changesets(view, dataset, 1)
+        sealed_shelf.signed_segment(view, dataset, 1)
     assert stand.node.figures().damaged == 1
     await mend(stand)
     is_lost = len(tables) == 2
@@ -167,10 +167,10 @@ async def test_what_was_signed_and_is_not_sealed_yet_is_found_again_or_refused(
     with stand.store.snapshot() as view:
         if is_lost:
             with pytest.raises(CorruptRecord):
-                shelf.signed_segment(view, dataset, 1)
+                sealed_shelf.signed_segment(view, dataset, 1)
         else:
-            assert shelf.signed_segment(view, dataset, 1) == named
-            assert shelf.signed_changesets(view, dataset, 1) == ids
+            assert sealed_shelf.signed_segment(view, dataset, 1) == named
+            assert sealed_shelf.signed_changesets(view, dataset, 1) == ids
 
 
 @in_town
@@ -186,7 +186,7 @@ async def test_plain_values_of_an_older_release_are_read_on(town: Town) -> None:
         assert shelf.used_bytes(view, dataset) == used
         assert shelf.log_entry(view, dataset, 6) == head
         assert shelf.log_number(view, dataset, head) == 6
-        assert len(shelf.signed_changesets(view, dataset, 0)) == 5
+        assert len(sealed_shelf.signed_changesets(view, dataset, 0)) == 5
     report = await stand.sealing.on_seal_now(SealNow(dataset=dataset), made.bob.address)
     assert (report.report.changesets, report.report.receipts) == (2, 6)
     assert stand.node.figures().damaged == 0
@@ -221,7 +221,7 @@ async def test_whoever_asks_finds_the_damage_and_what_is_sealed_is_mended_from_s
     made = await scene(town)
     stand, asker = town.stands[0], town.stands[3]
     with stand.store.snapshot() as view:
-        (bundle,) = shelf.segments(view, made.dataset)
+        (bundle,) = sealed_shelf.segments(view, made.dataset)
     id_ = bundle.changesets[0]
     entry, good = rot(stand, b"K", made.dataset, id_)
     header, whole = rot(stand, b"h", made.dataset, id_)
@@ -340,7 +340,7 @@ async def test_a_damaged_bundle_makes_way_when_others_hand_it_round(town: Town) 
     made = await scene(town)
     stand = town.stands[0]
     with stand.store.snapshot() as view:
-        (bundle,) = shelf.segments(view, made.dataset)
+        (bundle,) = sealed_shelf.segments(view, made.dataset)
     key, good = rot(stand, b"S", made.dataset)
     await stand.sealing.on_put_sealed(PutSealed(dataset=made.dataset, bundle=bundle))
     assert value(stand, key) == good

@@ -10,7 +10,7 @@ import pytest
 from mfdb.kernel.errors import AccessDenied, BadProof, BadSignature, QuorumNotReached
 from mfdb.kernel.ids import ChangesetId, Hash
 from mfdb.node.answers import HotList
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.requests import ListHot, ProposeSeal, PutSealed, PutShard, SealNow
 from replication.seal import HotEntry
 from tests.fixtures.node_town import Person, Stand, Town, in_town, mailbox_town, sealed_town
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def bundles(stand: Stand, dataset: DatasetId) -> tuple[SealedSegment, ...]:
     with stand.store.snapshot() as view:
-        return shelf.segments(view, dataset)
+        return sealed_shelf.segments(view, dataset)
 
 
 def hot(stand: Stand, dataset: DatasetId) -> set[ChangesetId]:
@@ -117,7 +117,7 @@ async def test_a_replica_signs_one_certificate_per_number_over_restarts_too(town
     stand = await town.stands[1].crash()
     (bundle,) = bundles(stand, dataset)
     with stand.store.snapshot() as view:
-        assert shelf.signed_segment(view, dataset, 0) == bundle.certificate.segment
+        assert sealed_shelf.signed_segment(view, dataset, 0) == bundle.certificate.segment
 
 
 # ---- lies
@@ -208,6 +208,6 @@ async def test_a_replica_that_signs_nothing_or_lists_what_nobody_has_stops_no_se
     report = await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
     assert (report.report.changesets, report.report.receipts) == (1, 6)
     with town.stands[2].store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     assert bundle.changesets == (draft.changeset.id,)
     assert len(bundle.signatures) == 2

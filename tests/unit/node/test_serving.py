@@ -19,7 +19,7 @@ from mfdb.kernel.errors import (
 )
 from mfdb.kernel.ids import Address, DatasetId
 from mfdb.node.answers import Done, LogPage
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf
 from mfdb.node.requests import (
     Audit,
     Follow,
@@ -71,7 +71,7 @@ def readings(dataset: DatasetId, changeset: Any, segment: Any) -> list[Record]:
 
 def between_providers(dataset: DatasetId, stand: Stand) -> list[Record]:
     with stand.store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     return [
         Reconcile(dataset=dataset, message=encode(open_message(ItemSet([])))),
         ListHot(dataset=dataset, number=1),
@@ -90,7 +90,7 @@ async def test_the_owner_and_the_providers_read_everything_others_nothing(town: 
     bob, dataset, segment = await sealed_town(town)
     stand = town.stands[0]
     with stand.store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     for request in readings(dataset, bundle.changesets[0], segment):
         await ask(stand, request, bob.address)
         await ask(stand, request, town.stands[5].me)
@@ -117,7 +117,7 @@ async def test_a_dataset_that_is_not_here_is_unknown_whoever_asks(town: Town) ->
     bob, dataset, segment = await sealed_town(town)
     elsewhere = DatasetId(b"\x01" * 32)
     with town.stands[0].store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     for request in readings(elsewhere, bundle.changesets[0], segment):
         with pytest.raises(UnknownDataset):
             await ask(town.stands[0], request, bob.address)
@@ -130,7 +130,7 @@ async def test_an_audit_is_anybodys_and_shows_units_of_the_promised_shard_only(
     _, dataset, segment = await sealed_town(town)
     stand = town.stands[0]
     with stand.store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     mine = next(s for s in bundle.receipts if s.receipt.shard == 0)
     proofs = await ask(stand, Audit(receipt=mine.receipt, beacon=b"\x05" * 32), NOBODY)  # type: ignore[arg-type]  # any 32 bytes
     assert len(proofs.answer.proofs) == 30

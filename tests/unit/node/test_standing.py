@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mfdb.kernel.errors import OperationalError, StaleWrite, UnknownDataset
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf
 from mfdb.node.requests import PutManifest
 from mfdb.node.wiring import BRIEF_S, Briefly
 from mfdb.testing.memory_store import MemoryStore
@@ -38,7 +38,7 @@ async def test_a_dataset_that_was_forgotten_takes_no_write(town: Town) -> None:
     bob, dataset = await mailbox_town(town)
     stand = town.stands[0]
     await stand.take(bob.write(dataset, "one"))
-    await stand.committer.submit(lambda transaction: shelf.forget(transaction, dataset))
+    await stand.committer.submit(lambda transaction: sealed_shelf.forget(transaction, dataset))
     with pytest.raises(UnknownDataset):
         await stand.take(bob.write(dataset, "two"))
 

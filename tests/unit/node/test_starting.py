@@ -9,7 +9,7 @@ import pytest
 
 from mfdb.chain.port import CaseOpened, OpenCase, RecordBeacon
 from mfdb.kernel.errors import NetworkError
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.provider.court import REORG_BLOCKS
 from mfdb.node.provider.fellows import Fellows
 from mfdb.node.provider.server import Server
@@ -108,7 +108,7 @@ async def accuse(town: Town, dataset: DatasetId) -> None:
     epoch = (await stand.chain.head()).time_s // TERMS.epoch_s
     await stand.chain.send(RecordBeacon(epoch=epoch), stand.keys.account)
     with stand.store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     signed = bundle.receipts[-1]
     call = OpenCase(receipt=signed.receipt, signature=signed.signature, epoch=epoch, draw=0)
     await stand.chain.send(call, stand.keys.account)
@@ -157,8 +157,8 @@ async def test_a_replica_learns_what_was_sealed_while_it_was_away(town: Town) ->
             id_ = draft.changeset.id
             assert shelf.log_number(view, dataset, id_) is not None
             assert shelf.key_entry(view, dataset, id_) == draft.entry
-        (bundle,) = shelf.segments(view, dataset)
-        assert shelf.is_learnt(view, dataset, bundle.certificate.segment)
+        (bundle,) = sealed_shelf.segments(view, dataset)
+        assert sealed_shelf.is_learnt(view, dataset, bundle.certificate.segment)
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -243,6 +243,6 @@ async def test_a_dataset_that_was_left_concerns_nobody(town: Town) -> None:
     stand, peer = town.stands[0], town.stands[1].me
     fellows = Fellows(stand.context)
     assert fellows.shared_with(peer) == {dataset}
-    await stand.committer.submit(lambda transaction: shelf.forget(transaction, dataset))
+    await stand.committer.submit(lambda transaction: sealed_shelf.forget(transaction, dataset))
     assert fellows.shared_with(peer) == frozenset()
     assert fellows.everybody() == ()

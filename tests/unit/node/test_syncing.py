@@ -14,7 +14,7 @@ from mfdb.kernel.ids import ChangesetId, Hash, SegmentId
 from mfdb.kernel.limits import HLC_AHEAD_S
 from mfdb.node import answers, whereabouts
 from mfdb.node.answers import DatasetState, History, Keys, LogItem, LogPage, Shard
-from mfdb.node.provider import serving, shelf
+from mfdb.node.provider import sealed_shelf, serving
 from mfdb.node.requests import (
     Follow,
     GetDataset,
@@ -351,7 +351,7 @@ async def test_keys_that_do_not_fit_one_answer_come_in_several(
     monkeypatch.setattr(serving, "PAGE_BYTES", 100)
     bob, remote = await reader(town)
     with town.stands[0].store.snapshot() as view:
-        (bundle,) = shelf.segments(view, dataset)
+        (bundle,) = sealed_shelf.segments(view, dataset)
     request = GetKeys(dataset=dataset, changesets=bundle.changesets)
     told = town.stands[0].serving.on_get_keys(request, bob.address)
     assert len(told.entries) == 1
@@ -360,7 +360,7 @@ async def test_keys_that_do_not_fit_one_answer_come_in_several(
 
 @in_town
 async def test_segments_come_page_by_page(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (answers, shelf, whereabouts):
+    for module in (answers, sealed_shelf, whereabouts):
         monkeypatch.setattr(module, "SEGMENTS_BYTES", 3_000)
     owner, dataset, _ = await sealed_town(town)
     for at in range(7):
@@ -369,7 +369,9 @@ async def test_segments_come_page_by_page(town: Town, monkeypatch: pytest.Monkey
             await stand.take(draft)
         await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), owner.address)
     with town.stands[0].store.snapshot() as view:
-        assert len(shelf.segments_after(view, dataset, b"")) < len(shelf.segments(view, dataset))
+        assert len(sealed_shelf.segments_after(view, dataset, b"")) < len(
+            sealed_shelf.segments(view, dataset)
+        )
     bob, remote = await reader(town)
     found = await remote._lookup.look(dataset, [town.stands[1].me])
     assert [bundle.certificate.number for bundle in found.segments] == list(range(8))

@@ -17,7 +17,7 @@ from mfdb.kernel.errors import (
     BadProof,
     StripeLost,
 )
-from mfdb.node.provider import agreements, shelf, take_overs
+from mfdb.node.provider import agreements, sealed_shelf, shelf, take_overs
 from mfdb.node.provider.duties import PROPOSAL_S
 from mfdb.node.requests import GetShard, PutPlacement, SealNow, TakeOver
 from mfdb.rules.placement import Assignment, Role, SignedPlacement
@@ -50,7 +50,7 @@ async def convicted_twice(town: Town) -> tuple[DatasetId, list[TakeOver]]:
     await town.stands[0].sealing.on_seal_now(SealNow(dataset=dataset), bob.address)
     guilty = holder(town, dataset, LOST)
     with town.stands[0].store.snapshot() as view:
-        bundles = shelf.segments(view, dataset)
+        bundles = sealed_shelf.segments(view, dataset)
     cases = {}
     for bundle in bundles:
         lose(guilty, bundle.certificate.segment)
@@ -126,8 +126,8 @@ async def test_what_was_promised_in_an_outranked_take_over_is_kept(town: Town) -
         assert stand.context.placement(dataset).shards[LOST] == second.me
     with first.store.snapshot() as view:
         assert take_overs.all_begun(view) == take_overs.all_finished(view) == ()
-        segments = [bundle.certificate.segment for bundle in shelf.segments(view, dataset)]
-        assert [shelf.my_shards(view, segment) for segment in segments] == [(LOST,), (LOST,)]
+        segments = [bundle.certificate.segment for bundle in sealed_shelf.segments(view, dataset)]
+        assert [sealed_shelf.my_shards(view, segment) for segment in segments] == [(LOST,), (LOST,)]
 
 
 @in_town
