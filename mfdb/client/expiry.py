@@ -35,7 +35,7 @@ class Expiry:
         self.failure: MfdbError | None = None
         """Why the last look failed, if one did: a policy that keeps the owner from deleting."""
 
-    def ask(self, dataset: DatasetId) -> None:
+    def expires(self, dataset: DatasetId) -> None:
         """Have a dataset looked after from now on."""
         if dataset in self._due:
             return

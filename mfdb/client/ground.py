@@ -112,7 +112,8 @@ class Ground:
     def catalogue(self, reading: Reading) -> LocalCatalogue:
         """Return the datasets of one committed state, as names find them."""
         state = self.state
-        return LocalCatalogue(reading, state.me, state.identities, lambda: self.told, state.expires)
+        expires = None if state.retaining is None else state.retaining.expires
+        return LocalCatalogue(reading, state.me, state.identities, lambda: self.told, expires)
 
     def tables(self, reading: Reading, catalogue: LocalCatalogue, batch: Batch | None) -> Tables:
         """Return the rows of one committed state, with those of a batch and what is told."""

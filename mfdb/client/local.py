@@ -256,7 +256,10 @@ class Local:
                 known = self.ground.known(table) if table is not None else None
                 return upkeep.drop_index(replica, statement, known)
             case st.Vacuum():
-                return upkeep.vacuum(replica, self.expiring.run())
+                expired = self.expiring.run()
+                if self.ground.state.retaining is not None:
+                    self.ground.state.retaining.settle()  # a reader would keep the file from us
+                return upkeep.vacuum(replica, expired)
             case st.CheckDatabase():
                 return upkeep.check_database(replica)
 

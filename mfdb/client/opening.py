@@ -91,10 +91,11 @@ class Home(msgspec.Struct):
             identities=self.keystore,
             remote=remote,
             channels=self.channels,
-            expires=self._expires,
+            retaining=self,
         )
 
-    def _expires(self, dataset: DatasetId) -> None:
+    def expires(self, dataset: DatasetId) -> None:
+        """Look after a dataset that does not keep its rows for ever."""
         with self.lock:
             if self.expiry is None and self.users:
                 from mfdb.client.expiry import Expiry  # most keep everything for ever
@@ -109,7 +110,12 @@ class Home(msgspec.Struct):
                 )
                 self.expiry = Expiry(session.expire, clock)
         if self.expiry is not None:
-            self.expiry.ask(dataset)
+            self.expiry.expires(dataset)
+
+    def settle(self) -> None:
+        """Return when no rows are being deleted that were kept for long enough."""
+        if self.expiry is not None:
+            self.expiry.settle()
 
     def share(self) -> Session:
         """Return a session beside those there are, with batches of its own.

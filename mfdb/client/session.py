@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mfdb.client.networked import KnownRows, Networked
     from mfdb.client.remote import Remote
     from mfdb.client.results import Change, Result
+    from mfdb.client.state import Retaining
     from mfdb.client.streams import Stream
     from mfdb.dataset.catalogue import Known
     from mfdb.dataset.replica import Replica
@@ -63,9 +64,9 @@ class Session:
         identities: Identities,
         remote: Remote | None = None,
         channels: Channels | None = None,
-        expires: Callable[[DatasetId], None] | None = None,
+        retaining: Retaining | None = None,
     ) -> None:
-        """`expires` is told of each dataset that does not keep its rows for ever."""
+        """`retaining` is told of each dataset that does not keep its rows for ever."""
         self.state = SessionState(
             replica=replica,
             keys=keys,
@@ -73,7 +74,7 @@ class Session:
             entropy=entropy,
             identities=identities,
             ear=Ear(channels or Channels()),
-            expires=expires,
+            retaining=retaining,
         )
         self._local = Local(self.state)
         self._networked = _networked(self.state, self._local, remote) if remote else None

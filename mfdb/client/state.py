@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from mfdb.kernel.errors import (
 from mfdb.sql import statement as st
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from mfdb.client.identities import Identities
     from mfdb.dataset.outcome import Proven
@@ -91,6 +91,18 @@ class Proof(NamedTuple):
     proven: Proven
 
 
+class Retaining(Protocol):
+    """Looks after datasets that do not keep their rows for ever, beside the sessions."""
+
+    def expires(self, dataset: DatasetId) -> None:
+        """Look after a dataset from now on."""
+        ...
+
+    def settle(self) -> None:
+        """Return when no rows are being deleted that were kept for long enough."""
+        ...
+
+
 class SessionState(msgspec.Struct, kw_only=True):
     """One session's state."""
 
@@ -107,8 +119,7 @@ class SessionState(msgspec.Struct, kw_only=True):
     proofs: list[Proof] = msgspec.field(default_factory=list)
     """What the last VERIFY rests on."""
 
-    expires: Callable[[DatasetId], None] | None = None
-    """Who is told of a dataset that does not keep its rows for ever."""
+    retaining: Retaining | None = None
 
     becomes: Address | None = None
     """Who the connection shall be from now on, as USE IDENTITY said."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+import mfdb
+from mfdb.client.expiring import Expiring
 from mfdb.client.expiry import Expiry
 from mfdb.kernel.errors import AccessDenied, InvalidDefinition
 from tests.fixtures.datasets import Counter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mfdb.kernel.ids import DatasetId
     from tests.fixtures.fake_network import FakeNetwork
     from tests.fixtures.users import User
@@ -117,7 +122,7 @@ def test_a_directory_is_looked_after_while_it_is_open(local: User) -> None:
     local.now("INSERT INTO notes VALUES (1)")
     local.world.seconds += 31 * DAY_S
     expiry = Expiry(local.session.expire, Counter())
-    local.session.state.expires = expiry.ask
+    local.session.state.retaining = expiry
     local.now("INSERT INTO notes VALUES (2)")
     expiry.settle()
     assert ids(local) == [2]
@@ -125,7 +130,7 @@ def test_a_directory_is_looked_after_while_it_is_open(local: User) -> None:
     local.now("CREATE POLICY kept ON notes AS RESTRICTIVE FOR DELETE USING (false)")
     local.world.seconds += 31 * DAY_S
     expiry = Expiry(local.session.expire, Counter())
-    local.session.state.expires = expiry.ask
+    local.session.state.retaining = expiry
     assert ids(local) == [2]
     expiry.settle()
     assert isinstance(expiry.failure, AccessDenied)
@@ -133,10 +138,35 @@ def test_a_directory_is_looked_after_while_it_is_open(local: User) -> None:
     expiry.close()
 
 
-def test_nothing_is_asked_of_datasets_that_keep_everything(local: User) -> None:
+def test_nothing_is_asked_of_datasets_that_keep_everything(
+    local: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expiry = Expiry(local.session.expire, Counter())
     asked: list[DatasetId] = []
-    local.session.state.expires = asked.append
+    monkeypatch.setattr(expiry, "expires", asked.append)
+    local.session.state.retaining = expiry
     local.now("CREATE TABLE notes (id INTEGER PRIMARY KEY)")
     local.now("INSERT INTO notes VALUES (1)")
     assert local.session.expire(known_of(local)) is None
     assert asked == []
+
+
+def test_vacuum_waits_for_what_is_deleted_in_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, goes_on = threading.Event(), threading.Event()
+    look = Expiring.look
+
+    def slow(expiring: Expiring, dataset: DatasetId) -> float | None:
+        with expiring._ground.state.replica.reading():
+            reads.set()
+            assert goes_on.wait(60)
+        return look(expiring, dataset)
+
+    monkeypatch.setattr(Expiring, "look", slow)
+    with mfdb.connect(tmp_path / "db", autocommit=True) as connection:
+        connection.execute("CREATE TABLE notes (id INTEGER) WITH (retention = '30 days')")
+        connection.execute("INSERT INTO notes VALUES (1)")
+        assert reads.wait(60)
+        threading.Timer(0.2, goes_on.set).start()
+        assert connection.execute("VACUUM").fetchone() is not None
