@@ -184,10 +184,11 @@ def test_frame_kinds_paths_and_protocol_are_the_codes() -> None:
     assert f"ALPN `{PROTOCOL}`" in PAPER
 
 
-PROVIDER_KEYS = tuple(
-    f"mfdb/node/provider/{name}.py"
-    for name in ("shelf", "agreements", "rows", "row_runs", "hot_index", "releases", "take_overs")
+_ROOMS = (
+    *("shelf", "sealed_shelf", "agreements", "rows", "row_runs"),
+    *("hot_index", "releases", "take_overs"),
 )
+PROVIDER_KEYS = tuple(f"mfdb/node/provider/{name}.py" for name in _ROOMS)
 
 
 @pytest.mark.parametrize(
