@@ -284,8 +284,10 @@ class Accounts:
         async with account.paying:
             if account.is_unsettled:
                 await self._reckon(correspondent, account)
-            needed = account.ledger.payment_needed(price)
-            if needed and self.chequebook != ZERO_ADDRESS:
+            # Again if the peer paid meanwhile: what it owes us no longer stands against our debt.
+            while needed := account.ledger.payment_needed(price):
+                if self.chequebook == ZERO_ADDRESS:
+                    return
                 await self._pay(correspondent, account, needed)
 
     async def _reckon(self, correspondent: Payee, account: PeerAccount) -> None:

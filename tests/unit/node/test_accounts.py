@@ -432,3 +432,29 @@ async def test_a_peer_that_invents_debts_is_paid_no_more_than_its_credit_in_a_wh
         with pytest.raises(DebtLimitExceeded):
             await correspondent.ask(QUESTION, Receipts)
     assert ours.ledger.account.paid <= 2 * 25 * PRICE
+
+
+@in_town
+async def test_a_peer_that_pays_while_it_is_paid_is_paid_the_rest_too(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
+    stand = await open_shop(town, settings)
+    remote = await town.person("alice").remote()
+    correspondent = await reach(remote, stand)
+    await correspondent.ask(QUESTION, Receipts)
+    ours = remote._reports._accounts.of(stand.me)
+    stood = ours.ledger.account
+    # What the peer owes us stands against what we owe it, until it pays.
+    mutual = msgspec.structs.replace(stood, consumed=stood.consumed + 40 * PRICE, served=20 * PRICE)
+    ours.ledger = msgspec.structs.replace(ours.ledger, account=mutual)
+    pay, paid = correspondent.pay, list[bytes]()
+
+    async def meanwhile(body: bytes) -> None:
+        await pay(body)
+        paid.append(body)
+        ours.ledger = ours.ledger.received(Wei(20 * PRICE))
+
+    monkeypatch.setattr(correspondent, "pay", meanwhile)
+    await correspondent.ask(QUESTION, Receipts)
+    assert len(paid) > 1
