@@ -12,7 +12,7 @@ from mfdb.kernel.errors import BadProof, ValueTooLarge
 from mfdb.node import answers, placement_log, requests, whereabouts
 from mfdb.node.client.moving import Change
 from mfdb.node.placement_log import hand_over
-from mfdb.node.provider import shelf
+from mfdb.node.provider import sealed_shelf, shelf
 from mfdb.node.requests import PutPlacement
 from mfdb.rules.manifest import Profile
 from mfdb.rules.placement import Assignment, PlacementEntry, Role, SignedPlacement
@@ -33,7 +33,7 @@ def small_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let frames and pages be small, so that a long log is quickly made."""
     for room in (requests, answers):
         monkeypatch.setattr(room, "FRAME_BYTES", FRAME_BYTES)
-    for room in (answers, whereabouts, placement_log, shelf):
+    for room in (answers, whereabouts, placement_log, sealed_shelf):
         monkeypatch.setattr(room, "SEGMENTS_BYTES", PAGE_BYTES)
 
 
