@@ -60,8 +60,11 @@ class Finding:
                 refusal = error  # perhaps it was dropped, and another one has its name
         try:
             return await self._mailbox_called(owner, name)
+        except AccessDenied as error:  # nothing in the mailbox is ours; in others, perhaps
+            refusal = refusal or error
         except (UnknownDataset, UnknownIdentity):
-            return await self._asked_round(FindDatasets(owner=owner, name=name), refusal)
+            pass  # others than the mailbox are told of by who keeps them
+        return await self._asked_round(FindDatasets(owner=owner, name=name), refusal)
 
     def _known(self, owner: Address, name: str) -> DatasetId | None:
         for dataset, found in self._lookup.kept().items():

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mfdb.kernel.errors import AccessDenied, UnknownDataset
+from mfdb.kernel.ids import DatasetId, Hash
 from mfdb.node.answers import Datasets
 from mfdb.node.requests import FindDatasets
 from tests.fixtures.customers import customer
@@ -92,10 +93,21 @@ async def test_who_tells_of_the_wrong_dataset_or_fails_is_passed_over(town: Town
     alice, bob = await notes(town), await reader(town, "bob")
     await alice.run("GRANT SELECT ON notes TO bob")
     known = {one.manifest.name: one.manifest.dataset for one in alice.session.datasets()}
-    lie = Datasets(ids=(known["inbox"], keys_of("nobody").address * 2))  # type: ignore[arg-type]  # no dataset either
+    lie = Datasets(ids=(known["inbox"], DatasetId(Hash(bytes(32)))))
     for stand in stands[:3]:
         answering = stand.node._server._answering
         assert isinstance(answering, dict)
         answering[FindDatasets] = lambda _request, _caller: lie
     stands[3].vanish()
     assert list((await bob.run("SELECT count(*) FROM alice.notes")).rows) == [(2,)]
+
+
+@in_town
+async def test_who_has_no_right_in_the_mailbox_finds_what_else_is_granted(town: Town) -> None:
+    await town.open(7)
+    alice, bob = await notes(town), await reader(town, "bob")
+    await alice.run("GRANT SELECT ON notes TO bob")
+    await alice.run("REVOKE INSERT ON inbox FROM PUBLIC")
+    assert list((await bob.run("SELECT count(*) FROM alice.notes")).rows) == [(2,)]
+    with pytest.raises(AccessDenied):
+        await bob.run("INSERT INTO alice.inbox (body) VALUES ('hello')")
