@@ -249,9 +249,7 @@ def _condition(grant: Grant) -> str | None:
 
 def ends_at(grant: Grant) -> datetime.datetime | None:
     """Return when a grant ends, None if never."""
-    if not grant.until:
-        return None
-    return datetime.datetime.fromtimestamp(grant.until, datetime.UTC)
+    return moment(grant.until) if grant.until else None
 
 
 def moment(seconds: float) -> datetime.datetime:

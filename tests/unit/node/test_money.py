@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -90,7 +89,7 @@ async def test_what_backs_agreements_is_not_taken_back(town: Town) -> None:
 async def test_a_chequebook_is_filled_and_emptied_but_for_what_it_promised(town: Town) -> None:
     await town.open(6, replace(PROVIDER_SETTINGS, payment_threshold=Wei(10**11)))
     alice = await customer(town)
-    book = alice.session._networked._remote._reports._accounts.chequebook  # type: ignore[union-attr]  # as SHOW BALANCES tells it
+    book = alice.remote._reports._accounts.chequebook
     await alice.run("FUND chequebook WITH 5 MFT")
     assert await alice.balance(book) == 15
     before = await alice.balance(BOB)
@@ -118,7 +117,7 @@ async def test_a_dataset_is_funded_where_its_providers_lack_most(town: Town) -> 
     assert len({row[2] for row in told.rows}) == 6
     known = alice.session.datasets()
     inbox = next(one.manifest.dataset for one in known if one.manifest.name == "inbox")
-    remote: Any = alice.session._networked._remote  # type: ignore[union-attr]  # where it is placed
+    remote = alice.remote
     placement = (await remote._lookup.look(inbox)).placement
     for made in placement.agreements.values():
         fees = await alice.chain.fees(made.agreement.id)
@@ -170,7 +169,7 @@ async def test_a_revoked_offer_takes_nothing_new_and_keeps_what_is_agreed(town: 
     assert stands[0].duties.offer().free_bytes == 0
     await alice.run("CREATE TABLE more (x INTEGER)")
     known = {one.manifest.name: one.manifest.dataset for one in alice.session.datasets()}
-    remote: Any = alice.session._networked._remote  # type: ignore[union-attr]  # where it is placed
+    remote = alice.remote
     assert stands[0].me not in (await remote._lookup.get(known["more"])).placement.providers
     assert len(stands[0].node.kept) == was
     await provider.refused("REVOKE OFFER SERVICE storage", UnknownObject, "offers no storage")

@@ -56,7 +56,7 @@ def log_of(who: Customer) -> DatasetId:
 
 
 async def replicas(town: Town, who: Customer) -> list[Stand]:
-    remote: Any = who.session._networked._remote  # type: ignore[union-attr]  # where it is placed
+    remote = who.remote
     found = await remote._lookup.look(log_of(who))
     return [town.stand(provider) for provider in found.placement.replica_set]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mfdb.kernel.errors import (
     AccessDenied,
@@ -31,7 +31,7 @@ WHOLE = (
 
 async def placement_of(owner: Customer, name: str) -> Placement:
     known = {one.manifest.name: one.manifest.dataset for one in owner.session.datasets()}
-    remote: Any = owner.session._networked._remote  # type: ignore[union-attr]  # where it is placed
+    remote = owner.remote
     placement: Placement = (await remote._lookup.look(known[name])).placement
     return placement
 
