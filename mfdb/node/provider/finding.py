@@ -50,8 +50,9 @@ class Finding:
             named = defaultdict(list)
             with self._context.store.snapshot() as view:
                 for dataset in shelf.datasets(view):
-                    manifest = shelf.manifest(view, dataset)
-                    if not is_given_up(manifest):
-                        named[manifest.owner, manifest.name].append(dataset)
+                    with self._context.sparing(dataset):
+                        manifest = shelf.manifest(view, dataset)
+                        if not is_given_up(manifest):
+                            named[manifest.owner, manifest.name].append(dataset)
             self._named, self._read_at = named, redefined
         return self._named

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mfdb.kernel.errors import AccessDenied, UnknownDataset
 from mfdb.kernel.ids import DatasetId, Hash
 from mfdb.node.answers import Datasets
+from mfdb.node.provider import shelf
+from mfdb.node.provider.records import DamagedRecord
 from mfdb.node.requests import FindDatasets
 from tests.fixtures.customers import customer
 from tests.fixtures.datasets import keys_of
 from tests.fixtures.node_town import Town, in_town
+
+if TYPE_CHECKING:
+    from mfdb.rules.manifest import Manifest
 
 ALICE, BOB, CAROL = (keys_of(name).address for name in ("alice", "bob", "carol"))
 
@@ -111,3 +116,26 @@ async def test_who_has_no_right_in_the_mailbox_finds_what_else_is_granted(town: 
     assert list((await bob.run("SELECT count(*) FROM alice.notes")).rows) == [(2,)]
     with pytest.raises(AccessDenied):
         await bob.run("INSERT INTO alice.inbox (body) VALUES ('hello')")
+
+
+@in_town
+async def test_a_damaged_dataset_hides_no_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stands = await town.open(7)
+    alice, bob = await notes(town), await reader(town, "bob")
+    await alice.run("GRANT SELECT ON notes TO bob")
+    known = {one.manifest.name: one.manifest.dataset for one in alice.session.datasets()}
+    manifest = shelf.manifest
+
+    def rotten(view: shelf.View, dataset: DatasetId) -> Manifest:
+        if dataset == known["inbox"]:
+            raise DamagedRecord("a manifest is damaged", key=b"M" + dataset)
+        return manifest(view, dataset)
+
+    monkeypatch.setattr(shelf, "manifest", rotten)
+    asked = FindDatasets(owner=ALICE, name="notes")
+    answers = [stand.node._server._answering[FindDatasets](asked, BOB) for stand in stands]
+    assert any(isinstance(answer, Datasets) and answer.ids for answer in answers)
+    monkeypatch.undo()
+    assert list((await bob.run("SELECT count(*) FROM alice.notes")).rows) == [(2,)]
