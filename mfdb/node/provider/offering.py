@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mfdb.chain.port import RecordKind, RecordPublished
-from mfdb.kernel.errors import ChainUnavailable, DataError, ProtocolViolation
+from mfdb.kernel.errors import DataError, ProtocolViolation
 from mfdb.rules.records import MIB, OfferRecord, open_offer
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ class Offering:
         self._context = context
         self.record = self._by_settings()
         """The offer in force; a quote made of it is binding."""
-        self._outdated = True
+        self._told, self._taken_up = 1, 0
+        """How often it was, or may have been, published; and up to which time that was read."""
 
     def on_event(self, event: ChainEvent) -> None:
         """Look again next time, if the chain tells, or takes back, that we published an offer."""
         if isinstance(event, RecordPublished) and event.kind is RecordKind.OFFER:
-            self._outdated |= event.identity == self._context.me
+            self._told += event.identity == self._context.me
 
     async def look(self) -> None:
         """Take up what was published last, if anything was since the last look.
@@ -36,14 +37,10 @@ class Offering:
         Raises:
             ChainUnavailable: the registry cannot be read; the offer stays as it is.
         """
-        if not self._outdated:
-            return
-        self._outdated = False
-        try:
+        told = self._told
+        if told != self._taken_up:
             await self._take_up()
-        except ChainUnavailable:
-            self._outdated = True
-            raise
+            self._taken_up = told
 
     async def _take_up(self) -> None:
         me = self._context.me
