@@ -49,8 +49,7 @@ class DamagedRecord(CorruptRecord):
 
 def put(transaction: Transaction, key: bytes, record: Record) -> None:
     """Keep a record."""
-    body = encode(record)
-    transaction.put(key, body + crc32(body).to_bytes(CHECKSUM_BYTES, "big"))
+    transaction.put(key, checked(encode(record)))
 
 
 def get(view: View, key: bytes, kind: type[K]) -> K | None:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 PRICE = 10**10
 SMALL = Profile(replicas=1, write_quorum=1, read_quorum=1, k=1, n=2)
+ALICE = keys_of("alice").address
 QUESTION = GetReceipts(
-    dataset=dataset_id(keys_of("alice").address, MAILBOX_NONCE),
+    dataset=dataset_id(ALICE, MAILBOX_NONCE),
     changeset=ChangesetId(Hash(b"\x01" * 32)),
 )
 """Something small that Alice may ask about her mailbox."""
@@ -366,15 +367,19 @@ async def test_what_a_crash_forgot_of_a_debt_is_learnt_from_the_peer_once_and_wi
 # ---- both sides count otherwise
 
 
+async def shopping(town: Town) -> tuple[Stand, NodeRemote, Correspondent]:
+    """Return a provider that gives little credit, Alice's node, and the way to the provider."""
+    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
+    stand = await open_shop(town, settings)
+    remote = await town.person("alice").remote()
+    return stand, remote, await reach(remote, stand)
+
+
 @in_town
 async def test_a_cheque_that_did_not_arrive_is_sent_again_before_the_next_request(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
-    stand = await open_shop(town, settings)
-    alice = town.person("alice")
-    remote = await alice.remote()
-    correspondent = await reach(remote, stand)
+    stand, remote, correspondent = await shopping(town)
     take, lost = stand.accounts.on_cheque, list[PayCheque]()
 
     async def fail(_caller: NodeRecord, request: PayCheque) -> None:
@@ -389,20 +394,16 @@ async def test_a_cheque_that_did_not_arrive_is_sent_again_before_the_next_reques
     monkeypatch.setattr(stand.accounts, "on_cheque", take)
     for _ in range(60):
         await correspondent.ask(QUESTION, Receipts)
-    account = stand.accounts.of(alice.address)
+    account = stand.accounts.of(ALICE)
     assert account.received == remote._reports._accounts.of(stand.me).issued
     assert account.ledger.account.served > 60 * PRICE
 
 
 @in_town
 async def test_who_is_refused_for_a_debt_it_forgot_hears_of_it_and_pays(town: Town) -> None:
-    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
-    stand = await open_shop(town, settings)
-    alice = town.person("alice")
-    remote = await alice.remote()
-    correspondent = await reach(remote, stand)
+    stand, remote, correspondent = await shopping(town)
     await correspondent.ask(QUESTION, Receipts)
-    theirs, ours = stand.accounts.of(alice.address), remote._reports._accounts.of(stand.me)
+    theirs, ours = stand.accounts.of(ALICE), remote._reports._accounts.of(stand.me)
     served = theirs.ledger.account.served + 20 * PRICE
     theirs.ledger = msgspec.structs.replace(
         theirs.ledger, account=msgspec.structs.replace(theirs.ledger.account, served=served)
@@ -418,13 +419,9 @@ async def test_who_is_refused_for_a_debt_it_forgot_hears_of_it_and_pays(town: To
 async def test_a_peer_that_invents_debts_is_paid_no_more_than_its_credit_in_a_while(
     town: Town,
 ) -> None:
-    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
-    stand = await open_shop(town, settings)
-    alice = town.person("alice")
-    remote = await alice.remote()
-    correspondent = await reach(remote, stand)
+    stand, remote, correspondent = await shopping(town)
     await correspondent.ask(QUESTION, Receipts)
-    theirs, ours = stand.accounts.of(alice.address), remote._reports._accounts.of(stand.me)
+    theirs, ours = stand.accounts.of(ALICE), remote._reports._accounts.of(stand.me)
     theirs.ledger = msgspec.structs.replace(
         theirs.ledger, account=msgspec.structs.replace(theirs.ledger.account, served=10**18)
     )
@@ -438,10 +435,7 @@ async def test_a_peer_that_invents_debts_is_paid_no_more_than_its_credit_in_a_wh
 async def test_a_peer_that_pays_while_it_is_paid_is_paid_the_rest_too(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(PROVIDER_SETTINGS, payment_threshold=Wei(20 * PRICE))
-    stand = await open_shop(town, settings)
-    remote = await town.person("alice").remote()
-    correspondent = await reach(remote, stand)
+    stand, remote, correspondent = await shopping(town)
     await correspondent.ask(QUESTION, Receipts)
     ours = remote._reports._accounts.of(stand.me)
     stood = ours.ledger.account
